@@ -1,0 +1,127 @@
+"""What the tests share: where models and recordings are, servers to talk to, and sound made on the spot."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import sys
+import wave
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.server import Server
+from whisperx_api.app import create_app
+from whisperx_api.settings import Settings, load_settings
+
+ROOT = Path(__file__).parent.parent
+KEY = "test-key"
+HEADERS = {"X-API-Key": KEY}
+UPLOAD = "/api/v1/transcribe/upload"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the environment's own settings and any .env out of the tests."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def model_dir() -> Path:
+    """Where the models are that `make setup` pulled."""
+    folder = Path(os.environ.get("TEST_MODEL_DIR", ROOT / "data" / "models"))
+    if not (folder / "starter").is_dir():
+        pytest.fail(f"The starter models are not in {folder}: run `make setup`.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def starter_dir(model_dir: Path) -> Path:
+    """The starter models' folder."""
+    return model_dir / "starter"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The recordings with ground truth, which do not come with a clone."""
+    folder = Path(os.environ.get("DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.fail(f"There are no recordings in {folder}: name their folder with DATA=.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_dir() -> Path:
+    """The folder of pyannote's sample: 30 s of two people on the telephone, with its truth."""
+    spec = find_spec("pyannote.audio")
+    assert spec and spec.origin
+    return Path(spec.origin).parent / "sample"
+
+
+@pytest.fixture
+def tone(tmp_path: Path) -> Callable[..., Path]:
+    """Make WAV files that hold a tone."""
+
+    def make(seconds: float = 1.0, name: str = "tone.wav", rate: int = 16000, channels: int = 1) -> Path:
+        path = tmp_path / name
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(channels)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            for index in range(round(seconds * rate)):
+                value = struct.pack("<h", round(8000 * math.sin(2 * math.pi * 440 * index / rate)))
+                file.writeframesraw(value * channels)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def make_client(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
+    """Start apps on the fake engine, each with its own settings."""
+    clients: list[TestClient] = []
+
+    def make(**settings) -> TestClient:
+        chosen = {"data_dir": tmp_path / "data", "api_key": KEY, "whisper_model": "tiny"} | settings
+        client = TestClient(create_app(load_settings(**chosen), engine="tests.fake_engine"))
+        client.headers.update(HEADERS)
+        clients.append(client)
+        return client.__enter__()
+
+    yield make
+    for client in clients:
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(make_client: Callable[..., TestClient]) -> TestClient:
+    """An app on the fake engine."""
+    return make_client()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, model_dir: Path) -> Iterator[Callable[..., Server]]:
+    """Start real server processes; those on the real engine use the starter models."""
+    servers: list[Server] = []
+
+    def start(fake: bool = False, **settings) -> Server:
+        chosen = {
+            "data_dir": tmp_path / "data", "api_key": KEY, "whisper_model": "starter", "align_model": "attention",
+            "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False,
+        } | settings  # fmt: skip
+        server = Server(chosen, KEY, engine="tests.fake_engine" if fake else None, log=tmp_path / "server.log")
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+        sys.stderr.write(server.log.read_text())

@@ -1,0 +1,268 @@
+"""What can be done with a task: poll, cancel, retry, delete, list, listen."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.waiting import send, wait
+
+API = "/api/v1/transcribe"
+
+
+def script(**what) -> str:
+    return json.dumps(what)
+
+
+def task_of(client: TestClient, path: Path, **fields: Any) -> str:
+    answer = send(client, path, **fields)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["task_id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("get", "status"), ("get", "result"), ("get", "audio"), ("get", "events"),
+        ("post", "cancel"), ("post", "retry"), ("delete", "task"),
+    ],
+)  # fmt: skip
+def test_unknown_task_is_404(client: TestClient, method, path) -> None:
+    answer = client.request(method, f"{API}/{path}/00000000-0000-0000-0000-000000000000")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_another_keys_task_is_404(make_client, tone) -> None:
+    client = make_client(api_keys="ann:key-a,ben:key-b", api_key=None)
+    task = send(client, tone(), headers={"X-API-Key": "key-a"}).json()["task_id"]
+    for method, path in (("get", "status"), ("get", "audio"), ("post", "cancel"), ("delete", "task")):
+        assert client.request(method, f"{API}/{path}/{task}", headers={"X-API-Key": "key-b"}).status_code == 404
+    assert client.get(f"{API}/tasks", headers={"X-API-Key": "key-b"}).json()["tasks"] == []
+    assert client.get(f"{API}/status/{task}", headers={"X-API-Key": "key-a"}).status_code == 200
+
+
+def test_progress_never_goes_back_and_every_stage_is_seen(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=0.3))
+    seen, progress = [], -1.0
+    while (status := client.get(f"{API}/status/{task}").json())["status"] in ("pending", "processing"):
+        assert status["progress"] >= progress
+        assert status["result"] is None
+        progress = status["progress"]
+        if status["stage"] and status["stage"] not in seen:
+            seen.append(status["stage"])
+        time.sleep(0.01)
+    assert status["status"] == "completed"
+    assert seen == [stage for stage in ("decode", "transcribe", "align", "diarize", "assign") if stage in seen]
+    assert {"transcribe", "align", "diarize", "assign"} <= set(seen)
+
+
+def test_running_task_tells_stage_message_and_time_left(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=1.0))
+    deadline = time.monotonic() + 10
+    while (status := client.get(f"{API}/status/{task}").json())["message"] != "Transcribing speech":
+        assert time.monotonic() < deadline, status
+    assert status["stage"] == "transcribe" and status["status"] == "processing"
+    assert status["eta_seconds"] > 0 and status["started_at"] and status["queue_position"] is None
+
+
+def test_waiting_tasks_know_their_place_and_higher_priority_goes_first(make_client, tone) -> None:
+    client = make_client(max_concurrent_tasks=1)
+    first = task_of(client, tone(), prompt=script(seconds=0.6))
+    wait(client, first, "processing")
+    second, third = task_of(client, tone()), task_of(client, tone())
+    urgent = task_of(client, tone(), priority="5")
+    places = {task: client.get(f"{API}/status/{task}").json()["queue_position"] for task in (urgent, second, third)}
+    assert places == {urgent: 0, second: 1, third: 2}
+    started = [wait(client, task)["started_at"] for task in (urgent, second, third)]
+    assert started == sorted(started)
+
+
+def test_result_too_early_is_409_with_the_status(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=1.0))
+    answer = client.get(f"{API}/result/{task}")
+    assert answer.status_code == 409
+    assert answer.json()["task"]["task_id"] == task
+    assert answer.json()["task"]["status"] in ("pending", "processing")
+
+
+def test_result_is_the_transcript_and_comes_in_pages(client: TestClient, tone) -> None:
+    task = task_of(client, tone())
+    wait(client, task)
+    result = client.get(f"{API}/result/{task}").json()
+    assert result["task_id"] == task and "page" not in result
+    assert result["segments"][0]["words"][0] == {
+        "word": "Hello", "start": 0.0, "end": 0.4, "score": 0.9, "speaker": None,
+    }  # fmt: skip
+    paged = client.get(f"{API}/result/{task}?page=2&page_size=1").json()
+    assert paged["segments"] == [] and paged["pages"] == 1 and paged["page"] == 2
+    assert client.get(f"{API}/result/{task}?page=0").status_code == 400
+    assert client.get(f"{API}/result/{task}?format=srt").status_code == 400
+    assert client.get(f"{API}/result/{task}?format=docx").json()["param"] == "format"
+    assert client.get(f"{API}/status/{task}?include_result=false").json()["result"] is None
+
+
+def test_audio_comes_back_as_sent_and_in_ranges(client: TestClient, tone) -> None:
+    path = tone()
+    task = task_of(client, path)
+    whole = client.get(f"{API}/audio/{task}")
+    assert whole.content == path.read_bytes() and whole.headers["content-type"].startswith("audio/")
+    part = client.get(f"{API}/audio/{task}", headers={"Range": "bytes=4-7"})
+    assert part.status_code == 206 and part.content == path.read_bytes()[4:8]
+
+
+def test_audio_named_like_a_page_is_not_served_as_one(client: TestClient, tone) -> None:
+    task = task_of(client, tone(name="evil.html"))
+    assert client.get(f"{API}/audio/{task}").headers["content-type"] == "application/octet-stream"
+
+
+def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=60, stage="transcribe", what="hang"))
+    deadline = time.monotonic() + 10
+    while client.get(f"{API}/status/{task}").json()["stage"] != "transcribe":
+        assert time.monotonic() < deadline
+    began = time.monotonic()
+    assert client.post(f"{API}/cancel/{task}").json()["status"] == "cancelled"
+    assert client.get(f"{API}/status/{task}").json()["status"] == "cancelled"
+    while client.get("/health").json()["devices"][0]["engine"] == "busy":
+        assert time.monotonic() - began < 2.0
+    other = task_of(client, tone())
+    assert wait(client, other)["status"] == "completed"
+    assert client.get(f"{API}/status/{task}").json()["status"] == "cancelled"
+    assert client.post(f"{API}/cancel/{other}").json()["status"] == "completed"
+
+
+def test_waiting_task_is_cancelled_too_and_never_runs(make_client, tone) -> None:
+    client = make_client(max_concurrent_tasks=1)
+    busy = task_of(client, tone(), prompt=script(seconds=0.4))
+    waiting = task_of(client, tone())
+    assert client.post(f"{API}/cancel/{waiting}").json()["status"] == "cancelled"
+    assert wait(client, busy)["status"] == "completed"
+    assert client.get(f"{API}/status/{waiting}").json()["started_at"] is None
+
+
+def test_retry_goes_on_after_the_last_finished_stage(client: TestClient, tone, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    task = task_of(client, tone(), prompt=script(stage="diarize", what="refuse", marker=str(marker)))
+    failed = wait(client, task)
+    assert failed["status"] == "failed" and failed["progress"] < 100
+    files = sorted(path.name for path in (tmp_path / "data" / "tasks" / task).glob("*.json"))
+    assert files == ["align.1.json", "decode.1.json", "transcribe.1.json"]
+    assert client.post(f"{API}/retry/{task}").json()["status"] in ("pending", "processing")
+    assert wait(client, task)["status"] == "completed"
+    assert client.post(f"{API}/retry/{task}").status_code == 409
+    left = sorted(path.name for path in (tmp_path / "data" / "tasks" / task).iterdir())
+    assert left == ["assign.2.json"]
+
+
+def test_cancelled_task_can_be_retried(client: TestClient, tone, tmp_path: Path) -> None:
+    task = task_of(client, tone(), prompt=script(stage="align", what="hang", marker=str(tmp_path / "marker")))
+    deadline = time.monotonic() + 10
+    while client.get(f"{API}/status/{task}").json()["stage"] != "align":
+        assert time.monotonic() < deadline
+    client.post(f"{API}/cancel/{task}")
+    assert client.post(f"{API}/retry/{task}").status_code == 200
+    assert wait(client, task)["status"] == "completed"
+
+
+def test_stage_that_fails_twice_succeeds_at_the_third_try(client: TestClient, tone, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    task = task_of(client, tone(), prompt=script(stage="align", what="fail", marker=str(marker), times=2))
+    assert wait(client, task)["status"] == "completed"
+    assert len(marker.read_text().splitlines()) == 2
+
+
+def test_stage_that_fails_three_times_fails_the_task_with_its_reason(client: TestClient, tone, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    task = task_of(client, tone(), prompt=script(stage="align", what="fail", marker=str(marker), times=9))
+    status = wait(client, task)
+    assert status["status"] == "failed" and status["error"] == "The stage failed."
+    assert len(marker.read_text().splitlines()) == 3
+    assert client.get(f"{API}/audio/{task}").status_code == 200
+
+
+@pytest.mark.parametrize("stage", ["transcribe", "align", "diarize", "assign"])
+def test_engine_killed_in_a_stage_costs_one_try(client: TestClient, tone, tmp_path: Path, stage) -> None:
+    task = task_of(client, tone(), prompt=script(stage=stage, what="die", marker=str(tmp_path / "marker")))
+    assert wait(client, task)["status"] == "completed"
+
+
+def test_engine_that_always_dies_fails_the_task_and_no_other(client: TestClient, tone) -> None:
+    doomed = task_of(client, tone(), prompt=script(stage="transcribe", what="die"))
+    other = task_of(client, tone())
+    assert wait(client, other)["status"] == "completed"
+    status = wait(client, doomed)
+    assert status["status"] == "failed" and "SIGKILL" in status["error"]
+
+
+def test_delete_stops_a_running_task_and_leaves_nothing(client: TestClient, tone, tmp_path: Path) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=30))
+    wait(client, task, "processing")
+    assert client.delete(f"{API}/task/{task}").status_code == 204
+    assert client.get(f"{API}/status/{task}").status_code == 404
+    assert client.delete(f"{API}/task/{task}").status_code == 404
+    assert not [path for path in (tmp_path / "data").rglob("*") if task in str(path)]
+
+
+def test_tasks_are_listed_newest_first_in_pages(client: TestClient, tone) -> None:
+    tasks = [task_of(client, tone()) for _ in range(5)]
+    for task in tasks:
+        wait(client, task)
+    listed, cursor = [], None
+    for _ in range(3):
+        page = client.get(f"{API}/tasks", params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        listed += [task["task_id"] for task in page["tasks"]]
+        cursor = page["next_cursor"]
+    assert listed == tasks[::-1] and cursor is None
+    assert client.get(f"{API}/tasks?status=failed").json()["tasks"] == []
+    assert len(client.get(f"{API}/tasks?status=completed").json()["tasks"]) == 5
+    assert client.get(f"{API}/tasks?status=lost").status_code == 400
+    assert client.get(f"{API}/tasks?cursor=x").status_code == 400
+
+
+def test_events_tell_progress_text_and_the_end(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=0.2))
+    events = read_events(client, task)
+    names = [name for name, _ in events]
+    assert names[-1] == "completed" and names.count("completed") == 1
+    assert events[-1][1]["task_id"] == task and events[-1][1]["progress"] == 100
+    assert [data["text"] for name, data in events if name == "segment"] == ["Hello there."]
+    progress = [data["progress"] for name, data in events if name == "progress"]
+    assert len(progress) > 5 and progress == sorted(progress)
+    assert [name for name, _ in read_events(client, task)] == ["completed"]
+
+
+def test_events_of_a_cancelled_task_end_with_cancelled(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=5))
+    canceller = threading.Timer(0.5, lambda: client.post(f"{API}/cancel/{task}"))
+    canceller.start()
+    assert read_events(client, task)[-1][0] == "cancelled"
+
+
+def read_events(client: TestClient, task: str) -> list[tuple[str, dict]]:
+    events, name = [], ""
+    with client.stream("GET", f"{API}/events/{task}") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("event:"):
+                name = line.removeprefix("event:").strip()
+            elif line.startswith("data:"):
+                events.append((name, json.loads(line.removeprefix("data:"))))
+    return events
+
+
+def test_finished_tasks_are_deleted_when_their_time_is_over(make_client, tone, tmp_path: Path) -> None:
+    client = make_client(retention_hours=1 / 3600)
+    task = task_of(client, tone())
+    wait(client, task)
+    deadline = time.monotonic() + 10
+    while client.get(f"{API}/status/{task}").status_code != 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not [path for path in (tmp_path / "data").rglob("*") if task in str(path)]

@@ -1,0 +1,236 @@
+"""Speech to text with the starter model."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("whisperx")
+
+import whisperx
+from faster_whisper.tokenizer import Tokenizer
+from whisperx.asr import FasterWhisperPipeline
+
+from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.options import Options, Task
+from whisperx_api.pipeline.attention import Chunk, joined, plausible
+from whisperx_api.pipeline.decode import decode
+from whisperx_api.pipeline.run import samples
+from whisperx_api.pipeline.transcribe import Transcriber, as_tensor, batches, english_only, load_transcriber
+from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
+
+DEFAULTS = Options()
+ENGLISH = Options(language="en")
+
+
+@pytest.fixture(scope="module")
+def transcriber(starter_dir: Path) -> Transcriber:
+    return load_transcriber(starter_dir / "whisper", name="starter", device="cpu", compute_type="int8", threads=2)
+
+
+@pytest.fixture(scope="module")
+def sample(sample_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """pyannote's sample as the read-only memory map that a stage gets."""
+    return samples(decode(sample_dir / "sample.wav", tmp_path_factory.mktemp("audio") / "sample.f32"))
+
+
+def run(transcriber: Transcriber, audio: np.ndarray, options: Options = DEFAULTS, **choices: Any) -> Transcription:
+    given: dict[str, Any] = {"batch_size": 1, "chunk_size": 30, **choices}
+    given.setdefault("word_times", lambda language: False)
+    given.setdefault("report", lambda fraction: None)
+    return transcriber(audio, options, **given)
+
+
+@pytest.fixture(scope="module")
+def pipeline(starter_dir: Path) -> FasterWhisperPipeline:
+    return whisperx.load_model(str(starter_dir / "whisper"), "cpu", compute_type="int8", threads=2, language="en")
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_text_is_whisperx_own(
+    transcriber: Transcriber, pipeline: FasterWhisperPipeline, sample: np.ndarray, batch_size: int
+) -> None:
+    # chunks of 6 s make several: whisperx decodes all of them in one batch, this stage in 1, 2, 4 …
+    expected: list = pipeline.transcribe(np.array(sample), batch_size=batch_size, chunk_size=6)["segments"]
+    result = run(transcriber, sample, Options(language="en"), batch_size=batch_size, chunk_size=6)
+    assert len(expected) > 3
+    assert [segment.text for segment in result.segments] == [segment["text"].strip() for segment in expected]
+    assert [segment.start for segment in result.segments] == [segment["start"] for segment in expected]
+    logprobs = [segment.avg_logprob or 0.0 for segment in result.segments]
+    np.testing.assert_allclose(logprobs, [segment["avg_logprob"] for segment in expected], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["prompt", "hotwords"])
+def test_prompt_and_hotwords_are_given_as_whisperx_gives_them(
+    transcriber: Transcriber, pipeline: FasterWhisperPipeline, sample: np.ndarray, name: str
+) -> None:
+    bias, audio = "Diane and Sheela, Chicagoe", sample[6 * SAMPLE_RATE :]
+    plain = run(transcriber, audio, Options(language="en")).segments
+    biased = run(transcriber, audio, replace(ENGLISH, **{name: bias})).segments
+    before = pipeline.options
+    pipeline.options = replace(before, **{"initial_prompt" if name == "prompt" else name: bias})
+    expected: list = pipeline.transcribe(np.array(audio), batch_size=1)["segments"]
+    pipeline.options = before
+    assert [segment.text for segment in biased] == [segment["text"].strip() for segment in expected]
+    assert biased != plain
+
+
+def test_words_progress_and_segments_come_as_they_are_made(transcriber: Transcriber, sample: np.ndarray) -> None:
+    seen: list[float] = []
+    came: list[Segment] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The given NumPy array is not writable")
+        result = run(
+            transcriber, sample, word_times=lambda language: language == "en", report=seen.append,
+            on_segment=came.append, batch_size=2, chunk_size=10,
+        )  # fmt: skip
+    assert result.language == "en" and result.model == "starter" and result.warnings == ()
+    assert tuple(came) == result.segments
+    assert seen == sorted(seen) and seen[0] < 0.1 and seen[-1] == 1.0 and len(seen) >= 4
+    for segment in result.segments:
+        assert " ".join(word.word for word in segment.words) == segment.text
+        times = [time for word in segment.words for time in (word.start, word.end)]
+        assert times == sorted(times) and segment.start <= times[0] and times[-1] <= segment.end
+        assert all(word.end > word.start and word.score is not None and 0 < word.score <= 1 for word in segment.words)
+
+
+def test_raise_in_report_stops_the_work(transcriber: Transcriber, sample: np.ndarray) -> None:
+    def cancel_at(limit: float):
+        def report(fraction: float) -> None:
+            if fraction > limit:
+                raise InterruptedError
+
+        return report
+
+    for limit in (0.0, 0.15):  # in voice activity detection, and between batches
+        came: list[Segment] = []
+        with pytest.raises(InterruptedError):
+            run(
+                transcriber,
+                sample,
+                Options(language="en"),
+                report=cancel_at(limit),
+                on_segment=came.append,
+                chunk_size=6,
+            )
+        assert len(came) == (0 if limit == 0.0 else 1)
+
+
+def test_translation_has_no_word_times(transcriber: Transcriber, sample: np.ndarray) -> None:
+    def never(language: str) -> bool:
+        raise AssertionError("not asked for a translation")
+
+    options = Options(language="en", task=Task.TRANSLATE)
+    result = run(transcriber, sample[: 12 * SAMPLE_RATE], options, word_times=never)
+    assert result.segments and all(segment.words == () for segment in result.segments)
+
+
+@pytest.mark.parametrize("options", [Options(), Options(language="de")])
+@pytest.mark.parametrize("length", [0, 100, 5 * SAMPLE_RATE])
+def test_silence_has_no_segments(transcriber: Transcriber, options: Options, length: int) -> None:
+    seen: list[float] = []
+    result = run(transcriber, np.zeros(length, dtype=np.float32), options, report=seen.append)
+    assert result.segments == ()
+    assert result.language == (options.language or "en")
+    assert seen[-1] == 1.0
+
+
+def test_prompt_longer_than_whisper_reads_is_cut_with_a_warning(transcriber: Transcriber, sample: np.ndarray) -> None:
+    options = Options(language="en", prompt="a lot of words " * 200, hotwords="more of them " * 60)
+    result = run(transcriber, sample[: 12 * SAMPLE_RATE], options)
+    assert len(result.warnings) == 1 and "223 tokens" in result.warnings[0]
+
+
+def test_language_that_the_model_lacks_is_detected_with_a_warning(transcriber: Transcriber, sample: np.ndarray) -> None:
+    result = run(transcriber, sample[: 12 * SAMPLE_RATE], Options(language="yue"))
+    assert result.language == "en"
+    assert result.warnings == ("The model starter does not know language yue: it was detected.",)
+
+
+def test_model_that_knows_only_english_says_so(transcriber: Transcriber, sample: np.ndarray) -> None:
+    assert english_only("base.en", Options(language="en")) == []
+    options = Options(language="de", task=Task.TRANSLATE)
+    ignored, transcribed = english_only("base.en", options)
+    assert "language de was ignored" in ignored and "can't translate" in transcribed
+    model = SimpleNamespace(model=SimpleNamespace(is_multilingual=False))
+    result = run(Transcriber("base.en", model, transcriber._vad), np.zeros(0, dtype=np.float32), options)  # type: ignore[arg-type]
+    assert result.language == "en" and len(result.warnings) == 2
+
+
+def test_incomplete_model_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"small is not complete .*models pull small"):
+        load_transcriber(tmp_path, name="small", device="cpu", compute_type="int8", threads=1)
+
+
+def test_batches_grow_to_the_size_asked_for() -> None:
+    chunks = [Chunk(index, index + 1, ()) for index in range(20)]
+    assert [len(batch) for batch in batches(chunks, 6)] == [1, 2, 4, 6, 6, 1]
+    assert [chunk for batch in batches(chunks, 6) for chunk in batch] == chunks
+    assert [len(batch) for batch in batches(chunks[:2], 1)] == [1, 1]
+
+
+def test_tensor_shares_a_read_only_map(sample: np.ndarray) -> None:
+    assert not sample.flags.writeable
+    tensor = as_tensor(sample)
+    assert tensor.data_ptr() == sample.ctypes.data
+    assert float(tensor[5000]) == float(sample[5000])
+
+
+def test_word_after_a_pause_does_not_swallow_it() -> None:
+    chunk = Chunk(0.0, 10.0, ((0.0, 1.2), (8.0, 10.0)))
+    words = [Word("one", 0.0, 0.3), Word("two", 0.3, 0.6), Word("three", 0.6, 8.9), Word("four", 8.9, 9.2)]
+    times = {word.word: (word.start, word.end) for word in plausible(words, chunk)}
+    assert times["one"] == (0.04, 0.34)
+    assert times["three"][0] > 8.3 and times["three"][1] == 8.94
+
+
+def test_word_over_a_silence_stays_in_the_speech_it_has_most_of() -> None:
+    chunk = Chunk(0.0, 4.0, ((0.0, 1.0), (1.5, 4.0)))
+    before, after = plausible([Word("some", 0.2, 1.3), Word("more", 1.3, 2.2)], chunk)
+    assert before.end == 1.0 and after.start == 1.5
+
+
+def test_words_without_room_keep_order_inside_the_chunk() -> None:
+    chunk = Chunk(2.0, 2.06, ())
+    words = plausible([Word("a", 2.06, 2.06), Word("b", 2.06, 2.06), Word("c", 2.06, 2.06)], chunk)
+    assert [(word.start, word.end) for word in words] == [(2.0, 2.02), (2.02, 2.04), (2.04, 2.06)]
+    assert plausible([], chunk) == ()
+
+
+def pieces(*found: tuple[str, float, float]) -> list[dict]:
+    """What `find_alignment` returns: each piece as one token of probability 0.5."""
+    return [{"word": text, "tokens": [1], "start": start, "end": end, "probability": 0.5} for text, start, end in found]
+
+
+def test_words_are_as_written_and_silent_marks_take_no_time() -> None:
+    found = pieces(
+        (' "', 0.0, 1.0), ("Real", 1.0, 1.2), ("-time", 1.2, 1.5), (".", 1.5, 2.0), (" l", 2.0, 2.1), ("'", 2.1, 2.2),
+        ("équipe", 2.2, 2.6), (" 100", 2.6, 3.0), ("%", 3.0, 3.4), (" -", 3.4, 3.5), (" so", 3.5, 3.6), (",", 3.6, 4.0),
+    )  # fmt: skip
+    assert [(word.word, word.start, word.end) for word in joined(found, 10.0, spaced=True)] == [
+        ('"Real-time.', 11.0, 11.5), ("l'équipe", 12.0, 12.6), ("100%", 12.6, 13.4), ("-", 13.4, 13.5),
+        ("so,", 13.5, 13.6),
+    ]  # fmt: skip
+
+
+def test_marks_join_words_that_no_space_parts() -> None:
+    found = pieces(
+        ("「", 0.0, 0.1), ("今日は", 0.1, 0.5), ("、", 0.5, 0.6), ("雨", 0.6, 0.9), ("。", 0.9, 1.0), ("」", 1.0, 1.1),
+        ("ก", 1.1, 1.2), ("ั", 1.2, 1.3),
+    )  # fmt: skip
+    assert [(word.word, word.start, word.end) for word in joined(found, 0.0, spaced=False)] == [
+        ("「今日は、", 0.1, 0.5), ("雨。」", 0.6, 0.9), ("กั", 1.1, 1.3),
+    ]  # fmt: skip
+
+
+def test_words_of_japanese_are_whole_characters(transcriber: Transcriber) -> None:
+    tokenizer = Tokenizer(transcriber._model.hf_tokenizer, True, "transcribe", "ja")
+    tokens = tokenizer.encode("齟齬を来す。")
+    words, _ = tokenizer.split_to_word_tokens(tokens)
+    assert words == ["齟", "齬", "を", "来", "す", "。"] and len(tokens) > len(words)

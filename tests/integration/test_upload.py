@@ -1,0 +1,222 @@
+"""What an upload may be, and what each wrong one is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.conftest import KEY, UPLOAD
+from tests.waiting import send, wait
+
+
+def test_upload_is_accepted_and_becomes_a_transcript(client: TestClient, tone) -> None:
+    answer = send(client, tone(2.0))
+    assert answer.status_code == 202
+    body = answer.json()
+    assert body["status"] == "pending" and body["message"]
+    assert answer.headers["location"] == f"/api/v1/transcribe/status/{body['task_id']}"
+    status = wait(client, body["task_id"])
+    assert status["status"] == "completed" and status["progress"] == 100 and status["error"] is None
+    assert status["result"]["text"] == "Hello there."
+    assert status["result"]["duration"] == 2.0
+    assert status["created_at"].endswith("Z") and status["completed_at"] >= status["started_at"] >= status["created_at"]
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}])
+def test_key_is_taken_in_both_headers(client: TestClient, tone, headers) -> None:
+    del client.headers["X-API-Key"]
+    assert send(client, tone(), headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer wrong"}])
+def test_wrong_or_no_key_is_401_before_the_body_is_looked_at(client: TestClient, headers) -> None:
+    del client.headers["X-API-Key"]
+    answer = client.post(UPLOAD, content=b"no form at all", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Bearer" in answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"language": "klingon"}, "language"),
+        ({"model": "gpt-5"}, "model"),
+        ({"model": "/etc"}, "model"),
+        ({"model": "../secrets"}, "model"),
+        ({"task": "sing"}, "task"),
+        ({"enable_diarization": "perhaps"}, "enable_diarization"),
+        ({"num_speakers": "0"}, "num_speakers"),
+        ({"num_speakers": "51"}, "num_speakers"),
+        ({"num_speakers": "two"}, "num_speakers"),
+        ({"min_speakers": "3", "max_speakers": "2"}, "min_speakers"),
+        ({"num_speakers": "4", "max_speakers": "2"}, "num_speakers"),
+        ({"temperature": "1.5"}, "temperature"),
+        ({"temperature": "nan"}, "temperature"),
+        ({"temperature": "0.4"}, "temperature"),
+        ({"channels": "separate"}, "channels"),
+        ({"url": "http://example.org/a.mp3"}, "url"),
+        ({"webhook_url": "http://example.org/"}, "webhook_url"),
+        ({"priority": "11"}, "priority"),
+        ({"prompt": "x" * 5000}, "prompt"),
+        ({"num_speaker": "2"}, "num_speaker"),
+    ],
+)
+def test_wrong_field_is_a_400_that_names_it(client: TestClient, tone, fields, param) -> None:
+    answer = send(client, tone(), **fields)
+    assert answer.status_code == 400
+    assert answer.json()["param"] == param
+    assert param in answer.json()["detail"]
+    assert client.get("/api/v1/transcribe/tasks").json()["tasks"] == []
+
+
+def test_empty_fields_count_as_left_out(client: TestClient, tone) -> None:
+    assert send(client, tone(), language="", num_speakers="", temperature="0", channels="mix").status_code == 202
+
+
+@pytest.mark.parametrize("language", ["de", "DE", "German", "de-AT"])
+def test_language_is_taken_by_code_and_name(client: TestClient, tone, language) -> None:
+    task = send(client, tone(), language=language).json()["task_id"]
+    assert wait(client, task)["result"]["language"] == "de"
+
+
+def test_configured_alias_names_the_model(make_client, tone) -> None:
+    client = make_client(whisper_model_alias="whisper-1,house-model")
+    assert send(client, tone(), model="house-model").status_code == 202
+    assert send(client, tone(), model="tiny").status_code == 202
+
+
+def test_known_model_that_is_not_here_is_refused_when_nothing_is_fetched(make_client, tone) -> None:
+    client = make_client(whisper_auto_download=False)
+    answer = send(client, tone(), model="large-v3")
+    assert answer.status_code == 400 and answer.json()["param"] == "model"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.wav", b""),
+        ("text.mp3", b"this is no music\n" * 100),
+        ("cut.wav", b"RIFF\x24\x00\x00\x00WAVEfmt "),
+        ("cut.m4a", b"\x00\x00\x00\x20ftypM4A \x00\x00\x00\x00"),
+        ("random.ogg", bytes(range(256)) * 40),
+        ("list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile:///etc/hostname\n"),
+        ("list.ffconcat", b"ffconcat version 1.0\nfile /etc/hostname\n"),
+    ],
+)
+def test_what_is_no_audio_is_415(client: TestClient, tmp_path: Path, name, content) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    answer = send(client, path)
+    assert answer.status_code == 415, answer.text
+    assert answer.json()["param"] == "file"
+
+
+def test_content_decides_and_not_the_name(client: TestClient, tone) -> None:
+    assert send(client, tone(name="tone.txt")).status_code == 202
+
+
+def test_form_without_a_file_is_400(client: TestClient) -> None:
+    for body in ({"data": {"language": "en"}}, {"files": {"language": (None, "en")}}, {"json": {}}):
+        answer = client.post(UPLOAD, **body)
+        assert answer.status_code == 400 and answer.json()["param"] == "file"
+
+
+def test_file_may_come_after_or_before_the_fields(client: TestClient, tone) -> None:
+    wav = tone().read_bytes()
+    parts = {
+        "file": b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + wav + b"\r\n",
+        "language": b'--B\r\nContent-Disposition: form-data; name="language"\r\n\r\nde\r\n',
+    }
+    for order in (("file", "language"), ("language", "file")):
+        body = b"".join(parts[name] for name in order) + b"--B--\r\n"
+        answer = client.post(UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
+        assert answer.status_code == 202
+        assert wait(client, answer.json()["task_id"])["result"]["language"] == "de"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF',
+        b'--B\r\nContent-Disposition: form-data; name="other"; filename="a.wav"\r\n\r\nRIFF\r\n--B--\r\n',
+        b'--B\r\nContent-Disposition: form-data; name="task"\r\n\r\n\xff\xfe\r\n--B--\r\n',
+        b'--B\r\nContent-Disposition: form-data; name="task"\r\n\r\na\r\n--B\r\n'
+        b'Content-Disposition: form-data; name="task"\r\n\r\nb\r\n--B--\r\n',
+        b"--B\r\nbroken",
+        b"",
+        b'--B\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n' + b"x" * 70000 + b"\r\n--B--\r\n",
+    ],
+)
+def test_broken_form_is_400_and_leaves_no_file(client: TestClient, tmp_path: Path, form) -> None:
+    answer = client.post(UPLOAD, content=form, headers={"Content-Type": "multipart/form-data; boundary=B"})
+    assert answer.status_code == 400, answer.text
+    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+
+
+def test_too_many_fields_are_400(client: TestClient, tone) -> None:
+    assert send(client, tone(), **{f"f{index}": "x" for index in range(60)}).status_code == 400
+
+
+def test_stated_size_over_the_limit_is_413_before_the_body_is_read(make_client) -> None:
+    client = make_client(max_file_size="1K")
+
+    def body():
+        raise AssertionError("the body was read")
+        yield b""
+
+    answer = client.post(UPLOAD, content=body(), headers={
+        "Content-Type": "multipart/form-data; boundary=B", "Content-Length": str(3 * 1024**2),
+    })  # fmt: skip
+    assert answer.status_code == 413
+
+
+def test_idempotency_key_gives_the_same_task_for_the_same_request(client: TestClient, tone, tmp_path) -> None:
+    key = {"Idempotency-Key": "meeting-7"}
+    first = send(client, tone(), headers=key).json()["task_id"]
+    assert send(client, tone(), headers=key).json()["task_id"] == first
+    assert send(client, tone(), language="de", headers=key).status_code == 409
+    assert send(client, tone(2.0, "other.wav"), headers=key).status_code == 409
+    assert send(client, tone()).json()["task_id"] != first
+    assert len(list((tmp_path / "data" / "uploads").iterdir())) == 2
+
+
+def test_priority_above_zero_needs_the_admin_scope(make_client, tone) -> None:
+    client = make_client(api_keys="web:plain:transcribe+read,ops:boss", api_key=None)
+    plain, boss = {"X-API-Key": "plain"}, {"X-API-Key": "boss"}
+    assert send(client, tone(), priority="1", headers=plain).status_code == 403
+    assert send(client, tone(), priority="-1", headers=plain).status_code == 202
+    assert send(client, tone(), priority="1", headers=boss).status_code == 202
+
+
+def test_key_without_a_scope_is_403(make_client, tone) -> None:
+    client = make_client(api_keys="eye:looking:read,hand:sending:transcribe", api_key=None)
+    assert send(client, tone(), headers={"X-API-Key": "looking"}).status_code == 403
+    task = send(client, tone(), headers={"X-API-Key": "sending"}).json()["task_id"]
+    assert client.get(f"/api/v1/transcribe/status/{task}", headers={"X-API-Key": "sending"}).status_code == 403
+
+
+def test_full_disk_is_507_and_leaves_no_file(client: TestClient, tone, tmp_path: Path, monkeypatch) -> None:
+    def no_space(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("whisperx_api.api.multipart.os.fsync", no_space)
+    answer = send(client, tone())
+    assert answer.status_code == 507
+    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+
+
+def test_script_of_the_fake_reaches_it(client: TestClient, tone) -> None:
+    script = json.dumps({"stage": "diarize", "what": "refuse"})
+    status = wait(client, send(client, tone(), prompt=script).json()["task_id"])
+    assert status["status"] == "failed" and status["error"] == "The model is out of reach."
+
+
+def test_speaker_embeddings_and_words_come_as_asked(client: TestClient, tone) -> None:
+    task = send(client, tone(), speaker_embeddings="true", word_timestamps="false").json()["task_id"]
+    result = wait(client, task)["result"]
+    assert result["speakers"][0]["embedding"] == [0.1, 0.2]
+    assert "words" not in result["segments"][0]

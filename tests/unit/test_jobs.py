@@ -1,0 +1,134 @@
+"""The plain parts of the job side: what is judged, queued, reckoned and told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs import progress as progress_module
+from whisperx_api.jobs.events import BACKLOG, Event, EventKind, Events
+from whisperx_api.jobs.job import Job, Upload, Verdict, judge
+from whisperx_api.jobs.progress import Progress, StageCosts
+from whisperx_api.jobs.queue.embedded import EmbeddedQueue
+from whisperx_api.options import Options, Task
+from whisperx_api.transcript import Segment
+
+UPLOAD = Upload("a.wav", 1, "00", 1.0)
+
+
+def job(seq: int, priority: int = 0, **options) -> Job:
+    return Job("ann", Options(**options), UPLOAD, id=f"job-{seq}", seq=seq, priority=priority)
+
+
+@pytest.mark.parametrize(
+    ("failures", "retryable", "verdict"),
+    [(1, True, Verdict.AGAIN), (2, True, Verdict.AGAIN), (3, True, Verdict.GIVE_UP), (1, False, Verdict.GIVE_UP)],
+)
+def test_stage_is_tried_three_times_where_that_can_help(failures, retryable, verdict) -> None:
+    assert judge(failures, retryable) is verdict
+
+
+@pytest.mark.parametrize(
+    ("options", "missing"),
+    [
+        ({}, set()),
+        ({"enable_diarization": False}, {Stage.DIARIZE}),
+        ({"task": Task.TRANSLATE}, {Stage.ALIGN}),
+        ({"task": Task.TRANSLATE, "enable_diarization": False}, {Stage.ALIGN, Stage.DIARIZE}),
+    ],
+)
+def test_job_has_the_stages_that_its_options_ask_for(options, missing) -> None:
+    assert set(Stage) - set(job(1, **options).stages) == missing
+    assert list(job(1, **options).stages) == [stage for stage in Stage if stage not in missing]
+
+
+def test_queue_gives_higher_priority_first_then_older_first() -> None:
+    async def go() -> None:
+        queue = EmbeddedQueue()
+        for seq, priority in ((3, 0), (1, 0), (2, 0), (9, 5), (4, -5)):
+            queue.put(job(seq, priority))
+        assert [queue.position(f"job-{seq}") for seq in (9, 1, 2, 3, 4)] == [0, 1, 2, 3, 4]
+        queue.remove("job-2")
+        queue.remove("job-2")
+        queue.put(job(1))
+        assert [await queue.get() for _ in range(len(queue))] == ["job-9", "job-1", "job-3", "job-4"]
+        assert queue.position("job-1") is None
+
+    asyncio.run(go())
+
+
+def test_queue_wakes_who_waits() -> None:
+    async def go() -> None:
+        queue = EmbeddedQueue()
+        waiting = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        queue.put(job(7))
+        assert await asyncio.wait_for(waiting, 1) == "job-7"
+
+    asyncio.run(go())
+
+
+def test_progress_counts_stages_by_their_cost_and_never_goes_back() -> None:
+    costs = StageCosts()
+    stages = (Stage.DECODE, Stage.TRANSCRIBE, Stage.DIARIZE)
+    progress = Progress(stages, costs, 100.0, reached=0.0)
+    total = sum(costs.seconds(stage, 100.0) for stage in stages)
+    progress.finish(Stage.DECODE)
+    progress.begin()
+    half = (costs.seconds(Stage.DECODE, 100.0) + costs.seconds(Stage.TRANSCRIBE, 100.0) / 2) / total
+    assert progress.update(0.5) == pytest.approx(half)
+    assert progress.update(0.2) == pytest.approx(half)
+    progress.finish(Stage.TRANSCRIBE)
+    progress.finish(Stage.DIARIZE)
+    assert progress.reached == 1.0
+
+
+def test_progress_starts_where_an_earlier_run_had_come_to() -> None:
+    progress = Progress((Stage.DECODE, Stage.TRANSCRIBE), StageCosts(), 10.0, reached=0.6)
+    assert progress.update(0.1) == 0.6
+
+
+def test_time_left_follows_the_stage_s_own_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    costs = StageCosts()
+    progress = Progress((Stage.TRANSCRIBE, Stage.DIARIZE), costs, 100.0, reached=0.0)
+    assert progress.eta() == pytest.approx(costs.seconds(Stage.TRANSCRIBE, 100.0) + costs.seconds(Stage.DIARIZE, 100.0))
+    progress.begin()
+    now[0] += 50.0
+    progress.update(0.25)
+    assert progress.eta() == pytest.approx(150.0 + costs.seconds(Stage.DIARIZE, 100.0))
+    progress.finish(Stage.TRANSCRIBE)
+    progress.finish(Stage.DIARIZE)
+    assert progress.eta() == 0.0
+
+
+def test_costs_are_learnt_from_measurements() -> None:
+    costs = StageCosts()
+    for _ in range(30):
+        costs.learn(Stage.ALIGN, 100.0, 700.0)
+    assert costs.seconds(Stage.ALIGN, 10.0) == pytest.approx(70.0, rel=0.01)
+    before = costs.seconds(Stage.DECODE, 10.0)
+    assert costs.seconds(Stage.DECODE, 10.0) == before
+
+
+def test_events_reach_who_listens_to_the_task_only_while_they_listen() -> None:
+    events = Events()
+    event = Event(EventKind.SEGMENT, Segment(0.0, 1.0, "Hi."))
+    with events.listen("a") as first, events.listen("a") as second, events.listen("b") as other:
+        events.publish("a", event)
+        assert (first.get_nowait(), second.get_nowait(), other.qsize()) == (event, event, 0)
+    events.publish("a", event)
+    assert first.qsize() == 0
+
+
+def test_listener_that_reads_nothing_loses_the_oldest() -> None:
+    events = Events()
+    with events.listen("a") as queue:
+        for _ in range(BACKLOG + 10):
+            events.publish("a", Event(EventKind.PROGRESS))
+        events.publish("a", Event(EventKind.ENDED))
+        assert queue.qsize() == BACKLOG
+        assert [queue.get_nowait() for _ in range(BACKLOG)][-1].kind is EventKind.ENDED

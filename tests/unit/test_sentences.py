@@ -1,0 +1,93 @@
+"""Sentence ends, and cutting a decoded chunk into its sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from whisperx_api.pipeline.sentences import cut_at_words, sentence_spans, split_sentences
+from whisperx_api.transcript import Segment, Word
+
+
+def sentences(text: str, language: str) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text, language)]
+
+
+def chunk(text: str, words: Sequence[str]) -> Segment:
+    """A chunk whose n-th word lasts from n to n + 0.8 seconds."""
+    timed = tuple(Word(word, float(index), index + 0.8, 0.9) for index, word in enumerate(words))
+    return Segment(0.0, 30.0, text, timed, avg_logprob=-0.3)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "expected"),
+    [
+        ("en", "Dr. Smith went home. He was tired.", ["Dr. Smith went home.", "He was tired."]),
+        ("en", "He paid 3.50 dollars. Why?", ["He paid 3.50 dollars.", "Why?"]),
+        ("de", "Das ist z.B. ein Satz. Und noch einer.", ["Das ist z.B. ein Satz.", "Und noch einer."]),
+        ("fr", "Bonjour. Je m'appelle Éric.", ["Bonjour.", "Je m'appelle Éric."]),
+        ("el", "Τι κάνεις; Καλά.", ["Τι κάνεις;", "Καλά."]),
+        ("zh", "今天天气很好。你去哪里？我回家！", ["今天天气很好。", "你去哪里？", "我回家！"]),
+        ("ja", "「行きます。」と言った。本当？", ["「行きます。」", "と言った。", "本当？"]),
+        ("yue", "你好。食咗飯未？", ["你好。", "食咗飯未？"]),
+        ("hi", "यह एक कलम है। वह किताब है।", ["यह एक कलम है।", "वह किताब है।"]),
+        ("ar", "كيف حالك؟ أنا بخير.", ["كيف حالك؟", "أنا بخير."]),
+        ("my", "မင်္ဂလာပါ။ နေကောင်းလား။", ["မင်္ဂလာပါ။", "နေကောင်းလား။"]),
+        ("sw", "Habari gani? Nzuri sana.", ["Habari gani?", "Nzuri sana."]),
+        ("en", "", []),
+        ("en", "no end at all", ["no end at all"]),
+    ],
+)
+def test_sentences_end_where_the_language_ends_them(language: str, text: str, expected: list[str]) -> None:
+    assert sentences(text, language) == expected
+
+
+def test_models_are_those_of_whisperx() -> None:
+    utils = pytest.importorskip("whisperx.utils")
+    from whisperx_api.pipeline.sentences import PUNKT_MODELS
+
+    assert PUNKT_MODELS == utils.PUNKT_LANGUAGES
+
+
+def test_chunk_is_cut_into_sentences_with_their_own_times() -> None:
+    text = "Hello there. How are you? Fine."
+    first, second, third = split_sentences(chunk(text, text.split()), "en")
+    assert [first.text, second.text, third.text] == ["Hello there.", "How are you?", "Fine."]
+    assert (first.start, first.end) == (0.0, 1.8)
+    assert (second.start, second.end) == (2.0, 4.8)
+    assert (third.start, third.end) == (5.0, 5.8)
+    assert [word.word for word in second.words] == ["How", "are", "you?"]
+    assert third.avg_logprob == -0.3
+
+
+def test_a_single_sentence_takes_the_times_of_its_words() -> None:
+    (only,) = split_sentences(chunk("Hello there", ["Hello", "there"]), "en")
+    assert (only.start, only.end) == (0.0, 1.8)
+
+
+def test_text_without_spaces_is_cut_without_adding_any() -> None:
+    parts = split_sentences(chunk("你好。再见！", ["你", "好。", "再见！"]), "zh")
+    assert [part.text for part in parts] == ["你好。", "再见！"]
+    assert [len(part.words) for part in parts] == [2, 1]
+
+
+def test_spaces_inside_a_language_without_them_are_kept() -> None:
+    parts = cut_at_words(chunk("สวัสดี ครับ ผม", ["สวัสดี", "ครับ", "ผม"]), [2], "th")
+    assert [part.text for part in parts] == ["สวัสดี ครับ", "ผม"]
+
+
+def test_a_word_over_a_sentence_end_stays_whole() -> None:
+    parts = split_sentences(chunk("So。Then", ["So。Then"]), "zh")
+    assert [part.text for part in parts] == ["So。Then"]
+
+
+def test_chunk_without_words_is_left_as_it_is() -> None:
+    segment = Segment(0.0, 30.0, "One. Two.")
+    assert split_sentences(segment, "en") == (segment,)
+
+
+@pytest.mark.parametrize(("language", "text"), [("en", "b c"), ("ja", "bc")])
+def test_words_that_are_not_in_the_text_are_joined_as_the_language_writes(language: str, text: str) -> None:
+    parts = cut_at_words(chunk("something else", ["a", "b", "c"]), [1], language)
+    assert [part.text for part in parts] == ["a", text]

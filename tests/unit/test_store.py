@@ -1,0 +1,237 @@
+"""Jobs in the database: who may change what, and what an older run may not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.database import DatabaseUnusable, open_database
+from whisperx_api.jobs.job import Job, JobStatus, Upload
+from whisperx_api.jobs.store import JobStore, StaleEpoch
+from whisperx_api.jobs.tables import Base
+from whisperx_api.options import Options, Task
+
+UPLOAD = Upload("meeting.wav", 32044, "ab" * 32, 1.0)
+
+
+@asynccontextmanager
+async def database(path: Path) -> AsyncIterator[AsyncEngine]:
+    engine = await open_database(f"sqlite+aiosqlite:///{path}")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def on_store(tmp_path: Path) -> Callable[[Callable[[JobStore], Awaitable[None]]], None]:
+    def run(test: Callable[[JobStore], Awaitable[None]]) -> None:
+        async def go() -> None:
+            async with database(tmp_path / "jobs.db") as engine:
+                await test(JobStore(engine))
+
+        asyncio.run(go())
+
+    return run
+
+
+def job(**values) -> Job:
+    return Job(**{"owner": "ann", "options": Options(), "upload": UPLOAD} | values)
+
+
+def test_job_is_read_as_it_was_stored(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        options = Options(language="de", task=Task.TRANSLATE, num_speakers=2, prompt="Köln, 5 €")
+        stored = await store.add(job(options=options, idempotency_key="k", fingerprint="f", priority=3))
+        assert await store.get(stored.id) == stored
+        assert stored.options == options
+        assert stored.created_at.tzinfo is not None
+        assert await store.get("nobody") is None
+
+    on_store(test)
+
+
+def test_start_makes_a_new_epoch_and_only_pending_jobs_start(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        stored = await store.add(job())
+        first = await store.start(stored.id)
+        assert first is not None
+        assert (first.status, first.epoch) == (JobStatus.PROCESSING, 1)
+        assert await store.start(stored.id) is None
+        second = await store.start((await store.hand_back(first)).id)
+        assert second is not None
+        assert second.epoch == 2
+        assert second.started_at == first.started_at
+
+    on_store(test)
+
+
+def test_what_an_older_run_says_is_refused(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        old = await store.start((await store.add(job())).id)
+        assert old is not None
+        await store.hand_back(old)
+        new = await store.start(old.id)
+        assert new is not None
+        for late in (
+            store.checkpoint(old, Stage.DECODE, "decode.1.json"), store.complete(old, {}), store.fail(old, "no"),
+            store.hand_back(old), store.at(old, Stage.ALIGN, 0.9), store.failed_attempt(old),
+        ):  # fmt: skip
+            with pytest.raises(StaleEpoch):
+                await late
+        assert await store.get(new.id) == new
+
+    on_store(test)
+
+
+def test_cancelled_job_takes_nothing_more_from_its_run(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        running = await store.start((await store.add(job())).id)
+        assert running is not None
+        cancelled = await store.cancel(running.id)
+        assert cancelled is not None
+        assert cancelled.status is JobStatus.CANCELLED
+        assert cancelled.completed_at is not None
+        with pytest.raises(StaleEpoch):
+            await store.complete(running, {})
+        assert await store.cancel(running.id) is None
+
+    on_store(test)
+
+
+def test_deleted_job_takes_nothing_more_either(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        running = await store.start((await store.add(job())).id)
+        assert running is not None
+        await store.delete(running.id)
+        with pytest.raises(StaleEpoch):
+            await store.checkpoint(running, Stage.DECODE, "decode.1.json")
+        assert await store.ids() == set()
+
+    on_store(test)
+
+
+def test_checkpoints_add_up_and_clear_the_failures(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        running = await store.start((await store.add(job())).id)
+        assert running is not None
+        running = await store.failed_attempt(await store.failed_attempt(running))
+        assert running.failures == 2
+        running = await store.checkpoint(running, Stage.DECODE, "decode.1.json")
+        running = await store.checkpoint(running, Stage.TRANSCRIBE, "transcribe.1.json")
+        assert running.failures == 0
+        assert running.checkpoints == {"decode": "decode.1.json", "transcribe": "transcribe.1.json"}
+
+    on_store(test)
+
+
+def test_retry_takes_failed_and_cancelled_jobs_only_and_keeps_checkpoints(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        running = await store.start((await store.add(job())).id)
+        assert running is not None
+        assert await store.retry(running.id) is None
+        running = await store.checkpoint(running, Stage.DECODE, "decode.1.json")
+        await store.fail(await store.failed_attempt(running), "no luck")
+        again = await store.retry(running.id)
+        assert again is not None
+        assert (again.status, again.error, again.failures) == (JobStatus.PENDING, None, 0)
+        assert again.checkpoints == {"decode": "decode.1.json"}
+
+    on_store(test)
+
+
+def test_recover_gives_back_the_unfinished_in_their_order(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        low = await store.add(job(priority=-1))
+        first, second = await store.add(job()), await store.add(job())
+        high = await store.add(job(priority=5))
+        ended = await store.add(job())
+        await store.cancel(ended.id)
+        await store.start(second.id)
+        recovered = await store.recover()
+        assert [found.id for found in recovered] == [high.id, first.id, second.id, low.id]
+        assert {found.status for found in recovered} == {JobStatus.PENDING}
+
+    on_store(test)
+
+
+def test_idempotency_key_is_the_owners_and_ends_after_a_day(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        now = datetime.now(timezone.utc)
+        await store.add(job(idempotency_key="old", created_at=now - timedelta(hours=25)))
+        fresh = await store.add(job(idempotency_key="new", created_at=now - timedelta(hours=23)))
+        assert await store.by_idempotency_key("ann", "old") is None
+        assert await store.by_idempotency_key("ann", "new") == fresh
+        assert await store.by_idempotency_key("ben", "new") is None
+
+    on_store(test)
+
+
+def test_expired_are_those_that_ended_before(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        waiting, ended = await store.add(job()), await store.add(job())
+        await store.cancel(ended.id)
+        soon = datetime.now(timezone.utc) + timedelta(seconds=1)
+        assert await store.expired(soon) == [ended.id]
+        assert await store.expired(soon - timedelta(hours=1)) == []
+        assert waiting.id in await store.ids()
+
+    on_store(test)
+
+
+def test_many_at_once_start_a_job_once(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        stored = await store.add(job())
+        started = await asyncio.gather(*(store.start(stored.id) for _ in range(20)))
+        assert sum(run is not None for run in started) == 1
+
+    on_store(test)
+
+
+def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    async def go() -> None:
+        async with database(tmp_path / "jobs.db") as engine, engine.connect() as connection:
+            differences = await connection.run_sync(
+                lambda plain: compare_metadata(MigrationContext.configure(plain), Base.metadata)
+            )
+            assert differences == []
+            pragmas = {
+                name: (await connection.execute(text(f"PRAGMA {name}"))).scalar()
+                for name in ("journal_mode", "synchronous")
+            }
+            assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+
+    asyncio.run(go())
+
+
+def test_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "jobs.db").write_bytes(b"this is not a database" * 100)
+
+    async def go() -> None:
+        with pytest.raises(DatabaseUnusable, match="The database can't be used: file is not a database"):
+            await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+
+    asyncio.run(go())
+
+
+def test_database_that_is_gone_is_told(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with database(tmp_path / "jobs.db") as engine:
+            store = JobStore(engine)
+            assert await store.fault() is None
+            await engine.dispose()
+            for file in tmp_path.iterdir():
+                file.unlink()
+            (tmp_path / "jobs.db").mkdir()
+            assert "unable to open" in (await store.fault() or "")
+
+    asyncio.run(go())

@@ -1,0 +1,32 @@
+"""Sends recordings and waits for what becomes of them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+from httpx import Response
+
+ENDED = ("completed", "failed", "cancelled")
+
+
+def send(client: TestClient, path: Path, headers: dict[str, str] | None = None, **fields: Any) -> Response:
+    """Upload a file."""
+    with path.open("rb") as file:
+        return client.post(
+            "/api/v1/transcribe/upload", files={"file": (path.name, file)}, data=fields, headers=headers
+        )
+
+
+def wait(client: TestClient, task_id: str, *states: str, seconds: float = 20) -> dict[str, Any]:
+    """Poll until the task is in one of the states; any end if none is named."""
+    deadline = time.monotonic() + seconds
+    status: dict[str, Any] = {}
+    while time.monotonic() < deadline:
+        status = client.get(f"/api/v1/transcribe/status/{task_id}").json()
+        if status["status"] in (states or ENDED):
+            return status
+        time.sleep(0.02)
+    raise AssertionError(f"the task is not {states or ENDED} after {seconds} s: {status}")

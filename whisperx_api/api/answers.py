@@ -1,0 +1,61 @@
+"""From jobs to what is answered: statuses and transcripts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any
+
+from whisperx_api.api.errors import ApiError
+from whisperx_api.api.parts import Parts
+from whisperx_api.api.schemas import TaskStatus
+from whisperx_api.formats.json import to_dict
+from whisperx_api.jobs.job import Job, JobStatus
+from whisperx_api.jobs.manager import JobView
+from whisperx_api.keys import Caller
+
+MESSAGES = {
+    JobStatus.PENDING: "Waiting in the queue",
+    JobStatus.PROCESSING: "In work",
+    JobStatus.COMPLETED: "Completed",
+    JobStatus.FAILED: "Failed",
+    JobStatus.CANCELLED: "Cancelled",
+}
+
+
+def status_of(view: JobView) -> TaskStatus:
+    """Return a task's status without its result."""
+    job = view.job
+    return TaskStatus(
+        task_id=job.id,
+        status=job.status,
+        progress=round(100 * (1.0 if job.status is JobStatus.COMPLETED else view.progress), 1),
+        stage=view.stage if job.status is JobStatus.PROCESSING else None,
+        message=(None if job.status.finished else view.message) or MESSAGES[job.status],
+        queue_position=view.queue_position,
+        eta_seconds=None if view.eta is None or job.status.finished else round(view.eta, 1),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        error=job.error,
+    )
+
+
+async def transcript(parts: Parts, job: Job, **options: Any) -> dict[str, Any]:
+    """Return a completed job's transcript as plain values."""
+    result = await parts.manager.result(job)
+    return await asyncio.to_thread(to_dict, job.id, result, words=job.options.word_timestamps, **options)
+
+
+async def encode(content: dict[str, Any]) -> bytes:
+    """Return JSON; a long transcript is encoded off the event loop."""
+    return await asyncio.to_thread(lambda: json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+async def find(parts: Parts, task_id: str, caller: Caller) -> JobView:
+    """Return the caller's task. Raises a 404, for another's as well."""
+    view = await parts.manager.view(task_id)
+    if view is None or view.job.owner != caller.name:
+        raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {task_id[:64]}.")
+    return view

@@ -1,0 +1,87 @@
+"""Every error as `application/problem+json` (RFC 9457), made in one place."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """What went wrong. `detail` is a sentence to act on; `param` names the field at fault, where one is."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Bad Request"])
+    status: int = Field(examples=[400])
+    detail: str = Field(examples=["language must be one of Whisper's languages, not 'klingon'."])
+    param: str | None = Field(None, examples=["language"])
+
+
+class ApiError(Exception):
+    """An answer other than success. `extra` goes into the body beside the problem's own fields."""
+
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, param: str | None = None, headers: dict[str, str] | None = None,
+        **extra: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.param = param
+        self.headers = headers
+        self.extra = extra
+
+
+def bad_parameter(param: str, detail: str) -> ApiError:
+    """A 400 that names the field."""
+    return ApiError(HTTPStatus.BAD_REQUEST, detail, param=param)
+
+
+def problem(error: ApiError) -> JSONResponse:
+    """Return the error as a response."""
+    body = Problem(title=error.status.phrase, status=error.status.value, detail=error.detail, param=error.param)
+    content = body.model_dump(exclude_none=True) | error.extra
+    return JSONResponse(content, error.status.value, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "What is wrong with the request",
+        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+    }
+}
+"""For the OpenAPI document of every endpoint."""
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer every error in this form."""
+
+    async def api_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ApiError)
+        return problem(error)
+
+    async def http_error(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return problem(ApiError(HTTPStatus(error.status_code), str(error.detail), headers=dict(error.headers or {})))
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        param = str(first["loc"][-1])
+        return problem(bad_parameter(param, f"{param}: {first['msg']}."))
+
+    async def hung_up(request: Request, error: Exception) -> Response:
+        return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
+
+    app.add_exception_handler(ClientDisconnect, hung_up)
+    app.add_exception_handler(ApiError, api_error)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(RequestValidationError, invalid)

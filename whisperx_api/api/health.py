@@ -1,0 +1,102 @@
+"""`/health` and `/ready`: whether the server lives, whether it can take work, and to a key how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import Any, Literal
+
+import psutil
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from whisperx_api import __version__
+from whisperx_api.api.auth import MaybeCaller
+from whisperx_api.api.errors import PROBLEMS, ApiError
+from whisperx_api.api.parts import Parts, PartsOf
+from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.models.resolve import transcription_folder
+
+router = APIRouter(tags=["operations"], responses=PROBLEMS)
+
+LEAST_FREE = 1024**3
+"""Bytes of disk below which no work is taken."""
+
+
+class Health(BaseModel):
+    """`status` is always ok: a server that is not does not answer. The rest is for callers with a key."""
+
+    status: Literal["ok"] = "ok"
+    version: str | None = None
+    uptime_seconds: float | None = None
+    cpu: dict[str, float] | None = None
+    memory: dict[str, int] | None = None
+    disk: dict[str, int] | None = None
+    devices: list[dict[str, Any]] | None = None
+    database: str | None = None
+    queue_depth: int | None = None
+    active_tasks: int | None = None
+    loaded_models: list[str] | None = None
+
+
+class Ready(BaseModel):
+    status: Literal["ready"] = "ready"
+
+
+@router.get("/health", response_model=Health, response_model_exclude_none=True)
+async def health(parts: PartsOf, caller: MaybeCaller) -> Health:
+    """That the server lives; with a key, how it is."""
+    if caller is None:
+        return Health()
+    memory = psutil.virtual_memory()
+    engines = parts.fleet.engines
+    return Health(
+        version=__version__,
+        uptime_seconds=round(time.monotonic() - parts.started, 1),
+        cpu={"count": psutil.cpu_count() or 1, "load_1m": psutil.getloadavg()[0]},
+        memory={"total": memory.total, "available": memory.available, "server": psutil.Process().memory_info().rss},
+        disk={"free": await asyncio.to_thread(parts.storage.free)},
+        devices=[
+            {
+                "device": engine.ready.device if engine.ready else engine.config.device,
+                "name": engine.ready.device_name if engine.ready else None,
+                "memory_total": engine.ready.memory_total if engine.ready else None,
+                "memory_used": engine.models.memory_used,
+                "engine": "busy" if engine.busy else "idle" if engine.pid else "off",
+                "error": engine.failure,
+            }
+            for engine in engines
+        ],
+        database=await parts.store.fault() or "ok",
+        queue_depth=parts.manager.waiting,
+        active_tasks=parts.manager.running,
+        loaded_models=sorted({name for engine in engines for name in engine.models.models}),
+    )
+
+
+@router.get("/ready", response_model=Ready)
+async def ready(parts: PartsOf) -> Ready:
+    """Whether work is taken: 503 with the reason when not."""
+    reason = (
+        ("The server is shutting down." if parts.manager.draining else None)
+        or parts.fleet.failure
+        or await asyncio.to_thread(_lacking, parts)
+        or await parts.store.fault()
+    )
+    if reason:
+        raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, reason, headers={"Retry-After": "10"})
+    return Ready()
+
+
+def _lacking(parts: Parts) -> str | None:
+    settings = parts.settings
+    if (free := parts.storage.free()) < LEAST_FREE:
+        return f"The disk is nearly full: {free / 1e6:.0f} MB are free."
+    if settings.whisper_auto_download:
+        return None
+    try:
+        transcription_folder(settings.whisper_model, settings.models, allow_download=False)
+    except ModelUnavailable as error:
+        return str(error)
+    return None

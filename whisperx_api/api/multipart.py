@@ -1,0 +1,186 @@
+"""A multipart form read as it arrives: the file goes to disk, nothing is held in memory but a buffer.
+
+Nobody's code runs before the key is checked, and reading stops at the limit (RFC 7578).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from whisperx_api.api.errors import ApiError, bad_parameter
+
+BUFFER = 1024 * 1024
+"""Bytes gathered before they are written."""
+MAX_FIELD = 64 * 1024
+"""Longest text field, in bytes."""
+MAX_FIELDS = 50
+
+
+@dataclass
+class Form:
+    """What was sent: text fields by name, and the file on disk."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    filename: str | None = None
+    size: int = 0
+    sha256: str = ""
+
+
+def boundary(content_type: str | None) -> bytes:
+    """Return the boundary of a multipart form. Raises a 400 for any other body."""
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise bad_parameter("file", "Send the recording as multipart/form-data, in the field 'file'.")
+    return options[b"boundary"]
+
+
+async def receive(body: AsyncIterator[bytes], content_type: str | None, target: Path, limit: int) -> Form:
+    """Read a form with one file into `target`, which is fsynced.
+
+    Raises `ApiError`: 400 for a broken form, 413 when the file is over `limit` bytes, 507 when the disk is full. The
+    caller deletes `target` when anything is raised.
+    """
+    reader = _FormReader(boundary(content_type), limit)
+    try:
+        with await asyncio.to_thread(_create, target) as file:
+            async for chunk in body:
+                reader.feed(chunk)
+                if len(reader.buffer) >= BUFFER:
+                    await asyncio.to_thread(reader.flush, file)
+            await asyncio.to_thread(reader.finish, file)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.") from error
+    return reader.form
+
+
+def _create(target: Path) -> BinaryIO:
+    return open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+class _FormReader:
+    """Collects what the parser calls out."""
+
+    def __init__(self, boundary: bytes, limit: int) -> None:
+        self.form = Form()
+        self.buffer = bytearray()
+        self._limit = limit
+        self._hash = hashlib.sha256()
+        self._header_name = b""
+        self._header_value = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._name = ""
+        self._value = bytearray()
+        self._is_file = False
+        self._ended = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begin,
+                "on_header_field": self._header_field,
+                "on_header_value": self._header_text,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._part_data,
+                "on_part_end": self._part_end,
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except MultipartParseError as error:
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"The multipart form is broken: {error}.") from error
+
+    def flush(self, file: BinaryIO) -> None:
+        self._hash.update(self.buffer)
+        file.write(self.buffer)
+        self.buffer = bytearray()
+
+    def finish(self, file: BinaryIO) -> None:
+        if not self._ended:
+            raise ApiError(HTTPStatus.BAD_REQUEST, "The upload broke off before the end of the form.")
+        if self.form.filename is None:
+            raise bad_parameter("file", "The field 'file' is missing: send the recording in it.")
+        self.flush(file)
+        file.flush()
+        os.fsync(file.fileno())
+        self.form.sha256 = self._hash.hexdigest()
+
+    # --- what the parser calls ---
+
+    def _part_begin(self) -> None:
+        self._headers, self._value = {}, bytearray()
+        self._header_name = self._header_value = b""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _header_text(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._header_name.lower()] = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._is_file = b"filename" in options
+        if self._is_file:
+            if self._name != "file":
+                raise bad_parameter(self._name, f"The field '{self._name}' is no file: the recording goes in 'file'.")
+            if self.form.filename is not None:
+                raise bad_parameter("file", "Send one file at a time.")
+            # The name is only shown to people: what stands before a separator is somebody's folder.
+            name = options[b"filename"].decode("utf-8", "replace")
+            self.form.filename = name.replace("\\", "/").rpartition("/")[2][:255] or "recording"
+        elif self._name == "file":
+            raise bad_parameter("file", "The field 'file' must hold a file: send it with a file name.")
+        elif self._name in self.form.fields:
+            raise bad_parameter(self._name, f"The field '{self._name}' is there twice.")
+        elif len(self.form.fields) >= MAX_FIELDS:
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self.form.size += end - start
+            if self.form.size > self._limit:
+                raise too_large(self._limit)
+            self.buffer += data[start:end]
+        else:
+            self._value += data[start:end]
+            if len(self._value) > MAX_FIELD:
+                raise bad_parameter(self._name, f"The field '{self._name}' is longer than {MAX_FIELD} bytes.")
+
+    def _part_end(self) -> None:
+        if not self._is_file:
+            try:
+                self.form.fields[self._name] = self._value.decode()
+            except UnicodeDecodeError:
+                raise bad_parameter(self._name, f"The field '{self._name}' is not UTF-8 text.") from None
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def too_large(limit: int) -> ApiError:
+    """A 413 that says what the limit is."""
+    return ApiError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"The recording is larger than {limit / 1024**2:.0f} MiB, the most this server takes (MAX_FILE_SIZE).",
+        param="file",
+    )

@@ -1,0 +1,42 @@
+"""The parts of the service that endpoints use, handed to them by the app."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from whisperx_api.engine.fleet import Fleet
+from whisperx_api.jobs.events import Events
+from whisperx_api.jobs.manager import JobManager
+from whisperx_api.jobs.store import JobStore
+from whisperx_api.keys import KeyRing
+from whisperx_api.settings import Settings
+from whisperx_api.storage.local import LocalStorage
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything the lifespan builds. `keys` is None where authentication is off."""
+
+    settings: Settings
+    keys: KeyRing | None
+    store: JobStore
+    storage: LocalStorage
+    manager: JobManager
+    events: Events
+    fleet: Fleet
+    idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
+    started: float = field(default_factory=time.monotonic)
+
+
+def parts(request: Request) -> Parts:
+    """Return the app's parts."""
+    return request.app.state.parts
+
+
+PartsOf = Annotated[Parts, Depends(parts)]

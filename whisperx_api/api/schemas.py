@@ -1,0 +1,141 @@
+"""What goes over the wire at `/api/v1/transcribe`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.job import JobStatus
+from whisperx_api.options import Task
+
+Count = Field(None, ge=1, le=50)
+
+
+class UploadFields(BaseModel):
+    """The text fields of an upload; the recording itself is in the field `file`."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    language: str | None = Field(None, examples=["en"])
+    """Language spoken, by Whisper's code or English name; detected if left out."""
+    model: str | None = Field(None, examples=["large-v3"])
+    """Transcription model; the server's own if left out."""
+    task: Task = Task.TRANSCRIBE
+    """`translate` gives English."""
+    enable_diarization: bool = True
+    """Label every word with its speaker."""
+    num_speakers: int | None = Count
+    """How many speakers there are, where that is known."""
+    min_speakers: int | None = Count
+    """Fewest speakers to find."""
+    max_speakers: int | None = Count
+    """Most speakers to find."""
+    channels: Literal["mix", "separate"] = "mix"
+    """`separate` takes each channel for a speaker; not yet available."""
+    prompt: str | None = Field(None, max_length=4096)
+    """Text that the recording might follow: sets style and spelling."""
+    hotwords: str | None = Field(None, max_length=4096)
+    """Words to expect."""
+    temperature: float = Field(0, ge=0, le=1)
+    """Only 0 yet."""
+    suppress_numerals: bool = False
+    """Write numbers as words."""
+    word_timestamps: bool = True
+    """`false` leaves the words out of the answer."""
+    speaker_embeddings: bool = False
+    """Give one voice vector a speaker."""
+    webhook_url: str | None = None
+    """Not yet available."""
+    webhook_secret: str | None = None
+    """Not yet available."""
+    url: str | None = None
+    """Not yet available."""
+    priority: int = Field(0, ge=-10, le=10)
+    """Higher goes first; above 0 needs the scope admin."""
+
+
+class TaskAccepted(BaseModel):
+    """Answer to an upload."""
+
+    task_id: str
+    status: JobStatus
+    message: str
+
+
+class WordOut(BaseModel):
+    word: str
+    start: float
+    end: float
+    score: float | None = Field(description="The aligner's confidence, null where the times were interpolated.")
+    speaker: str | None
+
+
+class SegmentOut(BaseModel):
+    id: int
+    start: float
+    end: float
+    text: str
+    speaker: str | None
+    avg_logprob: float | None
+    words: list[WordOut] | None = None
+
+
+class SpeakerOut(BaseModel):
+    id: str
+    name: str | None
+    duration: float
+    embedding: list[float] | None = None
+
+
+class TranscriptOut(BaseModel):
+    """A transcript. Times are seconds; speakers are numbered in order of first appearance."""
+
+    task_id: str
+    language: str
+    duration: float
+    text: str
+    segments: list[SegmentOut]
+    speakers: list[SpeakerOut]
+    models: dict[str, str | None]
+    warnings: list[str]
+    page: int | None = Field(None, description="Only where a page was asked for.")
+    pages: int | None = None
+
+
+class TaskStatus(BaseModel):
+    """How a task is."""
+
+    task_id: str
+    status: JobStatus
+    progress: float = Field(ge=0, le=100, description="Per cent of the whole task.")
+    stage: Stage | None
+    message: str | None
+    queue_position: int | None = Field(description="Tasks before this one; null once it is in work.")
+    eta_seconds: float | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    error: str | None
+    cached: bool = False
+    result: TranscriptOut | None = None
+
+
+class TaskPage(BaseModel):
+    """Tasks, newest first; `next_cursor` is null on the last page."""
+
+    tasks: list[TaskStatus]
+    next_cursor: str | None
+
+
+def upload_form() -> dict[str, object]:
+    """Return the OpenAPI request body of an upload: its fields and the file."""
+    schema = UploadFields.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    schema["properties"]["task"] = {"type": "string", "enum": [task.value for task in Task], "default": "transcribe"}
+    recording = {"type": "string", "format": "binary", "description": "The recording: audio, or video with sound."}
+    schema["properties"] = {"file": recording, **schema["properties"]}
+    schema["required"] = ["file"]
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}

@@ -1,0 +1,135 @@
+"""`/api/v1/transcribe`: upload a recording, poll, take the transcript."""
+
+from __future__ import annotations
+
+import mimetypes
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import FileResponse, Response
+
+from whisperx_api.api import answers
+from whisperx_api.api.auth import Reader, Transcriber
+from whisperx_api.api.errors import PROBLEMS, ApiError, bad_parameter
+from whisperx_api.api.parts import PartsOf
+from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, TranscriptOut, upload_form
+from whisperx_api.api.uploads import accept
+from whisperx_api.jobs.job import JobStatus
+from whisperx_api.jobs.manager import Draining, JobView
+
+router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
+
+SHUTTING_DOWN = ApiError(
+    HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down: try again later.", headers={"Retry-After": "10"}
+)
+FORMATS_TO_COME = ("verbose_json", "diarized_json", "text", "srt", "vtt", "tsv", "rttm")
+
+
+@router.post(
+    "/upload", status_code=HTTPStatus.ACCEPTED, response_model=TaskAccepted,
+    openapi_extra={"requestBody": upload_form()},
+)  # fmt: skip
+async def upload(
+    request: Request,
+    response: Response,
+    parts: PartsOf,
+    caller: Transcriber,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> TaskAccepted:
+    """Send a recording. The same `Idempotency-Key` with the same request within 24 hours gives the same task."""
+    try:
+        job = await accept(request, parts, caller, idempotency_key)
+    except Draining:
+        raise SHUTTING_DOWN from None
+    response.headers["Location"] = str(request.url_for("status", task_id=job.id).path)
+    return TaskAccepted(task_id=job.id, status=job.status, message="The recording is received and will be transcribed.")
+
+
+@router.get("/status/{task_id}", response_model=TaskStatus)
+async def status(task_id: str, parts: PartsOf, caller: Reader, include_result: bool = True) -> Response | TaskStatus:
+    """How a task is; `result` is the transcript once it is completed."""
+    view = await answers.find(parts, task_id, caller)
+    answer = answers.status_of(view)
+    if not include_result or view.job.status is not JobStatus.COMPLETED:
+        return answer
+    content = answer.model_dump(mode="json") | {"result": await answers.transcript(parts, view.job)}
+    return Response(await answers.encode(content), media_type="application/json")
+
+
+@router.get("/result/{task_id}", response_model=TranscriptOut)
+async def result(
+    task_id: str,
+    parts: PartsOf,
+    caller: Reader,
+    format: Literal["json", "verbose_json", "diarized_json", "text", "srt", "vtt", "tsv", "rttm"] = "json",
+    page: Annotated[int | None, Query(ge=1)] = None,
+    page_size: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """The transcript. 409 until the task is completed, with its status in `task`."""
+    if format in FORMATS_TO_COME:
+        raise bad_parameter("format", f"format {format} is not yet available on this server: take json.")
+    view = await answers.find(parts, task_id, caller)
+    if view.job.status is not JobStatus.COMPLETED:
+        task = answers.status_of(view).model_dump(mode="json")
+        raise ApiError(HTTPStatus.CONFLICT, f"There is no result: the task is {view.job.status.value}.", task=task)
+    content = await answers.transcript(parts, view.job, page=page, page_size=page_size)
+    return Response(await answers.encode(content), media_type="application/json")
+
+
+@router.get("/audio/{task_id}", response_class=FileResponse)
+async def audio(task_id: str, parts: PartsOf, caller: Reader) -> FileResponse:
+    """The recording as it was sent; byte ranges are served."""
+    view = await answers.find(parts, task_id, caller)
+    kind = mimetypes.guess_type(view.job.upload.name)[0] or ""
+    media_type = kind if kind.startswith(("audio/", "video/")) else "application/octet-stream"
+    return FileResponse(
+        parts.storage.upload(task_id), media_type=media_type, filename=view.job.upload.name,
+        headers={"X-Content-Type-Options": "nosniff"},
+    )  # fmt: skip
+
+
+@router.post("/cancel/{task_id}", response_model=TaskStatus)
+async def cancel(task_id: str, parts: PartsOf, caller: Transcriber) -> TaskStatus:
+    """Stop a task. One that has ended stays as it is."""
+    await answers.find(parts, task_id, caller)
+    await parts.manager.cancel(task_id)
+    return answers.status_of(await answers.find(parts, task_id, caller))
+
+
+@router.post("/retry/{task_id}", response_model=TaskStatus)
+async def retry(task_id: str, parts: PartsOf, caller: Transcriber) -> TaskStatus:
+    """Take a failed or cancelled task up again, after its last finished stage. 409 for any other."""
+    view = await answers.find(parts, task_id, caller)
+    try:
+        again = await parts.manager.retry(task_id)
+    except Draining:
+        raise SHUTTING_DOWN from None
+    if not again:
+        raise ApiError(HTTPStatus.CONFLICT, f"The task is {view.job.status.value}: there is nothing to retry.")
+    return answers.status_of(await answers.find(parts, task_id, caller))
+
+
+@router.delete("/task/{task_id}", status_code=HTTPStatus.NO_CONTENT)
+async def delete(task_id: str, parts: PartsOf, caller: Transcriber) -> None:
+    """Delete a task with its recording and its transcript. A running one is stopped first."""
+    await answers.find(parts, task_id, caller)
+    await parts.manager.delete(task_id)
+
+
+@router.get("/tasks", response_model=TaskPage)
+async def tasks(
+    parts: PartsOf,
+    caller: Reader,
+    status: JobStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
+) -> TaskPage:
+    """Your tasks, newest first."""
+    jobs = await parts.manager.page(caller.name, status, limit + 1, int(cursor) if cursor else None)
+    page = jobs[:limit]
+    views = [parts.manager.live(job.id) or JobView(job, job.progress) for job in page]
+    return TaskPage(
+        tasks=[answers.status_of(view) for view in views],
+        next_cursor=str(page[-1].seq) if len(jobs) > limit else None,
+    )

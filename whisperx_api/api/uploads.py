@@ -1,0 +1,85 @@
+"""Takes an upload in: to disk, looked at, on record, and only then acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import Request
+
+from whisperx_api.api import requests
+from whisperx_api.api.auth import need
+from whisperx_api.api.errors import ApiError
+from whisperx_api.api.multipart import Form, receive, too_large
+from whisperx_api.api.parts import Parts
+from whisperx_api.engine import decoder
+from whisperx_api.jobs.job import Job, Upload
+from whisperx_api.jobs.manager import Draining
+from whisperx_api.keys import Caller, Scope
+
+FORM_OVERHEAD = 1024 * 1024
+"""Bytes that a form may have besides its file."""
+
+
+async def accept(request: Request, parts: Parts, caller: Caller, idempotency_key: str | None) -> Job:
+    """Receive the recording of `request` and return its job, which is durable then.
+
+    Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 507; and `Draining`.
+    """
+    if parts.manager.draining:
+        raise Draining
+    limit = parts.settings.max_file_size
+    if int(request.headers.get("content-length", 0)) > limit + FORM_OVERHEAD:
+        raise too_large(limit)
+    incoming = parts.storage.incoming()
+    try:
+        form = await receive(request.stream(), request.headers.get("content-type"), incoming, limit)
+        return await _submit(parts, caller, form, incoming, idempotency_key)
+    finally:
+        await asyncio.to_thread(incoming.unlink, missing_ok=True)
+
+
+async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idempotency_key: str | None) -> Job:
+    given = requests.parse(form.fields)
+    if given.priority > 0:
+        need(caller, Scope.ADMIN, "A priority above 0")
+    options = requests.options(given, parts.settings)
+    fingerprint = requests.fingerprint(options, given, form.sha256)
+    duration = await _look(incoming)
+    job = Job(
+        owner=caller.name,
+        options=options,
+        upload=Upload(form.filename or "recording", form.size, form.sha256, duration),
+        priority=given.priority,
+        idempotency_key=idempotency_key,
+        fingerprint=fingerprint,
+    )
+    if idempotency_key is None:
+        return await _keep(parts, job, incoming)
+    async with parts.idempotency:
+        earlier = await parts.store.by_idempotency_key(caller.name, idempotency_key)
+        if earlier is None:
+            return await _keep(parts, job, incoming)
+    if earlier.fingerprint != fingerprint:
+        raise ApiError(HTTPStatus.CONFLICT, "This Idempotency-Key was used for another request: take a new one.")
+    return earlier
+
+
+async def _look(incoming: Path) -> float | None:
+    try:
+        return await decoder.probe(incoming)
+    except decoder.NotAudio as error:
+        raise ApiError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The recording can't be read: {error}.", param="file"
+        ) from error
+
+
+async def _keep(parts: Parts, job: Job, incoming: Path) -> Job:
+    """Make the file the job's recording, then put the job on record; what fails leaves neither."""
+    await parts.storage.keep_upload(incoming, job.id)
+    try:
+        return await parts.manager.submit(job)
+    except Exception:
+        await parts.storage.delete(job.id)
+        raise

@@ -1,0 +1,136 @@
+"""Builds the service: `create_app` puts its parts together, in a lifespan, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from filelock import FileLock, Timeout
+
+from whisperx_api import __version__
+from whisperx_api.api import errors, events, health, transcribe
+from whisperx_api.api.parts import Parts
+from whisperx_api.api.proxy import RootPath
+from whisperx_api.engine import decoder
+from whisperx_api.engine.fleet import Fleet
+from whisperx_api.engine.process import WORKER, EngineProcess
+from whisperx_api.engine.protocol import EngineConfig
+from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.events import Events
+from whisperx_api.jobs.manager import JobManager
+from whisperx_api.jobs.progress import StageCosts
+from whisperx_api.jobs.retention import expire
+from whisperx_api.jobs.run import Workshop
+from whisperx_api.jobs.store import JobStore
+from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
+from whisperx_api.settings import Auth, Settings, SettingsError, load_settings
+from whisperx_api.storage.local import LocalStorage
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAPI:
+    """Return the service as an ASGI app.
+
+    The environment gives the settings where none are handed in. `engine` is the module that engine processes run.
+    """
+    settings = settings or load_settings()
+    app = FastAPIOffline(
+        title="whisperx-api",
+        version=__version__,
+        summary="Upload a recording, get a transcript with the right speaker and time on every word.",
+        lifespan=functools.partial(lifespan, settings=settings, engine=engine),
+    )
+    errors.install(app)
+    if settings.root_path:
+        app.add_middleware(RootPath, root_path=settings.root_path)
+    for module in (transcribe, events, health):
+        app.include_router(module.router)
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterator[None]:
+    """Start the parts, and stop them in the opposite order."""
+    async with AsyncExitStack() as stack:
+        storage = LocalStorage(settings.data_dir / "tasks", settings.uploads)
+        prepare(settings, storage)
+        stack.enter_context(lock(settings))
+        database = await open_database(settings.database, echo=settings.debug)
+        stack.push_async_callback(database.dispose)
+        fleet = Fleet([
+            EngineProcess(engine_config(settings, device), settings.model_unload_idle_minutes * 60, engine)
+            for device in settings.devices
+        ])  # fmt: skip
+        stack.push_async_callback(fleet.stop)
+        store, told = JobStore(database), Events()
+        decode = functools.partial(decoder.decode, timeout=settings.decode_timeout_seconds)
+        manager = JobManager(
+            Workshop(store, storage, fleet, decode, StageCosts(), told), settings.max_concurrent_tasks
+        )
+        app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet)
+        await manager.start()
+        stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)
+        for background in (fleet.start(), expire(manager, store, settings.retention_hours)):
+            task = asyncio.create_task(background)
+            stack.callback(task.cancel)
+        yield
+
+
+def prepare(settings: Settings, storage: LocalStorage) -> None:
+    """Make the folders. Raises `SettingsError` where that is not possible."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        storage.prepare()
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR or UPLOAD_DIR can't be used: {error}.") from error
+
+
+def lock(settings: Settings) -> FileLock:
+    """Return the lock on the data folder, taken. Raises `SettingsError` when another server has it."""
+    held = FileLock(settings.data_dir / "lock", timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"DATA_DIR={settings.data_dir} is in use by another server: stop that one or set another folder."
+        ) from None
+    return held
+
+
+def key_ring(settings: Settings) -> KeyRing | None:
+    """Return the keys that may call; None where authentication is off, which is said aloud."""
+    if settings.auth is Auth.OFF:
+        logger.warning("AUTH=off: everybody who reaches this server can use it and sees every task")
+        return None
+    keys = [parse_key(entry) for entry in settings.api_keys]
+    if settings.api_key:
+        keys.append((Caller("default"), settings.api_key))
+    if not keys:
+        path = settings.data_dir / "api_key"
+        keys.append((Caller("default"), first_key(path)))
+        logger.info("no key is configured: the key is in %s", path)
+    return KeyRing(keys)
+
+
+def engine_config(settings: Settings, device: str) -> EngineConfig:
+    """Return what the engine on `device` is told."""
+    return EngineConfig(
+        device=device,
+        whisper_model=settings.whisper_model,
+        align_model=settings.align_model,
+        diarization_model=settings.diarization_model,
+        model_dir=settings.models,
+        auto_download=settings.whisper_auto_download,
+        hf_token=settings.hf_token,
+        compute_type=settings.compute_type,
+        batch_size=settings.batch_size,
+        chunk_size=settings.chunk_size_seconds,
+        threads=settings.cpu_threads,
+        residency=settings.model_residency.value,
+    )

@@ -1,0 +1,48 @@
+"""The command line. Each command is a module of its own, imported only when it is called, so help comes at once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+COMMANDS = {
+    "serve": "Run the service. Every setting is a flag.",
+    "transcribe": "Send a recording to a server and print who said what.",
+    "models": "Fetch, list, check and pack models.",
+    "doctor": "Say in plain words what is wrong with this machine.",
+}
+"""What each command is for; `whisperx_api.cli.NAME` holds its `app`."""
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by their one line of help, and imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            command = typer.main.get_command(importlib.import_module(f"whisperx_api.cli.{name}").app)
+            command.name = name
+        return name, command, rest
+
+
+app = typer.Typer(
+    name="whisperx-api", cls=_LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Self-hosted transcription: upload a recording, get a transcript with a speaker and a time on every word.",
+)
+
+
+@app.callback()
+def _main() -> None:
+    """Hold the commands together even if there is only one."""
+
+
+def _not_loaded() -> None:
+    raise NotImplementedError("the group imports the command before it is called")
+
+
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(_not_loaded)

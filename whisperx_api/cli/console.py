@@ -1,0 +1,49 @@
+"""What the commands share: where they write, how they end, and a bar for downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bars
+
+from whisperx_api.models.progress import Progress, Report
+from whisperx_api.settings import Settings, SettingsError, load_settings
+
+FAILED, USAGE, REFUSED = 1, 2, 3
+"""Exit codes: the work failed; a wrong option or setting; the server can't be reached or refuses."""
+
+
+def end(sentence: str, code: int) -> NoReturn:
+    """Write `sentence` to stderr and exit with `code`."""
+    typer.echo(sentence, err=True)
+    raise typer.Exit(code)
+
+
+def settings_or_end(**flags: Any) -> Settings:
+    """Return the settings with `flags` over them; end with the sentence that names a wrong one."""
+    try:
+        return load_settings(**flags)
+    except SettingsError as error:
+        end(str(error), USAGE)
+
+
+@contextmanager
+def download_bars() -> Iterator[Report]:
+    """Show a bar on stderr for each file that is reported, with its rate and the time left."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(progress: Progress) -> None:
+            if progress.name not in tasks:
+                tasks[progress.name] = bars.add_task(progress.name, total=progress.total)
+            bars.update(tasks[progress.name], completed=progress.done, total=progress.total)
+
+        yield report

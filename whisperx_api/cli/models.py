@@ -1,0 +1,109 @@
+"""`whisperx-api models`: fetch, list, check and pack models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from whisperx_api.cli.console import FAILED, USAGE, download_bars, end, settings_or_end
+from whisperx_api.models import hub, resolve, starter, starter_set
+from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS, is_size, repo_id
+from whisperx_api.models.errors import ModelUnavailable
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Fetch, list, check and pack models.",
+)
+
+ModelDir = Annotated[
+    Path | None, typer.Option(help="Where models are kept; the setting MODEL_DIR if left out.", show_default=False)
+]
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="starter, a size like large-v2, or a Hugging Face id.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FOLDER_OR_URL", show_default=False,
+            help="Take the starter models from a folder, an archive made by pack, or the URL of either.",
+        ),
+    ] = None,
+    model_dir: ModelDir = None,
+) -> None:
+    """Fetch a model; what is already here and sound is not fetched again."""
+    settings = settings_or_end(model_dir=model_dir)
+    if source and name != STARTER:
+        end("--from is for the starter models only: `whisperx-api models pull starter --from …`.", USAGE)
+    try:
+        with download_bars() as report:
+            if name == STARTER:
+                fetched = starter.pull(settings.models, source, report)
+                folder = starter_set.folder(settings.models)
+            elif is_size(name):
+                fetched, folder = [name], resolve.transcription_folder(
+                    name, settings.models, allow_download=True, token=settings.hf_token, report=report
+                )
+            else:
+                fetched, folder = [name], hub.pull(name, settings.models, settings.hf_token, report=report)
+    except ModelUnavailable as error:
+        end(str(error), FAILED)
+    typer.echo(f"{name} is in {folder}" + ("." if fetched else ", complete: nothing had to be fetched."))
+
+
+@app.command("list")
+def list_models(model_dir: ModelDir = None) -> None:
+    """List the models that are on this machine, one a line: name, a tab, folder."""
+    settings = settings_or_end(model_dir=model_dir)
+    if not starter_set.missing(settings.models):
+        _row(STARTER, starter_set.folder(settings.models))
+    sizes = [name for name in TRANSCRIPTION_MODELS if resolve.available(name, settings.models)]
+    for name in sizes:
+        _row(name, hub.find(repo_id(name), settings.models))
+    for name in hub.snapshots(settings.models):
+        if name not in {repo_id(size) for size in sizes}:
+            _row(name, hub.find(name, settings.models))
+
+
+@app.command()
+def verify(model_dir: ModelDir = None) -> None:
+    """Compare every file of every model here with its hash; exit with 1 if one differs."""
+    settings = settings_or_end(model_dir=model_dir)
+    wrong = 0
+    if starter_set.folder(settings.models).is_dir():
+        problems = starter.verify(settings.models)
+        wrong += _verdict(STARTER, [f"{problem.path} is {problem.what}" for problem in problems])
+    for name in hub.snapshots(settings.models):
+        wrong += _verdict(name, [f"{path} is damaged" for path in hub.damaged(name, settings.models)])
+    raise typer.Exit(FAILED if wrong else 0)
+
+
+@app.command()
+def pack(
+    name: Annotated[str, typer.Argument(help="starter")],
+    archive: Annotated[Path, typer.Argument(help="The zip file to write.")] = Path("starter-models.zip"),
+    model_dir: ModelDir = None,
+) -> None:
+    """Write the starter models as one archive, for machines without a package index."""
+    settings = settings_or_end(model_dir=model_dir)
+    if name != STARTER:
+        end("Only the starter models can be packed: `whisperx-api models pack starter`.", USAGE)
+    try:
+        starter.pack(settings.models, archive)
+    except ModelUnavailable as error:
+        end(str(error), FAILED)
+    typer.echo(f"{archive} holds the starter models: `whisperx-api models pull starter --from {archive}`.")
+
+
+def _row(name: str, folder: Any) -> None:
+    typer.echo(f"{name}\t{folder}")
+
+
+def _verdict(name: str, problems: list[str]) -> int:
+    typer.echo(f"{name}: all files are sound." if not problems else f"{name}: {'; '.join(problems)}.")
+    if problems:
+        typer.echo(f"Mend it with `whisperx-api models pull {name}`.", err=True)
+    return len(problems)

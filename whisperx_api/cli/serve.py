@@ -1,0 +1,97 @@
+"""`whisperx-api serve`: the settings as flags, then uvicorn."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from whisperx_api.cli.console import FAILED, USAGE, end, settings_or_end
+from whisperx_api.settings import Settings, SettingsError
+
+SHUTDOWN_SECONDS = 5
+"""How long open connections may take to end after SIGTERM."""
+
+
+def with_settings_as_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` one option for each setting: `--whisper-model` for `whisper_model`, with its meaning as help.
+
+    An option that is not given is None. Values are text: the settings check them, and say what is wrong.
+    """
+    parameters = [_parameter(name, field) for name, field in Settings.model_fields.items()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads options from
+    return command
+
+
+def _plain_spoken(application: Any) -> Any:
+    """Return the ASGI application, so that a `SettingsError` while it starts is said without a traceback."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        async def tell(message: Any) -> None:
+            error = sys.exc_info()[1]  # sent from where the lifespan's exception is handled
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, SettingsError):
+                message = {**message, "message": str(error)}
+            await send(message)
+
+        await application(scope, receive, tell if scope["type"] == "lifespan" else send)
+
+    return wrapped
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    flag = name.replace("_", "-")
+    switch = field.annotation is bool
+    option = typer.Option(
+        f"--{flag}/--no-{flag}" if switch else f"--{flag}",
+        help=f"{field.description or ''}{_default(field.default)}",
+        metavar=None if switch else name.rpartition("_")[2].upper(),
+        show_default=False,
+    )
+    kind = bool | None if switch else str | None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
+
+
+def _default(value: object) -> str:
+    if value is None or value == () or value == "":
+        return ""
+    return f" [default: {value.value if isinstance(value, Enum) else value}]"
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(
+    help="Run the service. A flag overrides the environment variable of the same name in capitals, and that overrides "
+    "the file .env."
+)
+@with_settings_as_flags
+def serve(**flags: Any) -> None:
+    """Run the service until SIGTERM or Ctrl-C."""
+    settings = settings_or_end(**flags)
+
+    import uvicorn
+
+    from whisperx_api.app import create_app
+    from whisperx_api.doctor.service import port_fault
+
+    if fault := port_fault(settings.host, settings.port):
+        end(fault, FAILED)
+    try:
+        application = create_app(settings)
+    except SettingsError as error:
+        end(str(error), USAGE)
+    uvicorn.run(
+        _plain_spoken(application),
+        host=settings.host,
+        port=settings.port,
+        log_level="debug" if settings.debug else settings.log_level,
+        access_log=settings.debug,
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )

@@ -1,0 +1,127 @@
+"""`whisperx-api transcribe FILE`: the main path from a terminal. Progress goes to stderr, the transcript to stdout."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, settings_or_end
+from whisperx_api.client import ApiError, Client, ClientError, TaskState, TaskStatus, TranscriptAnswer
+from whisperx_api.keys import Scope, parse_key
+from whisperx_api.settings import Auth
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def transcribe(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The recording.")],
+    server: Annotated[str, typer.Option(envvar="WHISPERX_API_URL", help="The server.")] = "http://127.0.0.1:8000",
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="WHISPERX_API_KEY",
+            help="Key of the server. One on this machine needs none if its settings or DATA_DIR can be read from here.",
+        ),
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="Language spoken; detected if left out.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model; the server's if left out.")] = None,
+    task: Annotated[str | None, typer.Option(help="transcribe, or translate to English.")] = None,
+    speakers: Annotated[int | None, typer.Option(help="How many speakers there are.")] = None,
+    min_speakers: Annotated[int | None, typer.Option(help="At least so many.")] = None,
+    max_speakers: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    diarization: Annotated[bool, typer.Option(help="Tell who speaks.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole transcript as JSON.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Show the time of every word.")] = False,
+    poll_seconds: Annotated[float, typer.Option(min=0.05, hidden=True)] = 0.5,
+) -> None:
+    """Send a recording to a server, show how far it is, and print who said what.
+
+    Exits with 0 when done, 1 if the job failed, 2 for a wrong option, 3 if the server can't be reached or refuses.
+    """
+    try:
+        with Client(server, api_key or _local_key(server)) as client:
+            accepted = client.upload(
+                file, language=language, model=model, task=task, num_speakers=speakers, min_speakers=min_speakers,
+                max_speakers=max_speakers, enable_diarization=diarization,
+            )
+            status = _watch(client, accepted.task_id, poll_seconds)
+            if status.status is not TaskState.COMPLETED:
+                end(status.error or f"The task was {status.status.value}.", FAILED)
+            result = client.result(accepted.task_id)
+    except ApiError as error:
+        end(error.detail, USAGE if error.status_code in (400, 422) else REFUSED)
+    except ClientError as error:
+        end(str(error), REFUSED)
+    for warning in result["warnings"]:
+        typer.echo(f"Note: {warning}", err=True)
+    typer.echo(json.dumps(result, ensure_ascii=False, indent=2) if as_json else labelled(result, words))
+
+
+def labelled(transcript: TranscriptAnswer, words: bool = False) -> str:
+    """Return a line a segment: `[00:06.7 → 00:07.2] SPEAKER_00: Hello?`; with `words`, their starts below it."""
+    names = {speaker["id"]: speaker["name"] or speaker["id"] for speaker in transcript["speakers"]}
+    lines = []
+    for segment in transcript["segments"]:
+        speaker = segment["speaker"]
+        label = f" {names.get(speaker, speaker)}:" if speaker else ""
+        lines.append(f"[{clock(segment['start'])} → {clock(segment['end'])}]{label} {segment['text'].strip()}")
+        if words and segment.get("words"):
+            lines.append("    " + "  ".join(f"{word['start']:.2f} {word['word']}" for word in segment["words"]))
+    return "\n".join(lines)
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as minutes and seconds, with hours where there are any: 00:06.7, 1:02:03.4."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes:02d}:{rest / 10:04.1f}"
+
+
+def _watch(client: Client, task_id: str, poll_seconds: float) -> TaskStatus:
+    """Show a bar until the task is over. Ctrl-C cancels the task."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"))
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            bar = progress.add_task("waiting", total=100, left="")
+
+            def show(status: TaskStatus) -> None:
+                waiting = f"waiting, {status.queue_position} in line" if status.queue_position else "waiting"
+                left = f"{timedelta(seconds=round(status.eta_seconds))} left" if status.eta_seconds is not None else ""
+                stage = status.stage or (waiting if status.status is TaskState.PENDING else status.status.value)
+                progress.update(bar, description=stage, completed=status.progress, left=left)
+
+            return client.wait(task_id, show, poll_seconds)
+    except KeyboardInterrupt:
+        client.cancel(task_id)
+        end("Cancelled.", INTERRUPTED)
+
+
+def _local_key(server: str) -> str | None:
+    """Return a key of the server on this machine, from the settings it shares with us or the file it wrote."""
+    if urlsplit(server).hostname not in LOCAL_HOSTS:
+        return None
+    settings = settings_or_end()
+    if settings.auth is Auth.OFF:
+        return None
+    if settings.api_key:
+        return settings.api_key
+    for caller, key in map(parse_key, settings.api_keys):
+        if Scope.TRANSCRIBE in caller.scopes:
+            return key
+    try:
+        return (settings.data_dir / "api_key").read_text().strip() or None
+    except OSError:  # the server's answer says that a key is needed
+        return None

@@ -1,0 +1,102 @@
+"""The service: its port, database and keys."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+
+from whisperx_api.doctor.check import Check, fail, ok, warn
+from whisperx_api.settings import Auth, Settings
+
+CONNECT_SECONDS = 3.0
+
+
+def service_checks(settings: Settings) -> Iterator[Check]:
+    """Look at what the service needs around it."""
+    yield _port(settings)
+    yield _database(settings.database)
+    yield _key(settings)
+
+
+def port_fault(host: str, port: int) -> str | None:
+    """Say why the service can't listen on `host` and `port`, or return None if it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"Port {port} on {host} is taken by another program: stop it, or choose another with PORT or --port."
+        if error.errno == errno.EACCES:
+            return f"Port {port} needs more rights than this user has: choose one above 1023 with PORT or --port."
+        return f"HOST={host} is no address of this machine ({error.strerror or error}): use 127.0.0.1 or 0.0.0.0."
+    return None
+
+
+def _port(settings: Settings) -> Check:
+    host, port = settings.host, settings.port
+    if (fault := port_fault(host, port)) is None:
+        return ok("port", f"Port {port} on {host} is free.")
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # asked, not bound
+    try:
+        answer = httpx.get(f"http://{f'[{own}]' if ':' in own else own}:{port}/health", timeout=CONNECT_SECONDS)
+        running = answer.json().get("status") == "ok"
+    except (httpx.HTTPError, ValueError, AttributeError):
+        running = False
+    return ok("port", f"The service answers on port {port} already.") if running else fail("port", fault)
+
+
+def _database(url: str) -> Check:
+    """Open SQLite's file, or see whether the database's server can be reached; passwords are never shown."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return fail("database", "DATABASE_URL is no SQLAlchemy URL: write it as postgresql+psycopg://USER@HOST/NAME.")
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(Path(parsed.database or ""))
+    host, port = parsed.host or "localhost", parsed.port or 5432
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or error
+        return fail("database", f"No database answers at {host}:{port} ({reason}): start it, or mend DATABASE_URL.")
+    return ok("database", f"A database answers at {host}:{port}.")
+
+
+def _sqlite(path: Path) -> Check:
+    if not path.exists():
+        return ok("database", f"{path} is made at the first start.")
+    if not os.access(path, os.W_OK):
+        return fail("database", f"{path} can't be written to: give this user write access to it.")
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            row = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return warn("database", f"{path} holds no tables of the service yet: the next start makes them.")
+        return fail("database", f"{path} can't be read ({error}): give this user access to it.")
+    except sqlite3.DatabaseError as error:
+        return fail("database", f"{path} is damaged ({error}): put a backup in its place, or move it away.")
+    return ok("database", f"{path} is at migration {row[0] if row else 'none'}; a start brings it up to date.")
+
+
+def _key(settings: Settings) -> Check:
+    if settings.auth is Auth.OFF:
+        return warn("key", "AUTH=off: everybody who reaches the port may transcribe; unset it where others do.")
+    if settings.api_key or settings.api_keys:
+        return ok("key", "Keys are set.")
+    path = settings.data_dir / "api_key"
+    if path.exists():
+        return ok("key", f"The key is in {path}.")
+    return ok("key", f"No key is set: the first start makes one and writes it to {path}.")

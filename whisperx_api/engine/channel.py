@@ -1,0 +1,94 @@
+"""The server's end of the socket to an engine process: whole messages in, whole messages out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from whisperx_api.engine.protocol import (
+    HEADER,
+    EngineConfig,
+    FromEngine,
+    ModelsLoaded,
+    ToEngine,
+    frame,
+    from_engine,
+    to_engine,
+)
+
+config_adapter = TypeAdapter(EngineConfig)
+
+
+class ChannelClosed(ConnectionError):
+    """The engine has hung up."""
+
+
+class Channel:
+    """Reads messages as they come, so that giving up the wait for one never leaves half of it behind."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.models = ModelsLoaded()
+        """What the engine said last of the models it holds."""
+        self._reader = reader
+        self._writer = writer
+        self._inbox: asyncio.Queue[Any] = asyncio.Queue()
+        self._pump = asyncio.create_task(self._read())
+
+    @classmethod
+    async def open(cls, sock: socket.socket) -> Channel:
+        """Return the channel over a connected socket."""
+        return cls(*await asyncio.open_connection(sock=sock))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the engine has hung up."""
+        return self._pump.done()
+
+    async def configure(self, config: EngineConfig) -> None:
+        """Send the first message of all."""
+        await self._write(config_adapter.dump_json(config))
+
+    async def send(self, message: ToEngine) -> None:
+        """Send a message. What the engine can't receive any more, the next `receive` tells."""
+        await self._write(to_engine.dump_json(message))
+
+    async def receive(self) -> FromEngine:
+        """Return the next message. Raises `ChannelClosed` at the end."""
+        message = await self._inbox.get()
+        if message is None:
+            self._inbox.put_nowait(None)
+            raise ChannelClosed
+        return message
+
+    def close(self) -> None:
+        """Hang up. The engine ends when it notices."""
+        self._pump.cancel()
+        self._writer.close()
+
+    def on_close(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once the engine has hung up, or this end has."""
+        self._pump.add_done_callback(lambda _: callback())
+
+    async def _write(self, message: bytes) -> None:
+        with suppress(ConnectionError, RuntimeError):
+            self._writer.write(frame(message))
+            await self._writer.drain()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+                message = from_engine.validate_json(await self._reader.readexactly(length))
+                if isinstance(message, ModelsLoaded):
+                    self.models = message
+                else:
+                    self._inbox.put_nowait(message)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._inbox.put_nowait(None)

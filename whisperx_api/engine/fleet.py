@@ -1,0 +1,41 @@
+"""The engines of this host, one a device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from whisperx_api.engine.process import EngineProcess, Listener
+from whisperx_api.engine.protocol import RunStage
+
+
+class Fleet:
+    """Gives each stage to the engine with the least to do."""
+
+    def __init__(self, engines: Sequence[EngineProcess]) -> None:
+        self.engines = engines
+        self._load: Counter[int] = Counter()
+
+    async def start(self) -> None:
+        """Start every engine. What fails shows in `failure`, and is tried again with the next stage."""
+        await asyncio.gather(*(engine.start() for engine in self.engines), return_exceptions=True)
+
+    async def run(self, request: RunStage, listener: Listener) -> str:
+        """Run one stage, as `EngineProcess.run` does."""
+        index = min(range(len(self.engines)), key=lambda candidate: self._load[candidate])
+        self._load[index] += 1
+        try:
+            return await self.engines[index].run(request, listener)
+        finally:
+            self._load[index] -= 1
+
+    async def stop(self) -> None:
+        """End every engine."""
+        await asyncio.gather(*(engine.stop() for engine in self.engines))
+
+    @property
+    def failure(self) -> str | None:
+        """Why no engine can be started; None if one can."""
+        failures = [engine.failure for engine in self.engines]
+        return failures[0] if all(failures) else None

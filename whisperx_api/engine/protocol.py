@@ -1,0 +1,185 @@
+"""What the server and an engine process say to each other: typed messages, as length-prefixed JSON on a socket."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal, Union
+
+from pydantic import Field, TypeAdapter
+
+from whisperx_api.options import Options
+from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcript, Transcription
+
+HEADER = struct.Struct(">I")
+"""Length of the message that follows, in bytes."""
+
+
+class Stage(str, Enum):
+    """The steps of a job, in the order in which they run."""
+
+    DECODE = "decode"
+    TRANSCRIBE = "transcribe"
+    ALIGN = "align"
+    DIARIZE = "diarize"
+    ASSIGN = "assign"
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """What an engine is told when it starts."""
+
+    device: str
+    whisper_model: str
+    align_model: str
+    diarization_model: str
+    model_dir: Path
+    auto_download: bool
+    hf_token: str | None
+    compute_type: str | None
+    batch_size: int
+    chunk_size: int
+    threads: int
+    residency: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the earlier stages made, as far as a stage needs it."""
+
+    audio: Audio
+    transcription: Transcription | None = None
+    alignment: Alignment | None = None
+    diarization: Diarization | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Which run of which job a message belongs to. A result of an old epoch is refused."""
+
+    task_id: str
+    epoch: int
+
+
+# --- to the engine ---
+
+
+@dataclass(frozen=True)
+class RunStage:
+    """Run one stage of one job."""
+
+    attempt: Attempt
+    stage: Stage
+    options: Options
+    inputs: Inputs
+    kind: Literal["run_stage"] = "run_stage"
+
+
+@dataclass(frozen=True)
+class CancelStage:
+    """Stop this job's stage between two batches."""
+
+    attempt: Attempt
+    kind: Literal["cancel_stage"] = "cancel_stage"
+
+
+# --- from the engine ---
+
+
+@dataclass(frozen=True)
+class EngineReady:
+    """The engine has its libraries and its device."""
+
+    device: str
+    device_name: str
+    memory_total: int | None = None
+    kind: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """`fraction` of the stage is done, 0..1; `message` says what it is at."""
+
+    attempt: Attempt
+    stage: Stage
+    fraction: float
+    message: str | None = None
+    kind: Literal["progress"] = "progress"
+
+
+@dataclass(frozen=True)
+class SegmentReady:
+    """A chunk's text is final; its words and speakers come later."""
+
+    attempt: Attempt
+    segment: Segment
+    kind: Literal["segment"] = "segment"
+
+
+StageResult = Union[Transcription, Alignment, Diarization, Transcript]
+
+
+@dataclass(frozen=True)
+class StageDone:
+    """The stage's result, as JSON of the type that `RESULT_TYPES` names."""
+
+    attempt: Attempt
+    stage: Stage
+    result: str
+    kind: Literal["done"] = "done"
+
+
+@dataclass(frozen=True)
+class StageFailed:
+    """The stage ended with an error. `retryable` is False where trying again can't help."""
+
+    attempt: Attempt
+    stage: Stage
+    reason: str
+    retryable: bool
+    kind: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True)
+class StageCancelled:
+    """The stage stopped because it was asked to."""
+
+    attempt: Attempt
+    kind: Literal["cancelled"] = "cancelled"
+
+
+@dataclass(frozen=True)
+class ModelsLoaded:
+    """The models now on the device, and its memory in use in bytes where it can be measured."""
+
+    models: tuple[str, ...] = field(default_factory=tuple)
+    memory_used: int | None = None
+    kind: Literal["models"] = "models"
+
+
+ToEngine = Annotated[Union[RunStage, CancelStage], Field(discriminator="kind")]
+FromEngine = Annotated[
+    Union[EngineReady, StageProgress, SegmentReady, StageDone, StageFailed, StageCancelled, ModelsLoaded],
+    Field(discriminator="kind"),
+]
+
+RESULT_TYPES: dict[Stage, type[Audio] | type[StageResult]] = {
+    Stage.DECODE: Audio,
+    Stage.TRANSCRIBE: Transcription,
+    Stage.ALIGN: Alignment,
+    Stage.DIARIZE: Diarization,
+    Stage.ASSIGN: Transcript,
+}
+"""What each stage makes."""
+
+to_engine: TypeAdapter[RunStage | CancelStage] = TypeAdapter(ToEngine)
+from_engine: TypeAdapter[
+    EngineReady | StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled | ModelsLoaded
+] = TypeAdapter(FromEngine)
+
+
+def frame(message: bytes) -> bytes:
+    """Put the length before a message."""
+    return HEADER.pack(len(message)) + message

@@ -1,0 +1,242 @@
+"""The engine process: holds the models of one device and runs the stages that the server sends.
+
+It is started by `engine.process` with the server's process id and a socket, and ends with either. The main thread
+listens, so that a cancel is heard while a stage computes in the other thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import sys
+import threading
+import traceback
+
+from pydantic import TypeAdapter
+
+from whisperx_api.engine.protocol import (
+    HEADER,
+    Attempt,
+    CancelStage,
+    EngineConfig,
+    EngineReady,
+    FromEngine,
+    ModelsLoaded,
+    RunStage,
+    SegmentReady,
+    Stage,
+    StageCancelled,
+    StageDone,
+    StageFailed,
+    StageProgress,
+    frame,
+    from_engine,
+    to_engine,
+)
+from whisperx_api.lifeline import die_with_parent
+from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.transcript import Segment, to_json
+
+logger = logging.getLogger(__name__)
+
+NICENESS = 10
+"""The engine computes at a lower priority than the server answers."""
+
+
+class StageStopped(Exception):
+    """The stage was cancelled; raised from inside its progress report."""
+
+
+class Wire:
+    """The engine's end of the socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._file = sock.makefile("rwb")
+        self._lock = threading.Lock()
+
+    def read(self) -> bytes | None:
+        """Return the next message, None when the server has hung up."""
+        header = self._file.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return None
+        (length,) = HEADER.unpack(header)
+        body = self._file.read(length)
+        return body if len(body) == length else None
+
+    def send(self, message: FromEngine) -> None:
+        """Send a message, from any thread."""
+        with self._lock:
+            self._file.write(frame(from_engine.dump_json(message)))
+            self._file.flush()
+
+
+class Engine:
+    """Runs one stage after the other."""
+
+    def __init__(self, config: EngineConfig, wire: Wire) -> None:
+        # The libraries take seconds to import, so that happens here and not for whoever imports this module.
+        # torch comes first: it brings the CUDA libraries that ctranslate2 then finds loaded.
+        import torch
+
+        from whisperx_api.engine.memory import DeviceMemory
+        from whisperx_api.engine.models import EngineModels
+        from whisperx_api.engine.pool import ModelPool
+        from whisperx_api.pipeline.run import Decoding
+
+        self.device = choose_device(config.device)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self._wire = wire
+        self._decoding = Decoding(config.batch_size, config.chunk_size)
+        self._pool = ModelPool(config.residency, DeviceMemory(self.device), self._models_changed, self._loading)
+        self._models = EngineModels(config, self.device, self._pool)
+        self._cancelled: set[Attempt] = set()
+        self._current: RunStage | None = None
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Have the stage of `attempt` stop at its next report."""
+        self._cancelled.add(attempt)
+
+    def serve(self, requests: queue.Queue[RunStage]) -> None:
+        """Run requests as they come, for ever."""
+        while True:
+            self._current = request = requests.get()
+            answer = self._answer(request)
+            self._current = None
+            self._pool.settle()
+            self._cancelled.discard(request.attempt)
+            self._wire.send(answer)
+            if isinstance(answer, StageFailed) and self._device_is_lost(answer.reason):
+                os._exit(1)  # a CUDA context that has failed once fails for ever; a new process has a new one
+
+    def _answer(self, request: RunStage) -> StageDone | StageFailed | StageCancelled:
+        try:
+            return StageDone(request.attempt, request.stage, self._run(request))
+        except StageStopped:
+            return StageCancelled(request.attempt)
+        except ModelUnavailable as error:
+            return StageFailed(request.attempt, request.stage, str(error), retryable=False)
+        except Exception as error:
+            logger.error("task %s: %s failed\n%s", request.attempt.task_id, request.stage.value, traceback.format_exc())
+            return StageFailed(request.attempt, request.stage, explain(error), retryable=True)
+
+    def _run(self, request: RunStage) -> str:
+        from whisperx_api.pipeline import run
+
+        inputs, options = request.inputs, request.options
+
+        def report(fraction: float) -> None:
+            if request.attempt in self._cancelled:
+                raise StageStopped
+            self._wire.send(StageProgress(request.attempt, request.stage, fraction))
+
+        def on_segment(segment: Segment) -> None:
+            self._wire.send(SegmentReady(request.attempt, segment))
+
+        report(0.0)
+        if request.stage is Stage.TRANSCRIBE:
+            result = run.transcribe(inputs.audio, options, self._models, self._decoding, report, on_segment)
+        elif request.stage is Stage.ALIGN:
+            assert inputs.transcription is not None
+            result = run.align(inputs.audio, inputs.transcription, self._models, report)
+        elif request.stage is Stage.DIARIZE:
+            result = run.diarize(inputs.audio, options, self._models, report)
+        else:
+            assert inputs.transcription is not None
+            result = run.assign(inputs.audio, options, inputs.transcription, inputs.alignment, inputs.diarization)
+        return to_json(result).decode()
+
+    def _models_changed(self, names: tuple[str, ...], memory_used: int) -> None:
+        self._wire.send(ModelsLoaded(names, memory_used))
+
+    def _loading(self, name: str) -> None:
+        if (request := self._current) is not None:
+            message = f"Loading {name.partition(':')[2]}"
+            self._wire.send(StageProgress(request.attempt, request.stage, 0.0, message))
+
+    def _device_is_lost(self, reason: str) -> bool:
+        return self.device != "cpu" and "CUDA error" in reason
+
+
+def serve_or_die(engine: Engine, requests: queue.Queue[RunStage]) -> None:
+    """Run requests. What no stage's failure explains ends the process, so that the server is not left waiting."""
+    try:
+        engine.serve(requests)
+    except BaseException:
+        logger.critical("%s", traceback.format_exc())
+        os._exit(1)
+
+
+def choose_device(setting: str) -> str:
+    """Return cpu or cuda:N for a setting of auto, cpu, cuda or cuda:N. Raises `RuntimeError` for what is not there."""
+    import torch
+
+    if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    index = int(setting.partition(":")[2] or 0)
+    if not torch.cuda.is_available():
+        raise RuntimeError(f"DEVICE={setting} can't be used: no CUDA device or driver is found. Set DEVICE=cpu.")
+    if index >= (count := torch.cuda.device_count()):
+        raise RuntimeError(f"DEVICE={setting} can't be used: there are {count} CUDA devices, counted from 0.")
+    return f"cuda:{index}"
+
+
+def explain(error: Exception) -> str:
+    """Say what went wrong in a sentence for the job's owner; the log has the rest."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        return f"The device ran out of memory: set a smaller BATCH_SIZE or MODEL_RESIDENCY=release. ({text[:200]})"
+    return f"{type(error).__name__}: {text[:500]}"
+
+
+def ready(engine: Engine) -> EngineReady:
+    """Describe the engine's device."""
+    import torch
+
+    if engine.device == "cpu":
+        return EngineReady("cpu", f"{os.cpu_count()} cores")
+    properties = torch.cuda.get_device_properties(torch.device(engine.device))
+    return EngineReady(engine.device, properties.name, properties.total_memory)
+
+
+def prepare_environment(config: EngineConfig) -> None:
+    """Set what the libraries read from the environment when they are imported: no telemetry, no surprises."""
+    os.environ.update(PYANNOTE_METRICS_ENABLED="0", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if not config.auto_download:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def main(arguments: list[str]) -> int:
+    """Be the engine process: `PARENT SOCKET`."""
+    die_with_parent(int(arguments[0]))
+    os.nice(NICENESS)
+    os.dup2(2, 1)  # whatever a library prints goes to the log
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s engine: %(message)s")
+    wire = Wire(socket.socket(fileno=int(arguments[1])))
+    if (first := wire.read()) is None:
+        return 0
+    config = TypeAdapter(EngineConfig).validate_json(first)
+    prepare_environment(config)
+    try:
+        engine = Engine(config, wire)
+    except Exception as error:
+        logger.error("%s", traceback.format_exc())
+        wire.send(StageFailed(Attempt("", 0), Stage.TRANSCRIBE, f"The engine can't start. {error}", retryable=False))
+        return 1
+    requests: queue.Queue[RunStage] = queue.Queue()
+    threading.Thread(target=serve_or_die, args=(engine, requests), daemon=True).start()
+    wire.send(ready(engine))
+    while (body := wire.read()) is not None:
+        message = to_engine.validate_json(body)
+        if isinstance(message, CancelStage):
+            engine.cancel(message.attempt)
+        else:
+            requests.put(message)
+    os._exit(0)  # the server has hung up: nothing computed from here on would be heard
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

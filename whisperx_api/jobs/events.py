@@ -1,0 +1,57 @@
+"""What is told about a job while it runs, to whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from whisperx_api.transcript import Segment
+
+BACKLOG = 1000
+"""Events kept for a listener that does not read them; the oldest go first."""
+
+
+class EventKind(str, Enum):
+    """Names of the events, as they are sent."""
+
+    PROGRESS = "progress"
+    SEGMENT = "segment"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something has changed: look at the job, or take the segment."""
+
+    kind: EventKind
+    segment: Segment | None = None
+
+
+class Events:
+    """Passes events from the runs of jobs to listeners in the same process."""
+
+    def __init__(self) -> None:
+        self._listeners: defaultdict[str, set[asyncio.Queue[Event]]] = defaultdict(set)
+
+    def publish(self, task_id: str, event: Event) -> None:
+        """Tell whoever listens to the task."""
+        for queue in self._listeners.get(task_id, ()):
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+    @contextmanager
+    def listen(self, task_id: str) -> Iterator[asyncio.Queue[Event]]:
+        """Give a queue of the task's events from now on."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
+        self._listeners[task_id].add(queue)
+        try:
+            yield queue
+        finally:
+            self._listeners[task_id].discard(queue)
+            if not self._listeners[task_id]:
+                del self._listeners[task_id]

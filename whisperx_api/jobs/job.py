@@ -1,0 +1,96 @@
+"""What a job is: its states, its stages, and what becomes of it when a stage fails."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.options import Options, Task
+
+MAX_STAGE_ATTEMPTS = 3
+"""How often a stage may fail before its job does."""
+
+
+class JobStatus(str, Enum):
+    """Where a job stands: pending -> processing -> completed, failed or cancelled."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more happens to a job in this state by itself."""
+        return self in (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The recording as it was received: `name` is for people only, `duration` what the file states in seconds."""
+
+    name: str
+    size: int
+    sha256: str
+    duration: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One request and how far it has come.
+
+    `epoch` counts the runs: whatever an older run still has to say is refused. `checkpoints` names the file that holds
+    each finished stage's result. `seq` is the order of arrival, given by the store.
+    """
+
+    owner: str
+    options: Options
+    upload: Upload
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    seq: int = 0
+    status: JobStatus = JobStatus.PENDING
+    priority: int = 0
+    epoch: int = 0
+    stage: Stage | None = None
+    progress: float = 0.0
+    failures: int = 0
+    """How often the stage it is at has failed."""
+    error: str | None = None
+    checkpoints: dict[str, str] = field(default_factory=dict)
+    created_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    """Hash of the request; a further one under the same idempotency key must have the same."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that the options ask for, in their order. A translation's words are not in the audio."""
+        return tuple(
+            stage
+            for stage in Stage
+            if not (stage is Stage.ALIGN and self.options.task is Task.TRANSLATE)
+            and not (stage is Stage.DIARIZE and not self.options.enable_diarization)
+        )
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Sorts jobs into the order in which they are to run: higher priority first, then older first."""
+        return (-self.priority, self.seq)
+
+
+class Verdict(str, Enum):
+    """What to do about a failed stage."""
+
+    AGAIN = "again"
+    GIVE_UP = "give up"
+
+
+def judge(failures: int, retryable: bool) -> Verdict:
+    """Decide about a stage that has now failed `failures` times."""
+    return Verdict.AGAIN if retryable and failures < MAX_STAGE_ATTEMPTS else Verdict.GIVE_UP

@@ -1,0 +1,206 @@
+"""The task manager: takes jobs in, runs `MAX_CONCURRENT_TASKS` of them at once, and answers how they are.
+
+Jobs are in the database before anybody is told of them, so a restart goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.events import Event, EventKind
+from whisperx_api.jobs.job import Job, JobStatus
+from whisperx_api.jobs.queue.embedded import EmbeddedQueue
+from whisperx_api.jobs.run import JobRun, Workshop
+from whisperx_api.jobs.store import StaleEpoch
+from whisperx_api.transcript import Transcript, from_json
+
+logger = logging.getLogger(__name__)
+
+SAVE_SECONDS = 1.0
+"""How often progress is written down."""
+
+
+class Draining(RuntimeError):
+    """The service is shutting down and takes no more jobs."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as a poll sees it: the record, and what only the memory knows of a live one.
+
+    `progress` is 0..1; `eta` is in seconds.
+    """
+
+    job: Job
+    progress: float
+    stage: Stage | None = None
+    message: str | None = None
+    queue_position: int | None = None
+    eta: float | None = None
+
+
+class JobManager:
+    """Owns every unfinished job of this server."""
+
+    def __init__(self, workshop: Workshop, max_concurrent: int) -> None:
+        self._shop = workshop
+        self._max_concurrent = max_concurrent
+        self._queue = EmbeddedQueue()
+        self._waiting: dict[str, Job] = {}
+        self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
+        self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._workers: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    async def start(self) -> None:
+        """Take up what the last server left, clear away what belongs to nobody, and begin to work."""
+        unfinished = await self._shop.store.recover()
+        swept = await self._shop.storage.sweep(await self._shop.store.ids())
+        logger.info("%d tasks to go on with, %d stray files deleted", len(unfinished), swept)
+        for job in unfinished:
+            self._enqueue(job)
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._max_concurrent)]
+        self._workers.append(asyncio.create_task(self._save()))
+
+    async def drain(self, grace: float) -> None:
+        """Stop: give the stages at work `grace` seconds, and hand back what is not done."""
+        self._draining = True
+        for worker in self._workers:
+            worker.cancel()
+        tasks = [task for _, task in self._runs.values()] + list(self._stopping.values())
+        for run, _ in self._runs.values():
+            run.stopping = True
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._workers, return_exceptions=True)
+
+    # --- what callers ask for ---
+
+    @property
+    def draining(self) -> bool:
+        """Whether the service is shutting down."""
+        return self._draining
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """How many jobs are in work."""
+        return len(self._runs)
+
+    async def submit(self, job: Job) -> Job:
+        """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`."""
+        if self._draining:
+            raise Draining
+        stored = await self._shop.store.add(job)
+        self._enqueue(stored)
+        return stored
+
+    def live(self, task_id: str) -> JobView | None:
+        """Return how an unfinished job is, from memory; None for any other."""
+        if (running := self._runs.get(task_id)) is not None:
+            run = running[0]
+            return JobView(run.job, run.progress.reached, run.stage, run.message, eta=run.progress.eta())
+        if (waiting := self._waiting.get(task_id)) is not None:
+            position = self._queue.position(task_id)
+            return JobView(waiting, waiting.progress, message="Waiting in the queue", queue_position=position)
+        return None
+
+    async def view(self, task_id: str) -> JobView | None:
+        """Return how a job is, or None. Of a live one this reads no disk."""
+        if (live := self.live(task_id)) is not None:
+            return live
+        job = await self._shop.store.get(task_id)
+        return None if job is None else JobView(job, job.progress, job.stage)
+
+    async def result(self, job: Job) -> Transcript:
+        """Return the transcript of a completed job."""
+        return from_json(Transcript, await self._shop.storage.read(job.id, job.checkpoints[Stage.ASSIGN.value]))
+
+    async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:
+        """Return the owner's jobs, newest first."""
+        return await self._shop.store.page(owner, status, limit, before)
+
+    async def cancel(self, task_id: str) -> bool:
+        """Cancel a job; False if it had ended. It is cancelled at once, its stage stops within two seconds."""
+        if await self._shop.store.cancel(task_id) is None:
+            return False
+        self._dequeue(task_id)
+        if (running := self._runs.pop(task_id, None)) is not None:
+            self._stopping[task_id] = running[1]
+            running[1].cancel()
+        self._shop.events.publish(task_id, Event(EventKind.ENDED))
+        return True
+
+    async def retry(self, task_id: str) -> bool:
+        """Make a failed or cancelled job pending again; False if it is neither. Raises `Draining`."""
+        if self._draining:
+            raise Draining
+        await self._stopped(task_id)
+        if (job := await self._shop.store.retry(task_id)) is None:
+            return False
+        self._enqueue(job)
+        return True
+
+    async def delete(self, task_id: str) -> None:
+        """Stop a job, and forget it with all its files."""
+        await self.cancel(task_id)
+        await self._stopped(task_id)
+        await self._shop.store.delete(task_id)
+        await self._shop.storage.delete(task_id)
+
+    # --- work ---
+
+    def _enqueue(self, job: Job) -> None:
+        self._waiting[job.id] = job
+        self._queue.put(job)
+
+    def _dequeue(self, task_id: str) -> None:
+        self._waiting.pop(task_id, None)
+        self._queue.remove(task_id)
+
+    async def _work(self) -> None:
+        """Run one job after the other."""
+        while True:
+            task_id = await self._queue.get()
+            job = await self._shop.store.start(task_id)
+            # Between its place in the queue and its start a job may have been cancelled.
+            if self._waiting.pop(task_id, None) is None or job is None:
+                continue
+            run = JobRun(job, self._shop)
+            task = asyncio.create_task(run())
+            self._runs[task_id] = (run, task)
+            task.add_done_callback(lambda ended, task_id=task_id: self._ended(task_id, ended))
+            await asyncio.wait([task])
+
+    def _ended(self, task_id: str, task: asyncio.Task[None]) -> None:
+        if (running := self._runs.get(task_id)) is not None and running[1] is task:
+            del self._runs[task_id]
+        if self._stopping.get(task_id) is task:
+            del self._stopping[task_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("task %s: its run ended without a word to the database", task_id, exc_info=error)
+        self._shop.events.publish(task_id, Event(EventKind.ENDED))
+
+    async def _stopped(self, task_id: str) -> None:
+        """Wait until no run of a cancelled job is left."""
+        if (task := self._stopping.get(task_id)) is not None:
+            await asyncio.wait([task])
+
+    async def _save(self) -> None:
+        """Write the progress of every run down, once a second."""
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            for run, _ in tuple(self._runs.values()):
+                with suppress(StaleEpoch):
+                    await run.save_progress()

@@ -1,0 +1,48 @@
+"""The queue of one process: in memory, in rank order. What is in it is in the database too."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+
+from whisperx_api.jobs.job import Job
+
+Entry = tuple[tuple[int, int], str]
+
+
+class EmbeddedQueue:
+    """Hands out task ids, higher priority first, then older first."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self._ranks: dict[str, tuple[int, int]] = {}
+        self._arrival = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, job: Job) -> None:
+        """Add a pending job."""
+        if job.id not in self._ranks:
+            self._ranks[job.id] = job.rank
+            bisect.insort(self._entries, (job.rank, job.id))
+            self._arrival.set()
+
+    async def get(self) -> str:
+        """Wait for a job and take the first."""
+        while not self._entries:
+            self._arrival.clear()
+            await self._arrival.wait()
+        _, task_id = self._entries.pop(0)
+        del self._ranks[task_id]
+        return task_id
+
+    def remove(self, task_id: str) -> None:
+        """Take a job out of its place, if it has one."""
+        if (rank := self._ranks.pop(task_id, None)) is not None:
+            del self._entries[bisect.bisect_left(self._entries, (rank, task_id))]
+
+    def position(self, task_id: str) -> int | None:
+        """Return how many jobs are before this one; None if it does not wait."""
+        rank = self._ranks.get(task_id)
+        return None if rank is None else bisect.bisect_left(self._entries, (rank, task_id))

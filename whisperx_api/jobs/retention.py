@@ -1,0 +1,24 @@
+"""Deletes tasks when their time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta, timezone
+
+from whisperx_api.jobs.manager import JobManager
+from whisperx_api.jobs.store import JobStore
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 600.0
+"""Seconds between two looks, at most."""
+
+
+async def expire(manager: JobManager, store: JobStore, hours: float) -> None:
+    """For ever delete tasks that ended more than `hours` ago; 0 keeps them."""
+    while hours:
+        for task_id in await store.expired(datetime.now(timezone.utc) - timedelta(hours=hours)):
+            logger.info("task %s has been kept for %g hours and is deleted", task_id, hours)
+            await manager.delete(task_id)
+        await asyncio.sleep(min(hours * 3600 / 10, LONGEST_PAUSE))

@@ -1,0 +1,245 @@
+"""One run of one job: its stages in order, a checkpoint after each, another try where one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from whisperx_api.engine.decoder import DecoderDied, NotAudio
+from whisperx_api.engine.process import EngineDied, Listener, StageError
+from whisperx_api.engine.protocol import (
+    RESULT_TYPES,
+    Attempt,
+    Inputs,
+    RunStage,
+    SegmentReady,
+    Stage,
+    StageProgress,
+)
+from whisperx_api.jobs.events import Event, EventKind, Events
+from whisperx_api.jobs.job import Job, Verdict, judge
+from whisperx_api.jobs.progress import Progress, StageCosts
+from whisperx_api.jobs.store import JobStore, StaleEpoch
+from whisperx_api.storage.local import LocalStorage
+from whisperx_api.transcript import Audio, from_json, to_json
+
+logger = logging.getLogger(__name__)
+
+PAUSE_SECONDS = (0.5, 2.0)
+"""Pause before the second and the third try of a stage."""
+
+MESSAGES = {
+    Stage.DECODE: "Decoding the recording",
+    Stage.TRANSCRIBE: "Transcribing speech",
+    Stage.ALIGN: "Aligning words",
+    Stage.DIARIZE: "Finding speakers",
+    Stage.ASSIGN: "Giving words their speakers",
+}
+WAITING = "Waiting for the device"
+
+RETRYABLE = {NotAudio: False, DecoderDied: True, EngineDied: True, OSError: True}
+"""Whether a further try can help, by what went wrong. A `StageError` says so itself."""
+
+Decode = Callable[[Path, Path, Callable[[float], None]], Awaitable[Audio]]
+
+
+class Engines(Protocol):
+    """Runs a stage on some device, as `engine.fleet.Fleet` does."""
+
+    async def run(self, request: RunStage, listener: Listener) -> str: ...
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every run works with."""
+
+    store: JobStore
+    storage: LocalStorage
+    engines: Engines
+    decode: Decode
+    costs: StageCosts
+    events: Events
+
+
+class JobRun:
+    """Takes a job from where it is to its end, or to where it is stopped.
+
+    `job` and `progress` and `message` are what a status poll shows; they change as the run goes on.
+    """
+
+    def __init__(self, job: Job, workshop: Workshop) -> None:
+        self.job = job
+        self.message = WAITING
+        self.stage: Stage | None = None
+        self.stopping = False
+        """Set to have the run hand its job back after the stage at work."""
+        self._shop = workshop
+        self._duration = job.upload.duration or 0.0
+        self.progress = Progress(job.stages, workshop.costs, self._duration, job.progress)
+        self._results: dict[Stage, Any] = {}
+
+    async def __call__(self) -> None:
+        """Run what is left to do. Cancelling it hands the job back, unless the job has moved on."""
+        try:
+            await self._recall()
+            for stage in self.job.stages:
+                if stage not in self._results:
+                    if self.stopping:
+                        break
+                    await self._do(stage)
+            else:
+                await self._complete()
+                return
+            await self._shop.store.hand_back(self.job)
+        except StaleEpoch:
+            logger.info("task %s: the run of epoch %d is not wanted any more", self.job.id, self.job.epoch)
+        except _GivenUp as error:
+            await self._fail(str(error))
+        except asyncio.CancelledError:
+            await self._hand_back()
+            raise
+        except Exception as error:
+            logger.exception("task %s: the run failed", self.job.id)
+            await self._fail(f"The service ran into an error of its own: {type(error).__name__}: {error}")
+
+    async def save_progress(self) -> None:
+        """Write the progress down, for after a restart."""
+        if self.stage is not None:
+            await self._shop.store.at(self.job, self.stage, self.progress.reached)
+
+    # --- the stages ---
+
+    async def _do(self, stage: Stage) -> None:
+        """Run a stage until it succeeds or has failed too often, then keep its result."""
+        self.stage, self.message = stage, WAITING
+        while True:
+            try:
+                result, data = await (self._decode() if stage is Stage.DECODE else self._compute(stage))
+                name = f"{stage.value}.{self.job.epoch}.json"
+                await self._shop.storage.write(self.job.id, name, data)
+                break
+            except (StageError, *RETRYABLE) as error:
+                await self._judge(stage, error)
+        self.job = await self._shop.store.checkpoint(self.job, stage, name)
+        self._keep(stage, result)
+
+    async def _judge(self, stage: Stage, error: Exception) -> None:
+        self.job = await self._shop.store.failed_attempt(self.job)
+        retryable = error.retryable if isinstance(error, StageError) else RETRYABLE[_kind(error)]
+        logger.warning("task %s: %s failed (%d): %s", self.job.id, stage.value, self.job.failures, error)
+        if judge(self.job.failures, retryable) is Verdict.GIVE_UP:
+            raise _GivenUp(_sentence(stage, error)) from error
+        self.message = WAITING
+        await asyncio.sleep(PAUSE_SECONDS[min(self.job.failures, len(PAUSE_SECONDS)) - 1])
+
+    async def _decode(self) -> tuple[Audio, bytes]:
+        began = self._begin(Stage.DECODE)
+        target = self._shop.storage.audio(self.job.id, self.job.epoch)
+        audio = await self._shop.decode(self._shop.storage.upload(self.job.id), target, self._advance)
+        self._shop.costs.learn(Stage.DECODE, audio.duration, time.monotonic() - began)
+        return audio, to_json(audio)
+
+    async def _compute(self, stage: Stage) -> tuple[Any, bytes]:
+        began: float | None = None
+
+        def listen(message: StageProgress | SegmentReady) -> None:
+            nonlocal began
+            if isinstance(message, SegmentReady):
+                self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, message.segment))
+                return
+            if began is None:
+                began = self._begin(stage)
+            self.message = message.message or MESSAGES[stage]
+            self._advance(message.fraction)
+
+        inputs = Inputs(
+            self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
+            self._results.get(Stage.DIARIZE),
+        )  # fmt: skip
+        attempt = Attempt(self.job.id, self.job.epoch)
+        data = await self._shop.engines.run(RunStage(attempt, stage, self.job.options, inputs), listen)
+        if began is not None:
+            self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
+        return from_json(RESULT_TYPES[stage], data), data.encode()
+
+    # --- what is there already ---
+
+    async def _recall(self) -> None:
+        """Read the checkpoints of earlier runs, up to the first that is not whole."""
+        for stage in self.job.stages:
+            if (name := self.job.checkpoints.get(stage.value)) is None:
+                return
+            try:
+                result = from_json(RESULT_TYPES[stage], await self._shop.storage.read(self.job.id, name))
+            except (OSError, ValidationError) as error:
+                logger.warning("task %s: checkpoint %s can't be used (%s)", self.job.id, name, error)
+                return
+            if isinstance(result, Audio) and not _whole(result):
+                return
+            self._keep(stage, result)
+
+    def _keep(self, stage: Stage, result: Any) -> None:
+        self._results[stage] = result
+        if isinstance(result, Audio) and result.duration != self._duration:
+            self._duration = result.duration
+            self.progress = Progress(self.job.stages, self._shop.costs, self._duration, self.progress.reached)
+        self.progress.finish(stage)
+
+    # --- telling ---
+
+    def _begin(self, stage: Stage) -> float:
+        self.message = MESSAGES[stage]
+        self.progress.begin()
+        self._advance(0.0)
+        return time.monotonic()
+
+    def _advance(self, fraction: float) -> None:
+        self.progress.update(fraction)
+        self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
+
+    # --- the end ---
+
+    async def _complete(self) -> None:
+        result = self.job.checkpoints[Stage.ASSIGN.value]
+        self.job = await self._shop.store.complete(self.job, {Stage.ASSIGN.value: result})
+        await self._shop.storage.clear(self.job.id, keep=(result,))
+
+    async def _fail(self, error: str) -> None:
+        try:
+            self.job = await self._shop.store.fail(self.job, error)
+        except StaleEpoch:
+            logger.info("task %s had moved on before it failed: %s", self.job.id, error)
+
+    async def _hand_back(self) -> None:
+        try:
+            await self._shop.store.hand_back(self.job)
+        except StaleEpoch:
+            logger.info("task %s: stopped", self.job.id)
+
+
+class _GivenUp(Exception):
+    """A stage has failed for good; the message is the job's error."""
+
+
+def _kind(error: Exception) -> type[Exception]:
+    return next(kind for kind in RETRYABLE if isinstance(error, kind))
+
+
+def _sentence(stage: Stage, error: Exception) -> str:
+    if isinstance(error, NotAudio):
+        return f"The recording can't be decoded: {error}."
+    if isinstance(error, OSError):
+        return f"The disk does not take the result of the {stage.value} stage: {error.strerror or error}."
+    return str(error)
+
+
+def _whole(audio: Audio) -> bool:
+    path = Path(audio.path)
+    return path.is_file() and path.stat().st_size == audio.samples * 4

@@ -1,0 +1,219 @@
+"""Where jobs live: every change of a job is one committed transaction.
+
+What a run of a job changes names its epoch; when the job has moved on meanwhile, the change is refused with
+`StaleEpoch`. Nothing here knows of processes or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.job import Job, JobStatus, Upload
+from whisperx_api.jobs.tables import JobRow
+from whisperx_api.options import Options
+
+IDEMPOTENCY_WINDOW = timedelta(hours=24)
+"""How long an idempotency key means the task it was first sent with."""
+
+COLUMNS = tuple(column.name for column in JobRow.__table__.columns)
+_options = TypeAdapter(Options)
+_upload = TypeAdapter(Upload)
+
+
+class StaleEpoch(RuntimeError):
+    """The job has moved on: it was cancelled, deleted or started anew since this run of it began."""
+
+
+class JobStore:
+    """Jobs in a SQL database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+
+    async def add(self, job: Job) -> Job:
+        """Store a new job and return it with its `seq`."""
+        async with self._sessions.begin() as session:
+            row = JobRow(**_columns(job))
+            session.add(row)
+            await session.flush()
+            return _job(row)
+
+    async def get(self, task_id: str) -> Job | None:
+        """Return a job, or None."""
+        async with self._sessions() as session:
+            row = await session.scalar(select(JobRow).where(JobRow.id == task_id))
+            return None if row is None else _job(row)
+
+    async def by_idempotency_key(self, owner: str, key: str) -> Job | None:
+        """Return the owner's newest job with this key, if it is not too old."""
+        since = _now() - IDEMPOTENCY_WINDOW
+        query = (
+            select(JobRow)
+            .where(JobRow.owner == owner, JobRow.idempotency_key == key, JobRow.created_at > since)
+            .order_by(JobRow.seq.desc())
+            .limit(1)
+        )
+        async with self._sessions() as session:
+            row = await session.scalar(query)
+            return None if row is None else _job(row)
+
+    async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:
+        """Return at most `limit` of the owner's jobs, newest first, older than the one with the seq `before`."""
+        query = select(JobRow).where(JobRow.owner == owner)
+        if status is not None:
+            query = query.where(JobRow.status == status.value)
+        if before is not None:
+            query = query.where(JobRow.seq < before)
+        async with self._sessions() as session:
+            return [_job(row) for row in await session.scalars(query.order_by(JobRow.seq.desc()).limit(limit))]
+
+    async def ids(self) -> set[str]:
+        """Return the ids of all jobs."""
+        async with self._sessions() as session:
+            return set(await session.scalars(select(JobRow.id)))
+
+    async def expired(self, before: datetime) -> Sequence[str]:
+        """Return the ids of jobs that ended before a time."""
+        query = select(JobRow.id).where(JobRow.completed_at < before)
+        async with self._sessions() as session:
+            return list(await session.scalars(query))
+
+    async def recover(self) -> Sequence[Job]:
+        """Make every unfinished job pending, and return them in the order in which they are to run."""
+        unfinished = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
+        jobs = await self._update(JobRow.status.in_(unfinished), status=JobStatus.PENDING.value)
+        return sorted(jobs, key=lambda job: job.rank)
+
+    # --- a run ---
+
+    async def start(self, task_id: str) -> Job | None:
+        """Begin a run of a pending job: a new epoch. Returns None if it is pending no more."""
+        return first(
+            await self._update(
+                and_(JobRow.id == task_id, JobRow.status == JobStatus.PENDING.value),
+                status=JobStatus.PROCESSING.value,
+                epoch=JobRow.epoch + 1,
+                started_at=func.coalesce(JobRow.started_at, _now()),
+            )
+        )
+
+    async def checkpoint(self, job: Job, stage: Stage, file: str) -> Job:
+        """Record that `file` holds the result of `stage`. Raises `StaleEpoch`."""
+        return await self._change(job, checkpoints={**job.checkpoints, stage.value: file}, failures=0)
+
+    async def at(self, job: Job, stage: Stage, progress: float) -> Job:
+        """Record how far a run has come. Raises `StaleEpoch`."""
+        return await self._change(job, stage=stage.value, progress=progress)
+
+    async def failed_attempt(self, job: Job) -> Job:
+        """Count a failure of the stage that the job is at. Raises `StaleEpoch`."""
+        return await self._change(job, failures=job.failures + 1)
+
+    async def complete(self, job: Job, checkpoints: dict[str, str]) -> Job:
+        """End a run well; only `checkpoints` are left of its files. Raises `StaleEpoch`."""
+        return await self._end(job, JobStatus.COMPLETED, checkpoints=checkpoints, progress=1.0, stage=None)
+
+    async def fail(self, job: Job, error: str) -> Job:
+        """End a run with a sentence that says why. Raises `StaleEpoch`."""
+        return await self._end(job, JobStatus.FAILED, error=error)
+
+    async def hand_back(self, job: Job) -> Job:
+        """Make a job pending again that could not be finished now. Raises `StaleEpoch`."""
+        return await self._change(job, status=JobStatus.PENDING.value)
+
+    # --- what callers ask for ---
+
+    async def cancel(self, task_id: str) -> Job | None:
+        """Cancel a job; None if it has ended or is not there. A run that is in work is stale from here on."""
+        unfinished = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
+        return first(
+            await self._update(
+                and_(JobRow.id == task_id, JobRow.status.in_(unfinished)),
+                status=JobStatus.CANCELLED.value,
+                epoch=JobRow.epoch + 1,
+                completed_at=_now(),
+            )
+        )
+
+    async def retry(self, task_id: str) -> Job | None:
+        """Make a failed or cancelled job pending again; None if it is neither."""
+        ended = (JobStatus.FAILED.value, JobStatus.CANCELLED.value)
+        return first(
+            await self._update(
+                and_(JobRow.id == task_id, JobRow.status.in_(ended)),
+                status=JobStatus.PENDING.value,
+                error=None,
+                failures=0,
+                completed_at=None,
+            )
+        )
+
+    async def delete(self, task_id: str) -> None:
+        """Forget a job."""
+        async with self._sessions.begin() as session:
+            await session.execute(delete(JobRow).where(JobRow.id == task_id))
+
+    async def fault(self) -> str | None:
+        """Return what is wrong with the database; None if it answers."""
+        try:
+            async with self._sessions() as session:
+                await session.scalar(select(1))
+        except SQLAlchemyError as error:
+            return f"The database does not answer: {getattr(error, 'orig', None) or error}."
+        return None
+
+    async def _end(self, job: Job, status: JobStatus, **values: Any) -> Job:
+        return await self._change(job, status=status.value, completed_at=_now(), **values)
+
+    async def _change(self, job: Job, **values: Any) -> Job:
+        this_run = and_(
+            JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value
+        )
+        if (changed := first(await self._update(this_run, **values))) is None:
+            raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
+        return changed
+
+    async def _update(self, where: ColumnElement[bool], **values: Any) -> list[Job]:
+        """Change the rows that `where` finds and return them: one statement, so nothing comes between."""
+        async with self._sessions.begin() as session:
+            rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
+            return [_job(row) for row in rows]
+
+
+def first(jobs: Sequence[Job]) -> Job | None:
+    """Return the first of at most one job."""
+    return jobs[0] if jobs else None
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    values = {name: getattr(job, name) for name in COLUMNS if name != "seq"}
+    return values | {
+        "status": job.status.value,
+        "stage": job.stage.value if job.stage else None,
+        "options": _options.dump_python(job.options, mode="json"),
+        "upload": asdict(job.upload),
+    }
+
+
+def _job(row: JobRow) -> Job:
+    values = {name: getattr(row, name) for name in COLUMNS}
+    return Job(**values | {
+        "status": JobStatus(row.status),
+        "stage": Stage(row.stage) if row.stage else None,
+        "options": _options.validate_python(row.options),
+        "upload": _upload.validate_python(row.upload),
+        "checkpoints": dict(row.checkpoints),
+    })  # fmt: skip

@@ -1,0 +1,23 @@
+"""How a child process dies with its server, whatever happens to the server."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent is gone, and leave at once if that has happened already.
+
+    `parent` is the process id of the server. The kernel watches the *thread* that started this process (prctl(2)),
+    so it must be one that lives as long as the server. Does nothing where there is no prctl (macOS): there the end
+    of the socket tells the same.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

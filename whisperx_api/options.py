@@ -1,0 +1,33 @@
+"""What a caller asks for with one recording: the request, as it is stored with the job and sent to the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Task(str, Enum):
+    """Whisper's two tasks."""
+
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one job. The defaults are those of the HTTP contract."""
+
+    language: str | None = None
+    """Whisper's code for the language spoken; None to detect it."""
+    model: str | None = None
+    """Name of the transcription model; None for the configured one."""
+    task: Task = Task.TRANSCRIBE
+    enable_diarization: bool = True
+    num_speakers: int | None = None
+    min_speakers: int | None = None
+    max_speakers: int | None = None
+    prompt: str | None = None
+    hotwords: str | None = None
+    suppress_numerals: bool = False
+    word_timestamps: bool = True
+    speaker_embeddings: bool = False

