@@ -34,7 +34,7 @@ from whisperx_api.engine.protocol import (
     StageProgress,
     to_engine,
 )
-from whisperx_api.engine.worker import Wire
+from whisperx_api.engine.wire import Wire
 from whisperx_api.lifeline import die_with_parent
 from whisperx_api.transcript import (
     Alignment,

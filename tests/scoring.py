@@ -41,8 +41,8 @@ def word_error(reference: Path, transcript: dict[str, Any]) -> float:
 
 def speaker_word_error(reference: Path, transcript: dict[str, Any]) -> float:
     """Return cpWER (Watanabe et al., CHiME-6): a word given to the wrong speaker counts as wrong twice."""
-    turns = stm(reference)
-    heard = [
+    turns: Any = stm(reference)
+    heard: Any = [
         {
             "session_id": turns[0]["session_id"], "speaker": segment["speaker"], "start_time": segment["start"],
             "end_time": segment["end"], "words": normal(segment["text"]),

@@ -36,9 +36,8 @@ class Server:
         self.port = free_port()
         self.log = log
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"X-API-Key": key}, timeout=30)
-        self._environment = {
-            **os.environ, **{name.upper(): str(value) for name, value in settings.items()}, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT),
-        }  # fmt: skip
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+        self._environment |= {name.upper(): str(value) for name, value in settings.items()}
         self._command = [sys.executable, "-m", "whisperx_api", "serve", "--port", str(self.port)]
         if engine:
             self._command = [sys.executable, "-c", RUN, engine, str(self.port)]
@@ -48,7 +47,9 @@ class Server:
         """Start it, wait until it answers, and return how many seconds that took."""
         began = time.monotonic()
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, env=self._environment, cwd=self.log.parent, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self._command, env=self._environment, cwd=self.log.parent, stdout=log, stderr=log
+            )
         while time.monotonic() - began < 30:
             try:
                 self.client.get("/health")

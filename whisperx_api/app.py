@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
-from whisperx_api import __version__
+from whisperx_api import __version__, log
 from whisperx_api.api import errors, events, health, transcribe
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.proxy import RootPath
@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
     The environment gives the settings where none are handed in. `engine` is the module that engine processes run.
     """
     settings = settings or load_settings()
+    log.configure(settings.logging_level)
     app = FastAPIOffline(
         title="whisperx-api",
         version=__version__,
@@ -133,4 +134,5 @@ def engine_config(settings: Settings, device: str) -> EngineConfig:
         chunk_size=settings.chunk_size_seconds,
         threads=settings.cpu_threads,
         residency=settings.model_residency.value,
+        log_level=settings.logging_level,
     )

@@ -60,8 +60,8 @@ def main(arguments: list[str]) -> int:
     program = [sys.executable, "-m", "whisperx_api"]
     print(f"Transcribing {recording} ...", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="whisperx-api-demo-") as folder:
-        serve = [*program, "serve", "--port", str(port), "--data-dir", folder, "--api-key", key, "--log-level", "warning"]
-        models = ["--model-dir", str(load_settings().models.resolve())]
+        serve = [*program, "serve", "--port", str(port), "--data-dir", folder, "--api-key", key]
+        models = ["--model-dir", str(load_settings().models.resolve()), "--log-level", "warning"]
         with subprocess.Popen([*serve, *models]) as server:
             try:
                 wait_for(url, server)

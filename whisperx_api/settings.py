@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from whisperx_api.errors import StartError
 from whisperx_api.keys import parse_key
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
 
@@ -26,7 +27,7 @@ COMPUTE_TYPES = (
 """What ctranslate2 can compute in."""
 
 
-class SettingsError(ValueError):
+class SettingsError(StartError):
     """A setting has a value that can't be used. The message is one sentence that names it."""
 
 
@@ -97,7 +98,9 @@ class Settings(BaseSettings):
     )
     batch_size: int = Field(16, ge=1, le=256, description="Chunks decoded at once.")
     chunk_size_seconds: int = Field(30, ge=5, le=30, description="Longest stretch of speech decoded as one chunk.")
-    cpu_threads: int = Field(0, ge=0, description="Threads the engine computes with; 0: one a core.")
+    cpu_threads: int = Field(
+        0, ge=0, description="Threads the engine computes with; 0: a core each for Whisper, half of that for the rest."
+    )
 
     # --- jobs ---
     max_concurrent_tasks: int = Field(2, ge=1, le=64, description="Jobs in work at once.")
@@ -189,6 +192,11 @@ class Settings(BaseSettings):
         for entry in value:
             parse_key(entry)
         return value
+
+    @property
+    def logging_level(self) -> str:
+        """What is logged: `log_level`, or everything in debug mode."""
+        return "debug" if self.debug else self.log_level
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("whisperx")
-
 import whisperx
 from faster_whisper.tokenizer import Tokenizer
 from whisperx.asr import FasterWhisperPipeline

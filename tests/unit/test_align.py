@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nltk
 import numpy as np
+import punkt
 import pytest
-
-torch = pytest.importorskip("torch")
-
-import nltk  # noqa: E402
-import punkt  # noqa: E402
-import torchaudio  # noqa: E402
-import whisperx  # noqa: E402
-from transformers import (  # noqa: E402
+import torch
+import torchaudio
+import whisperx
+from transformers import (
     Wav2Vec2Config,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
@@ -26,10 +24,10 @@ from transformers import (  # noqa: E402
     Wav2Vec2Model,
     Wav2Vec2Processor,
 )
-from whisperx.utils import LANGUAGES  # noqa: E402
+from whisperx.utils import LANGUAGES
 
-from whisperx_api.models.errors import ModelUnavailable  # noqa: E402
-from whisperx_api.pipeline.align import (  # noqa: E402
+from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.pipeline.align import (
     Aligner,
     align_model_at_hand,
     default_align_model,
@@ -37,7 +35,7 @@ from whisperx_api.pipeline.align import (  # noqa: E402
     interpolated,
     load_aligner,
 )
-from whisperx_api.transcript import SAMPLE_RATE, Alignment, Segment, Transcription, Word  # noqa: E402
+from whisperx_api.transcript import SAMPLE_RATE, Alignment, Segment, Transcription, Word
 
 LATIN = "|etaonihsrdlumwcfgypbvk'xjqz"
 TEXTS = {

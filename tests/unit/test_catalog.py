@@ -5,13 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS, is_size, repo_id
 
 
 def test_sizes_are_those_of_faster_whisper():
-    utils = pytest.importorskip("faster_whisper.utils")
+    from faster_whisper import utils
     assert dict(TRANSCRIPTION_MODELS) == utils._MODELS
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -124,7 +125,7 @@ def read_service(file: str) -> dict[str, Any]:
 
 def read_project() -> dict[str, Any]:
     """Return `pyproject.toml`."""
-    toml = pytest.importorskip("tomllib", reason="Python reads TOML from 3.11 on")
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     return toml.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -233,7 +234,7 @@ def test_port_is_exposed_and_labels_name_the_image(image: Image) -> None:
     assert all(f"org.opencontainers.image.{name}=" in labels for name in ("title", "licenses", "version", "revision"))
 
 
-def test_stages_share_one_python_that_the_project_supports(image: Image) -> None:
+def test_stages_share_one_python(image: Image) -> None:
     (base,) = {i.words[0] for i in image.instructions if i.name == "FROM"}
     version = re.fullmatch(r"python:(\d\.\d+)-slim-\w+", base)
     assert version
@@ -290,8 +291,7 @@ def test_lock_has_a_hash_for_all_and_no_address(name: str) -> None:
     entries = re.split(r"\n(?=\S)", text.strip())
     assert len(entries) > 20
     for entry in entries:
-        assert re.match(r"[a-z0-9-]+==\S+( ; .+)? \\\n", entry), entry
-        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+        assert re.fullmatch(r"[a-z0-9-]+==\S+( ; [^\n\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+", entry), entry
 
 
 def test_locks_agree_on_every_version() -> None:

@@ -52,7 +52,6 @@ def test_device_is_compared_with_what_torch_sees(devices, torch, driver, expecte
 
 
 def test_torch_is_asked_in_a_process_of_its_own():
-    pytest.importorskip("torch")
     code = "import sys; from whisperx_api.doctor import machine; print(machine.probe_torch(), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
     assert done.stdout.startswith("Torch(version='2."), done.stderr

@@ -20,8 +20,6 @@ import pytest
 from whisperx_api.models import hub, resolve
 from whisperx_api.models.errors import ModelUnavailable
 
-pytest.importorskip("huggingface_hub")
-
 COMMIT = "a" * 40
 FILES = {
     "config.json": b"{}", "model.bin": b"weights" * 3000, "tokenizer.json": b"{}", "vocabulary.json": b"[]",

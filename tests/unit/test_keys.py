@@ -55,7 +55,8 @@ def test_languages_are_whispers_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("EN", "en"), ("pt-BR", "pt"), ("zh_Hant", "zh"), ("Haitian Creole", "ht"), ("xx", None), ("", None)]
+    ("name", "code"),
+    [("EN", "en"), ("pt-BR", "pt"), ("zh_Hant", "zh"), ("Haitian Creole", "ht"), ("xx", None), ("", None)],
 )
 def test_language_is_found_by_the_ways_people_write_it(name, code) -> None:
     assert language_code(name) == code

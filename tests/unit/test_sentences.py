@@ -44,7 +44,8 @@ def test_sentences_end_where_the_language_ends_them(language: str, text: str, ex
 
 
 def test_models_are_those_of_whisperx() -> None:
-    utils = pytest.importorskip("whisperx.utils")
+    from whisperx import utils
+
     from whisperx_api.pipeline.sentences import PUNKT_MODELS
 
     assert PUNKT_MODELS == utils.PUNKT_LANGUAGES

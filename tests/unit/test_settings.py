@@ -29,7 +29,8 @@ def test_flag_overrides_environment_and_environment_overrides_file(monkeypatch, 
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("1000", 1000), ("2G", 2 * 1024**3), ("1.5M", 3 * 512 * 1024), ("10 KiB", 10240), ("1gb", 1024**3)]
+    ("text", "size"),
+    [("1000", 1000), ("2G", 2 * 1024**3), ("1.5M", 3 * 512 * 1024), ("10 KiB", 10240), ("1gb", 1024**3)],
 )
 def test_sizes_take_letters(monkeypatch, text, size) -> None:
     monkeypatch.setenv("MAX_FILE_SIZE", text)

@@ -223,15 +223,19 @@ def test_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -> 
     asyncio.run(go())
 
 
+def replace_by_folder(path: Path) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+    path.mkdir()
+
+
 def test_database_that_is_gone_is_told(tmp_path: Path) -> None:
     async def go() -> None:
         async with database(tmp_path / "jobs.db") as engine:
             store = JobStore(engine)
             assert await store.fault() is None
             await engine.dispose()
-            for file in tmp_path.iterdir():
-                file.unlink()
-            (tmp_path / "jobs.db").mkdir()
+            replace_by_folder(tmp_path / "jobs.db")
             assert "unable to open" in (await store.fault() or "")
 
     asyncio.run(go())

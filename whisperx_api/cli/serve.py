@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from whisperx_api.cli.console import FAILED, USAGE, end, settings_or_end
-from whisperx_api.settings import Settings, SettingsError
+from whisperx_api.cli.console import FAILED, end, settings_or_end
+from whisperx_api.errors import StartError
+from whisperx_api.settings import Settings
 
 SHUTDOWN_SECONDS = 5
 """How long open connections may take to end after SIGTERM."""
@@ -29,12 +30,12 @@ def with_settings_as_flags(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _plain_spoken(application: Any) -> Any:
-    """Return the ASGI application, so that a `SettingsError` while it starts is said without a traceback."""
+    """Return the ASGI application, so that a `StartError` while it starts is said without a traceback."""
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         async def tell(message: Any) -> None:
             error = sys.exc_info()[1]  # sent from where the lifespan's exception is handled
-            if message["type"] == "lifespan.startup.failed" and isinstance(error, SettingsError):
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, StartError):
                 message = {**message, "message": str(error)}
             await send(message)
 
@@ -81,15 +82,11 @@ def serve(**flags: Any) -> None:
 
     if fault := port_fault(settings.host, settings.port):
         end(fault, FAILED)
-    try:
-        application = create_app(settings)
-    except SettingsError as error:
-        end(str(error), USAGE)
     uvicorn.run(
-        _plain_spoken(application),
+        _plain_spoken(create_app(settings)),
         host=settings.host,
         port=settings.port,
-        log_level="debug" if settings.debug else settings.log_level,
+        log_level=settings.logging_level,
         access_log=settings.debug,
         lifespan="on",
         server_header=False,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from whisperx_api.engine.device import cores
 from whisperx_api.engine.pool import ModelPool
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.models.errors import ModelUnavailable
@@ -35,7 +36,7 @@ class EngineModels:
         self._config = config
         self._device = device
         self._pool = pool
-        self._threads = config.threads or torch.get_num_threads()
+        self._threads = config.threads or cores()
         self._compute_type = config.compute_type or ("int8" if device == "cpu" else "float16")
         self._unreachable: dict[str, tuple[float, str]] = {}
 

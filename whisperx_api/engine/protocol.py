@@ -43,6 +43,7 @@ class EngineConfig:
     chunk_size: int
     threads: int
     residency: str
+    log_level: str = "info"
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,11 @@ import traceback
 
 from pydantic import TypeAdapter
 
+from whisperx_api import log
 from whisperx_api.engine.protocol import (
-    HEADER,
     Attempt,
     CancelStage,
     EngineConfig,
-    EngineReady,
-    FromEngine,
     ModelsLoaded,
     RunStage,
     SegmentReady,
@@ -31,10 +29,9 @@ from whisperx_api.engine.protocol import (
     StageDone,
     StageFailed,
     StageProgress,
-    frame,
-    from_engine,
     to_engine,
 )
+from whisperx_api.engine.wire import Wire
 from whisperx_api.lifeline import die_with_parent
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.transcript import Segment, to_json
@@ -49,29 +46,6 @@ class StageStopped(Exception):
     """The stage was cancelled; raised from inside its progress report."""
 
 
-class Wire:
-    """The engine's end of the socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._file = sock.makefile("rwb")
-        self._lock = threading.Lock()
-
-    def read(self) -> bytes | None:
-        """Return the next message, None when the server has hung up."""
-        header = self._file.read(HEADER.size)
-        if len(header) < HEADER.size:
-            return None
-        (length,) = HEADER.unpack(header)
-        body = self._file.read(length)
-        return body if len(body) == length else None
-
-    def send(self, message: FromEngine) -> None:
-        """Send a message, from any thread."""
-        with self._lock:
-            self._file.write(frame(from_engine.dump_json(message)))
-            self._file.flush()
-
-
 class Engine:
     """Runs one stage after the other."""
 
@@ -80,14 +54,16 @@ class Engine:
         # torch comes first: it brings the CUDA libraries that ctranslate2 then finds loaded.
         import torch
 
+        from whisperx_api.engine.device import choose_device, cores, describe
         from whisperx_api.engine.memory import DeviceMemory
         from whisperx_api.engine.models import EngineModels
         from whisperx_api.engine.pool import ModelPool
         from whisperx_api.pipeline.run import Decoding
 
+        log.quieten()
         self.device = choose_device(config.device)
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        self.ready = describe(self.device)
+        torch.set_num_threads(config.threads or max(1, cores() // 2))
         self._wire = wire
         self._decoding = Decoding(config.batch_size, config.chunk_size)
         self._pool = ModelPool(config.residency, DeviceMemory(self.device), self._models_changed, self._loading)
@@ -169,36 +145,12 @@ def serve_or_die(engine: Engine, requests: queue.Queue[RunStage]) -> None:
         os._exit(1)
 
 
-def choose_device(setting: str) -> str:
-    """Return cpu or cuda:N for a setting of auto, cpu, cuda or cuda:N. Raises `RuntimeError` for what is not there."""
-    import torch
-
-    if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    index = int(setting.partition(":")[2] or 0)
-    if not torch.cuda.is_available():
-        raise RuntimeError(f"DEVICE={setting} can't be used: no CUDA device or driver is found. Set DEVICE=cpu.")
-    if index >= (count := torch.cuda.device_count()):
-        raise RuntimeError(f"DEVICE={setting} can't be used: there are {count} CUDA devices, counted from 0.")
-    return f"cuda:{index}"
-
-
 def explain(error: Exception) -> str:
     """Say what went wrong in a sentence for the job's owner; the log has the rest."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return f"The device ran out of memory: set a smaller BATCH_SIZE or MODEL_RESIDENCY=release. ({text[:200]})"
     return f"{type(error).__name__}: {text[:500]}"
-
-
-def ready(engine: Engine) -> EngineReady:
-    """Describe the engine's device."""
-    import torch
-
-    if engine.device == "cpu":
-        return EngineReady("cpu", f"{os.cpu_count()} cores")
-    properties = torch.cuda.get_device_properties(torch.device(engine.device))
-    return EngineReady(engine.device, properties.name, properties.total_memory)
 
 
 def prepare_environment(config: EngineConfig) -> None:
@@ -214,11 +166,11 @@ def main(arguments: list[str]) -> int:
     die_with_parent(int(arguments[0]))
     os.nice(NICENESS)
     os.dup2(2, 1)  # whatever a library prints goes to the log
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s engine: %(message)s")
     wire = Wire(socket.socket(fileno=int(arguments[1])))
     if (first := wire.read()) is None:
         return 0
     config = TypeAdapter(EngineConfig).validate_json(first)
+    log.configure(config.log_level, "%(asctime)s %(levelname)-7s engine: %(message)s")
     prepare_environment(config)
     try:
         engine = Engine(config, wire)
@@ -228,7 +180,7 @@ def main(arguments: list[str]) -> int:
         return 1
     requests: queue.Queue[RunStage] = queue.Queue()
     threading.Thread(target=serve_or_die, args=(engine, requests), daemon=True).start()
-    wire.send(ready(engine))
+    wire.send(engine.ready)
     while (body := wire.read()) is not None:
         message = to_engine.validate_json(body)
         if isinstance(message, CancelStage):

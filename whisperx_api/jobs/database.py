@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import whisperx_api
+from whisperx_api.errors import StartError
 
 SQLITE_PRAGMAS = {
     "journal_mode": "WAL",
@@ -22,7 +23,7 @@ SQLITE_PRAGMAS = {
 }
 
 
-class DatabaseUnusable(RuntimeError):
+class DatabaseUnusable(StartError):
     """The database can't be opened or upgraded. The message says why."""
 
 

@@ -20,6 +20,7 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.error import FFmpegError
 
 from whisperx_api.lifeline import die_with_parent
 from whisperx_api.transcript import SAMPLE_RATE, Audio
@@ -82,7 +83,8 @@ def decode(path: Path, target: Path, report: Callable[[float], None] = lambda fr
     elif broken:
         warnings.append(f"Parts of the recording are damaged and were left out ({len(broken)} errors).")
     if writer.silent:
-        warnings.append(f"The recording has gaps: {writer.silent / SAMPLE_RATE:.1f} s of it are missing and silent here.")
+        gaps = writer.silent / SAMPLE_RATE
+        warnings.append(f"The recording has gaps: {gaps:.1f} s of it are missing and silent here.")
     return Audio(str(target), writer.samples, tuple(warnings))
 
 
@@ -136,7 +138,7 @@ def _open(path: Path) -> InputContainer:
     try:
         limits = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
         return av.open(str(path), options=limits, metadata_errors="ignore")
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (FFmpegError, OSError, ValueError) as error:
         raise NotAudio("the file is in no audio or video format that can be read") from error
 
 
@@ -156,14 +158,14 @@ def _frames(
     while True:
         try:
             packet = next(packets, None)
-        except (av.FFmpegError, OSError) as error:
+        except (FFmpegError, OSError) as error:
             on_error(error)
             return
         if packet is None:
             return
         try:
             yield from packet.decode()
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             on_error(error)
 
 
