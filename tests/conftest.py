@@ -106,17 +106,32 @@ def client(make_client: Callable[..., TestClient]) -> TestClient:
     return make_client()
 
 
+def starter_server(folder: Path, model_dir: Path, fake: bool = False, **settings) -> Server:
+    """Return a server on the starter models, or on the fake engine, that keeps everything in `folder`."""
+    chosen = {
+        "data_dir": folder / "data", "api_key": KEY, "whisper_model": "starter", "align_model": "attention",
+        "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False,
+    } | settings  # fmt: skip
+    return Server(chosen, KEY, engine="tests.fake_engine" if fake else None, log=folder / "server.log")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[Server]:
+    """A real server on the real engine, for all tests of a module."""
+    shared = starter_server(tmp_path_factory.mktemp("server"), model_dir)
+    shared.start()
+    yield shared
+    shared.kill()
+    sys.stderr.write(shared.log.read_text())
+
+
 @pytest.fixture
 def start_server(tmp_path: Path, model_dir: Path) -> Iterator[Callable[..., Server]]:
     """Start real server processes; those on the real engine use the starter models."""
     servers: list[Server] = []
 
     def start(fake: bool = False, **settings) -> Server:
-        chosen = {
-            "data_dir": tmp_path / "data", "api_key": KEY, "whisper_model": "starter", "align_model": "attention",
-            "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False,
-        } | settings  # fmt: skip
-        server = Server(chosen, KEY, engine="tests.fake_engine" if fake else None, log=tmp_path / "server.log")
+        server = starter_server(tmp_path, model_dir, fake, **settings)
         servers.append(server)
         server.start()
         return server

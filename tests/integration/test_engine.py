@@ -24,8 +24,7 @@ def call(sample_dir: Path) -> Path:
     return sample_dir / "sample.wav"
 
 
-def test_telephone_call_becomes_a_labelled_transcript(start_server, call: Path, sample_dir: Path) -> None:
-    server = start_server()
+def test_telephone_call_becomes_a_labelled_transcript(server: Server, call: Path, sample_dir: Path) -> None:
     status = server.wait(server.upload(call), seconds=300)
     assert status["status"] == "completed", status["error"]
     transcript = status["result"]
@@ -75,8 +74,7 @@ def test_killed_engine_and_killed_server_lose_no_task(start_server, call: Path) 
     assert sorted(task["task_id"] for task in listed) == sorted(tasks)
 
 
-def test_status_is_polled_in_milliseconds_while_the_engine_works_at_full_load(start_server, call: Path) -> None:
-    server = start_server()
+def test_status_is_polled_in_milliseconds_while_the_engine_works_at_full_load(server: Server, call: Path) -> None:
     task = server.upload(call)
     while server.status(task)["message"] != "Transcribing speech":
         time.sleep(0.05)
@@ -92,7 +90,7 @@ def test_status_is_polled_in_milliseconds_while_the_engine_works_at_full_load(st
 
 
 @pytest.mark.parametrize("kind", ["silence", "hum", "blink"])
-def test_recording_without_speech_completes_with_no_segments(start_server, tmp_path: Path, kind) -> None:
+def test_recording_without_speech_completes_with_no_segments(server: Server, tmp_path: Path, kind) -> None:
     samples = {
         "silence": np.zeros(16000 * 5),
         "hum": 3000 * np.sin(2 * np.pi * 220 * np.arange(16000 * 5) / 16000),
@@ -102,17 +100,15 @@ def test_recording_without_speech_completes_with_no_segments(start_server, tmp_p
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, len(samples), "NONE", ""))
         file.writeframes(samples.astype("<i2").tobytes())
-    server = start_server()
     status = server.wait(server.upload(path), seconds=120)
     assert status["status"] == "completed", status["error"]
     assert status["result"]["segments"] == [] and status["result"]["speakers"] == []
     assert status["result"]["text"] == ""
 
 
-def test_recording_that_breaks_off_is_transcribed_with_a_warning(start_server, call: Path, tmp_path: Path) -> None:
+def test_recording_that_breaks_off_is_transcribed_with_a_warning(server: Server, call: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.wav"
     path.write_bytes(call.read_bytes()[: 44 + 2 * 16000 * 15])
-    server = start_server()
     status = server.wait(server.upload(path), seconds=120)
     assert status["status"] == "completed", status["error"]
     assert status["result"]["duration"] == pytest.approx(15, abs=0.1)
@@ -155,8 +151,7 @@ def test_kept_models_are_there_for_the_next_task(start_server, call: Path) -> No
     assert server.log.read_text().count("loaded transcribe:starter") == 1
 
 
-def test_cancel_stops_the_real_engine_within_two_seconds(start_server, call: Path) -> None:
-    server = start_server()
+def test_cancel_stops_the_real_engine_within_two_seconds(server: Server, call: Path) -> None:
     task = server.upload(call)
     while server.status(task)["message"] != "Transcribing speech":
         time.sleep(0.05)
@@ -167,10 +162,9 @@ def test_cancel_stops_the_real_engine_within_two_seconds(start_server, call: Pat
         time.sleep(0.02)
 
 
-def test_engine_computes_at_a_lower_priority_than_the_server(start_server) -> None:
-    server = start_server()
+def test_engine_computes_at_a_lower_priority_than_the_server(server: Server) -> None:
     deadline = time.monotonic() + 60
-    while server.client.get("/health").json()["devices"][0]["name"] is None:
+    while server.client.get("/health").json()["devices"][0]["engine"] != "idle":
         assert time.monotonic() < deadline
         time.sleep(0.1)
     (engine,) = server.children()
@@ -178,15 +172,13 @@ def test_engine_computes_at_a_lower_priority_than_the_server(start_server) -> No
     assert engine.nice() > psutil.Process(server.process.pid).nice()
 
 
-def test_translation_keeps_segments_and_speakers_but_no_words(start_server, call: Path) -> None:
-    server = start_server()
+def test_translation_keeps_segments_and_speakers_but_no_words(server: Server, call: Path) -> None:
     result = server.wait(server.upload(call, task="translate", language="en"), seconds=120)["result"]
     assert result["segments"] and result["text"]
     assert all(segment["words"] == [] and segment["speaker"] for segment in result["segments"])
 
 
-def test_text_is_heard_by_listeners_before_the_task_is_done(start_server, call: Path) -> None:
-    server: Server = start_server()
+def test_text_is_heard_by_listeners_before_the_task_is_done(server: Server, call: Path) -> None:
     task = server.upload(call)
     heard: list[tuple[str, dict]] = []
 

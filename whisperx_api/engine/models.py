@@ -61,6 +61,11 @@ class EngineModels:
         """Return the diarization pipeline. Raises `ModelUnavailable`."""
         name = self._config.diarization_model
         source = diarization_source(name, self._config.model_dir)
+        if isinstance(source, str) and not self._config.auto_download:
+            raise ModelUnavailable(
+                f"The diarization model {name} is not on this machine and WHISPER_AUTO_DOWNLOAD is off: run "
+                f"`whisperx-api models pull {name}`, set DIARIZATION_MODEL=starter, or send enable_diarization=false."
+            )
         load = functools.partial(
             load_diarizer, source, device=torch.device(self._device), batch_size=self._config.batch_size,
             token=self._config.hf_token, cache_dir=self._config.model_dir / "hub",
