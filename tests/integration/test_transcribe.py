@@ -139,7 +139,7 @@ def test_silence_has_no_segments(transcriber: Transcriber, options: Options, len
 
 
 def test_prompt_longer_than_whisper_reads_is_cut_with_a_warning(transcriber: Transcriber, sample: np.ndarray) -> None:
-    options = Options(language="en", prompt="a lot of words " * 200, hotwords="more of them " * 60)
+    options = Options(language="en", prompt="a lot of words " * 200, hotwords="more of them " * 100)
     result = run(transcriber, sample[: 12 * SAMPLE_RATE], options)
     assert len(result.warnings) == 1 and "223 tokens" in result.warnings[0]
 

@@ -1,0 +1,105 @@
+"""Which models stay on the device, with a device whose memory is counted."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+
+from whisperx_api.engine.pool import HEADROOM, RESERVE, ModelPool
+
+GB = 10**9
+
+
+class Model:
+    """Stands for a model of some size on the counted device."""
+
+    def __init__(self, device: Device, size: int) -> None:
+        device.models.append(weakref.ref(self))
+        self.size = size
+
+
+class Device:
+    """Memory in which every live model takes its size."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.models: list[weakref.ref[Model]] = []
+
+    def used(self) -> int:
+        return sum(model.size for found in self.models if (model := found()) is not None)
+
+    def free(self) -> int:
+        return self.total - self.used()
+
+    def release(self) -> None:
+        gc.collect()
+
+
+def pool_on(device: Device, residency: str) -> tuple[ModelPool, list[tuple[tuple[str, ...], int]], list[str]]:
+    changes: list[tuple[tuple[str, ...], int]] = []
+    loads: list[str] = []
+    return ModelPool(residency, device, lambda names, used: changes.append((names, used)), loads.append), changes, loads
+
+
+def take(pool: ModelPool, device: Device, name: str, size: int) -> None:
+    """Be a stage: use a model and return."""
+    model = pool.get(name, lambda: Model(device, size), size)
+    assert model.size == size
+
+
+def test_release_frees_every_stages_model_when_it_has_returned() -> None:
+    device = Device(24 * GB)
+    pool, changes, _ = pool_on(device, "release")
+    for name in ("whisper", "aligner"):
+        take(pool, device, name, 3 * GB)
+        assert device.used() == 3 * GB
+        pool.settle()
+        assert device.used() == 0
+    assert changes == [(("whisper",), 3 * GB), ((), 0), (("aligner",), 3 * GB), ((), 0)]
+
+
+def test_memory_is_measured_and_not_assumed() -> None:
+    device = Device(24 * GB)
+    pool, changes, _ = pool_on(device, "release")
+    leaked = pool.get("whisper", lambda: Model(device, 3 * GB), 3 * GB)
+    pool.settle()
+    assert changes[-1] == ((), 3 * GB)  # somebody still holds it, and the pool says so
+    del leaked
+
+
+def test_keep_loads_once() -> None:
+    device = Device(24 * GB)
+    pool, _, loads = pool_on(device, "keep")
+    for _ in range(3):
+        take(pool, device, "whisper", 3 * GB)
+        pool.settle()
+    assert loads == ["whisper"]
+
+
+def test_auto_keeps_what_fits_and_evicts_the_least_recently_used() -> None:
+    device = Device(round(2 * 3 * GB + 3 * GB * HEADROOM) + RESERVE - 1)
+    pool, changes, loads = pool_on(device, "auto")
+    for name in ("a", "b", "a"):
+        take(pool, device, name, 3 * GB)
+        pool.settle()
+    assert loads == ["a", "b"]
+    take(pool, device, "c", 3 * GB)
+    assert changes[-1][0] == ("a", "c")
+    take(pool, device, "b", 3 * GB)
+    assert loads == ["a", "b", "c", "b"]
+
+
+def test_auto_loads_even_where_nothing_is_left_to_evict() -> None:
+    device = Device(GB)
+    pool, _, loads = pool_on(device, "auto")
+    take(pool, device, "whisper", 3 * GB)
+    assert loads == ["whisper"]
+
+
+def test_model_that_can_not_be_loaded_is_not_held() -> None:
+    pool, changes, _ = pool_on(Device(GB), "keep")
+    with pytest.raises(OSError, match="no such"):
+        pool.get("whisper", lambda: (_ for _ in ()).throw(OSError("no such file")), 1)
+    assert changes == []

@@ -1,0 +1,53 @@
+"""The engine's own small decisions; what it computes is tested on real models elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from whisperx_api.engine import device as device_module
+from whisperx_api.engine.device import choose_device, describe
+from whisperx_api.engine.memory import DeviceMemory
+from whisperx_api.engine.worker import explain
+
+
+@pytest.mark.parametrize(
+    ("setting", "cuda", "chosen"),
+    [("cpu", 2, "cpu"), ("auto", 0, "cpu"), ("auto", 2, "cuda:0"), ("cuda", 1, "cuda:0"), ("cuda:1", 2, "cuda:1")],
+)
+def test_device_is_chosen_by_what_is_there(monkeypatch, setting, cuda, chosen) -> None:
+    monkeypatch.setattr(device_module.torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(device_module.torch.cuda, "device_count", lambda: cuda)
+    assert choose_device(setting) == chosen
+
+
+@pytest.mark.parametrize(("setting", "cuda"), [("cuda", 0), ("cuda:0", 0), ("cuda:2", 2)])
+def test_device_that_is_not_there_is_refused_with_a_sentence(monkeypatch, setting, cuda) -> None:
+    monkeypatch.setattr(device_module.torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(device_module.torch.cuda, "device_count", lambda: cuda)
+    with pytest.raises(RuntimeError, match=f"DEVICE={setting} can't be used"):
+        choose_device(setting)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("out of memory")]
+)
+def test_lack_of_memory_names_the_settings_to_change(error) -> None:
+    assert "BATCH_SIZE" in explain(error) and "MODEL_RESIDENCY" in explain(error)
+
+
+def test_other_errors_are_named() -> None:
+    assert explain(ValueError("odd shape")) == "ValueError: odd shape"
+    assert explain(ValueError()) == "ValueError: ValueError"
+
+
+def test_memory_of_the_machine_is_measured() -> None:
+    memory = DeviceMemory("cpu")
+    before = memory.used()
+    held = torch.ones(50_000_000)
+    assert memory.used() - before > 150e6
+    assert memory.free() > 0
+    del held
+    memory.release()
+    assert memory.used() - before < 100e6
+    assert describe("cpu").device_name.endswith("cores")
