@@ -21,3 +21,13 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def python_module(name: str) -> list[str]:
+    """Return the command that runs the module `name` in a Python of its own.
+
+    `python -m` would import from the current folder first, where anybody's files may lie.
+    """
+    path = "import sys; sys.path[:] = [folder for folder in sys.path if folder]"
+    run = f"import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-c", f"{path}; {run}"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import time
 from pathlib import Path
 
@@ -117,8 +119,8 @@ def test_half_received_upload_is_swept_away_at_the_next_start(start_server, tone
     server.wait(task)
     server.kill()
     uploads, tasks = tmp_path / "data" / "uploads", tmp_path / "data" / "tasks"
-    (uploads / "abc.part").write_bytes(b"half")
-    (tasks / "nobodys").mkdir()
+    (uploads / f"{'ab' * 16}.part").write_bytes(b"half")
+    (tasks / "00000000-0000-4000-8000-000000000000").mkdir()
     server.start()
     assert [path.name for path in uploads.iterdir()] == [task]
     assert [path.name for path in tasks.iterdir()] == [task]
@@ -160,3 +162,27 @@ def test_files_are_for_the_service_alone(start_server, tone, tmp_path: Path) -> 
     assert {oct(path.stat().st_mode & 0o077) for path in files if "whisperx-api.db" not in path.name} == {"0o0"}
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0
     assert key not in server.log.read_text()
+
+
+def test_locked_database_stops_no_task_for_good(start_server, tone, tmp_path: Path) -> None:
+    server = start_server(fake=True)
+    tasks = [server.upload(tone(), prompt=SLOW) for _ in range(3)]
+    server.wait(tasks[0], until="transcribe")
+    with sqlite3.connect(tmp_path / "data" / "whisperx-api.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        time.sleep(14)  # longer than the server waits for a lock
+        other.execute("ROLLBACK")
+    for task in tasks:
+        status = server.wait(task, seconds=60)
+        assert status["status"] == "completed", status["error"]
+
+
+def test_ctrl_c_in_the_server_s_terminal_does_not_kill_the_stage_at_work(start_server, tone, tmp_path: Path) -> None:
+    server = start_server(fake=True, shutdown_grace_seconds=10)
+    task = server.upload(tone(), prompt=SLOW)
+    server.wait(task, until="transcribe")
+    groups = {os.getpgid(child.pid) for child in server.children()}
+    assert os.getpgid(server.process.pid) not in groups
+    server.process.send_signal(signal.SIGINT)
+    server.process.wait(30)
+    assert (tmp_path / "data" / "tasks" / task / "transcribe.1.json").exists()

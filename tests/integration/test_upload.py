@@ -222,3 +222,18 @@ def test_speaker_embeddings_and_words_come_as_asked(client: TestClient, tone) ->
     result = wait(client, task)["result"]
     assert result["speakers"][0]["embedding"] == [0.1, 0.2]
     assert "words" not in result["segments"][0]
+
+
+def test_boundary_of_any_length_is_no_server_error(client: TestClient) -> None:
+    for length in (71, 5000):
+        kind = f"multipart/form-data; boundary={'B' * length}"
+        answer = client.post(UPLOAD, content=b"x", headers={"Content-Type": kind})
+        assert answer.status_code == 400
+
+
+def test_body_after_the_form_counts_towards_the_limit(make_client, tone) -> None:
+    client = make_client(max_file_size="100K")
+    form = b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + tone().read_bytes()
+    body = iter([form + b"\r\n--B--\r\n", *[bytes(65536)] * 40])
+    answer = client.post(UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
+    assert answer.status_code == 413

@@ -6,6 +6,7 @@ import asyncio
 import fractions
 import subprocess
 import sys
+import wave
 from pathlib import Path
 
 import av
@@ -206,3 +207,20 @@ def test_decoder_process_leaves_when_its_server_is_gone(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "whisperx_api.pipeline.decode", "1", "probe", str(tmp_path / "a.wav")]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_modules_of_the_current_folder_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "a.wav", tone(1.0, 16000), 16000, "wav", "pcm_s16le")
+    for name in ("json", "struct", "resource"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('somebody else ran')")
+    monkeypatch.chdir(tmp_path)
+    assert asyncio.run(decoder.probe(source)) == pytest.approx(1.0)
+
+
+def test_more_channels_than_can_be_mixed_are_no_audio(tmp_path: Path) -> None:
+    path = tmp_path / "many.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((300, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 300 * 1600))
+    with pytest.raises(NotAudio, match="300 channels"):
+        probe(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from pathlib import Path
 
 import pytest
@@ -76,15 +77,24 @@ def test_delete_takes_recording_and_results(storage: LocalStorage, tmp_path: Pat
 
 
 def test_sweep_takes_what_no_task_owns(storage: LocalStorage, tmp_path: Path) -> None:
-    for task in ("mine", "stray"):
+    mine, stray = str(uuid.uuid4()), str(uuid.uuid4())
+    for task in (mine, stray):
         incoming = storage.incoming()
         incoming.write_bytes(b"sound")
         asyncio.run(storage.keep_upload(incoming, task))
         asyncio.run(storage.write(task, "result", b"x"))
     storage.incoming().write_bytes(b"half")
-    assert asyncio.run(storage.sweep({"mine"})) == 3
-    assert [path.name for path in (tmp_path / "uploads").iterdir()] == ["mine"]
-    assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["mine"]
+    assert asyncio.run(storage.sweep({mine})) == 3
+    assert [path.name for path in (tmp_path / "uploads").iterdir()] == [mine]
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == [mine]
+
+
+def test_sweep_leaves_other_peoples_files_alone(storage: LocalStorage, tmp_path: Path) -> None:
+    (tmp_path / "uploads" / "interview.mp3").write_bytes(b"precious")
+    (tmp_path / "tasks" / "notes").mkdir()
+    assert asyncio.run(storage.sweep(set())) == 0
+    assert (tmp_path / "uploads" / "interview.mp3").exists()
+    assert (tmp_path / "tasks" / "notes").exists()
 
 
 def test_files_and_folders_are_for_the_service_alone(storage: LocalStorage, tmp_path: Path) -> None:

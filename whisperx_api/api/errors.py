@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from whisperx_api.jobs.store import StoreUnavailable
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -81,6 +83,15 @@ def install(app: FastAPI) -> None:
     async def hung_up(request: Request, error: Exception) -> Response:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
 
+    async def unavailable(request: Request, error: Exception) -> JSONResponse:
+        detail = "The server's database is busy or full: try again later."
+        return problem(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"}))
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return problem(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server ran into an error, which is in its log."))
+
+    app.add_exception_handler(StoreUnavailable, unavailable)
+    app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(ApiError, api_error)
     app.add_exception_handler(HTTPException, http_error)

@@ -25,6 +25,10 @@ BUFFER = 1024 * 1024
 MAX_FIELD = 64 * 1024
 """Longest text field, in bytes."""
 MAX_FIELDS = 50
+LONGEST_BOUNDARY = 70
+"""Characters, as RFC 2046 has it."""
+OVERHEAD = 1024 * 1024
+"""Bytes that a form may have besides its file."""
 
 
 @dataclass
@@ -42,6 +46,8 @@ def boundary(content_type: str | None) -> bytes:
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise bad_parameter("file", "Send the recording as multipart/form-data, in the field 'file'.")
+    if len(options[b"boundary"]) > LONGEST_BOUNDARY:
+        raise ApiError(HTTPStatus.BAD_REQUEST, f"The form's boundary is longer than {LONGEST_BOUNDARY} characters.")
     return options[b"boundary"]
 
 
@@ -51,10 +57,12 @@ async def receive(body: AsyncIterator[bytes], content_type: str | None, target: 
     Raises `ApiError`: 400 for a broken form, 413 when the file is over `limit` bytes, 507 when the disk is full. The
     caller deletes `target` when anything is raised.
     """
-    reader = _FormReader(boundary(content_type), limit)
+    reader, received = _FormReader(boundary(content_type), limit), 0
     try:
         with await asyncio.to_thread(_create, target) as file:
             async for chunk in body:
+                if (received := received + len(chunk)) > limit + OVERHEAD:
+                    raise too_large(limit)
                 reader.feed(chunk)
                 if len(reader.buffer) >= BUFFER:
                     await asyncio.to_thread(reader.flush, file)

@@ -17,6 +17,9 @@ from whisperx_api.keys import KeyRing
 from whisperx_api.settings import Settings
 from whisperx_api.storage.local import LocalStorage
 
+MAX_PROBES = 4
+"""Uploads looked at at once."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -31,6 +34,8 @@ class Parts:
     fleet: Fleet
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
+    probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROBES))
+    """Held while an upload is looked at, so that many uploads at once are not as many decoder processes."""
     started: float = field(default_factory=time.monotonic)
 
 

@@ -11,15 +11,12 @@ from fastapi import Request
 from whisperx_api.api import requests
 from whisperx_api.api.auth import need
 from whisperx_api.api.errors import ApiError
-from whisperx_api.api.multipart import Form, receive, too_large
+from whisperx_api.api.multipart import OVERHEAD, Form, receive, too_large
 from whisperx_api.api.parts import Parts
 from whisperx_api.engine import decoder
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.keys import Caller, Scope
-
-FORM_OVERHEAD = 1024 * 1024
-"""Bytes that a form may have besides its file."""
 
 
 async def accept(request: Request, parts: Parts, caller: Caller, idempotency_key: str | None) -> Job:
@@ -30,7 +27,7 @@ async def accept(request: Request, parts: Parts, caller: Caller, idempotency_key
     if parts.manager.draining:
         raise Draining
     limit = parts.settings.max_file_size
-    if int(request.headers.get("content-length", 0)) > limit + FORM_OVERHEAD:
+    if int(request.headers.get("content-length", 0)) > limit + OVERHEAD:
         raise too_large(limit)
     incoming = parts.storage.incoming()
     try:
@@ -46,7 +43,8 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         need(caller, Scope.ADMIN, "A priority above 0")
     options = requests.options(given, parts.settings)
     fingerprint = requests.fingerprint(options, given, form.sha256)
-    duration = await _look(incoming)
+    async with parts.probes:
+        duration = await _look(incoming)
     job = Job(
         owner=caller.name,
         options=options,

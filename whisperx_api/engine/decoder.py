@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from whisperx_api.lifeline import python_module
 from whisperx_api.transcript import Audio
 
 PROBE_SECONDS = 20.0
@@ -44,7 +44,7 @@ async def decode(path: Path, target: Path, report: Callable[[float], None], time
 
 async def _run(timeout: float, *arguments: str, report: Callable[[float], None] | None = None) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "whisperx_api.pipeline.decode", str(os.getpid()), *arguments,
+        *python_module("whisperx_api.pipeline.decode"), str(os.getpid()), *arguments, start_new_session=True,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:

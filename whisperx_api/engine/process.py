@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,6 +29,7 @@ from whisperx_api.engine.protocol import (
     StageFailed,
     StageProgress,
 )
+from whisperx_api.lifeline import python_module
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class EngineProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self._module, str(os.getpid()), str(theirs.fileno()),
+                *python_module(self._module), str(os.getpid()), str(theirs.fileno()), start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()],
             )  # fmt: skip
         self._channel = channel = await Channel.open(ours)
@@ -135,6 +135,9 @@ class EngineProcess:
             if isinstance(message, StageFailed):
                 raise EngineDied(message.reason)
             assert isinstance(message, EngineReady), message
+        except asyncio.CancelledError:
+            await self._ended(grace=0)  # a start that nobody waits for would pass for one that is done
+            raise
         except (EngineDied, asyncio.TimeoutError, TimeoutError) as error:
             self.failure = str(error) or f"The engine did not start within {START_SECONDS:.0f} s."
             await self._ended(grace=0)

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
 from whisperx_api.jobs.run import JobRun, Workshop
-from whisperx_api.jobs.store import StaleEpoch
+from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.transcript import Transcript, from_json
 
 logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 """How often progress is written down."""
+RETRY_SECONDS = 2.0
+"""Pause before a change is tried again that the database did not take."""
+
+T = TypeVar("T")
 
 
 class Draining(RuntimeError):
@@ -55,6 +60,8 @@ class JobManager:
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self._change = asyncio.Lock()  # cancel, retry and delete each take several steps
+        self._rescues: set[asyncio.Task[None]] = set()
         self._draining = False
 
     async def start(self) -> None:
@@ -70,7 +77,7 @@ class JobManager:
     async def drain(self, grace: float) -> None:
         """Stop: give the stages at work `grace` seconds, and hand back what is not done."""
         self._draining = True
-        for worker in self._workers:
+        for worker in (*self._workers, *self._rescues):
             worker.cancel()
         tasks = [task for _, task in self._runs.values()] + list(self._stopping.values())
         for run, _ in self._runs.values():
@@ -133,6 +140,10 @@ class JobManager:
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a job; False if it had ended. It is cancelled at once, its stage stops within two seconds."""
+        async with self._change:
+            return await self._cancel(task_id)
+
+    async def _cancel(self, task_id: str) -> bool:
         if await self._shop.store.cancel(task_id) is None:
             return False
         self._dequeue(task_id)
@@ -146,18 +157,20 @@ class JobManager:
         """Make a failed or cancelled job pending again; False if it is neither. Raises `Draining`."""
         if self._draining:
             raise Draining
-        await self._stopped(task_id)
-        if (job := await self._shop.store.retry(task_id)) is None:
-            return False
-        self._enqueue(job)
-        return True
+        async with self._change:
+            await self._stopped(task_id)
+            if (job := await self._shop.store.retry(task_id)) is None:
+                return False
+            self._enqueue(job)
+            return True
 
     async def delete(self, task_id: str) -> None:
         """Stop a job, and forget it with all its files."""
-        await self.cancel(task_id)
-        await self._stopped(task_id)
-        await self._shop.store.delete(task_id)
-        await self._shop.storage.delete(task_id)
+        async with self._change:
+            await self._cancel(task_id)
+            await self._stopped(task_id)
+            await self._shop.store.delete(task_id)
+            await self._shop.storage.delete(task_id)
 
     # --- work ---
 
@@ -173,7 +186,7 @@ class JobManager:
         """Run one job after the other."""
         while True:
             task_id = await self._queue.get()
-            job = await self._shop.store.start(task_id)
+            job = await self._persist(lambda task_id=task_id: self._shop.store.start(task_id))
             # Between its place in the queue and its start a job may have been cancelled.
             if self._waiting.pop(task_id, None) is None or job is None:
                 continue
@@ -188,13 +201,32 @@ class JobManager:
             del self._runs[task_id]
         if self._stopping.get(task_id) is task:
             del self._stopping[task_id]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("task %s: its run ended without a word to the database", task_id, exc_info=error)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._draining:
+            logger.error("task %s: its run could not be put on record", task_id, exc_info=error)
+            rescue = asyncio.create_task(self._rescue(task_id))
+            self._rescues.add(rescue)
+            rescue.add_done_callback(self._rescues.discard)
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
 
+    async def _rescue(self, task_id: str) -> None:
+        """Put a job whose run ended unrecorded back into the queue, as soon as the database takes it."""
+        job = await self._persist(lambda: self._shop.store.release(task_id))
+        if job is not None:
+            self._enqueue(job)
+
+    async def _persist(self, change: Callable[[], Awaitable[T]]) -> T:
+        """Make a change in the database, however long it takes to be there again."""
+        while True:
+            try:
+                return await change()
+            except StoreUnavailable as error:
+                logger.error("%s Trying again in %.0f s.", error, RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
+
     async def _stopped(self, task_id: str) -> None:
-        """Wait until no run of a cancelled job is left."""
-        if (task := self._stopping.get(task_id)) is not None:
+        """Wait until no run of an ended job is left."""
+        running = self._runs.get(task_id)
+        if (task := self._stopping.get(task_id) or (running and running[1])) is not None:
             await asyncio.wait([task])
 
     async def _save(self) -> None:
@@ -202,5 +234,5 @@ class JobManager:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
             for run, _ in tuple(self._runs.values()):
-                with suppress(StaleEpoch):
+                with suppress(StaleEpoch, StoreUnavailable):
                     await run.save_progress()

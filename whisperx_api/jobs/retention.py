@@ -18,7 +18,10 @@ LONGEST_PAUSE = 600.0
 async def expire(manager: JobManager, store: JobStore, hours: float) -> None:
     """For ever delete tasks that ended more than `hours` ago; 0 keeps them."""
     while hours:
-        for task_id in await store.expired(datetime.now(timezone.utc) - timedelta(hours=hours)):
-            logger.info("task %s has been kept for %g hours and is deleted", task_id, hours)
-            await manager.delete(task_id)
+        try:
+            for task_id in await store.expired(datetime.now(timezone.utc) - timedelta(hours=hours)):
+                logger.info("task %s has been kept for %g hours and is deleted", task_id, hours)
+                await manager.delete(task_id)
+        except Exception:
+            logger.exception("tasks whose time is over could not be deleted; the next look tries again")
         await asyncio.sleep(min(hours * 3600 / 10, LONGEST_PAUSE))

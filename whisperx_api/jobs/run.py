@@ -26,7 +26,7 @@ from whisperx_api.engine.protocol import (
 from whisperx_api.jobs.events import Event, EventKind, Events
 from whisperx_api.jobs.job import Job, Verdict, judge
 from whisperx_api.jobs.progress import Progress, StageCosts
-from whisperx_api.jobs.store import JobStore, StaleEpoch
+from whisperx_api.jobs.store import JobStore, StaleEpoch, StoreUnavailable
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.transcript import Audio, from_json, to_json
 
@@ -105,9 +105,11 @@ class JobRun:
         except asyncio.CancelledError:
             await self._hand_back()
             raise
-        except Exception as error:
+        except StoreUnavailable:
+            raise  # no fault of the job's: the manager runs it again
+        except Exception:
             logger.exception("task %s: the run failed", self.job.id)
-            await self._fail(f"The service ran into an error of its own: {type(error).__name__}: {error}")
+            await self._fail("The service ran into an error of its own, which is in its log: retry the task.")
 
     async def save_progress(self) -> None:
         """Write the progress down, for after a restart."""

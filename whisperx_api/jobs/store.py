@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, and_, delete, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 
 from whisperx_api.engine.protocol import Stage
@@ -33,6 +33,10 @@ class StaleEpoch(RuntimeError):
     """The job has moved on: it was cancelled, deleted or started anew since this run of it began."""
 
 
+class StoreUnavailable(RuntimeError):
+    """The database did not take a change: it is locked, full or gone. The message is a sentence."""
+
+
 class JobStore:
     """Jobs in a SQL database."""
 
@@ -41,11 +45,14 @@ class JobStore:
 
     async def add(self, job: Job) -> Job:
         """Store a new job and return it with its `seq`."""
-        async with self._sessions.begin() as session:
-            row = JobRow(**_columns(job))
-            session.add(row)
-            await session.flush()
-            return _job(row)
+        try:
+            async with self._sessions.begin() as session:
+                row = JobRow(**_columns(job))
+                session.add(row)
+                await session.flush()
+                return _job(row)
+        except OperationalError as error:
+            raise StoreUnavailable(f"The database did not take a new task: {error.orig}.") from error
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
@@ -130,6 +137,15 @@ class JobStore:
         """Make a job pending again that could not be finished now. Raises `StaleEpoch`."""
         return await self._change(job, status=JobStatus.PENDING.value)
 
+    async def release(self, task_id: str) -> Job | None:
+        """Make a job pending again whose run ended unrecorded; None if it has moved on."""
+        return first(
+            await self._update(
+                and_(JobRow.id == task_id, JobRow.status == JobStatus.PROCESSING.value),
+                status=JobStatus.PENDING.value,
+            )
+        )
+
     # --- what callers ask for ---
 
     async def cancel(self, task_id: str) -> Job | None:
@@ -184,9 +200,12 @@ class JobStore:
 
     async def _update(self, where: ColumnElement[bool], **values: Any) -> list[Job]:
         """Change the rows that `where` finds and return them: one statement, so nothing comes between."""
-        async with self._sessions.begin() as session:
-            rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
-            return [_job(row) for row in rows]
+        try:
+            async with self._sessions.begin() as session:
+                rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
+                return [_job(row) for row in rows]
+        except OperationalError as error:
+            raise StoreUnavailable(f"The database did not take a change: {error.orig}.") from error
 
 
 def first(jobs: Sequence[Job]) -> Job | None:

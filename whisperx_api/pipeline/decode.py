@@ -50,7 +50,8 @@ def probe(path: Path) -> float | None:
     """
     with _open(path) as container:
         stream = _audio_stream(container)
-        for _ in _frames(container, stream, lambda error: None):
+        for frame in _frames(container, stream, lambda error: None):
+            resampled(AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE), frame)
             return _stated_duration(container, stream)
     raise NotAudio("the file holds no sound that can be decoded")
 
@@ -112,11 +113,11 @@ class _Writer:
             if gap > LONGEST_HIDDEN_GAP and frame.time - self._start < self._limit:
                 self._silence(round(gap * SAMPLE_RATE))
         frame.pts = None
-        self._put(self._resampler.resample(frame))
+        self._put(resampled(self._resampler, frame))
 
     def close(self) -> None:
         if self._format is not None:
-            self._put(self._resampler.resample(None))
+            self._put(resampled(self._resampler, None))
 
     def _put(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
@@ -130,6 +131,15 @@ class _Writer:
         self._sink.write(block[: samples % SAMPLE_RATE * BYTES_PER_SAMPLE])
         self.samples += samples
         self.silent += samples
+
+
+def resampled(resampler: AudioResampler, frame: AudioFrame | None) -> list[AudioFrame]:
+    """Return what the resampler makes of a frame. Raises `NotAudio` for a form of sound that it does not know."""
+    try:
+        return resampler.resample(frame)
+    except (FFmpegError, ValueError) as error:
+        form = f"{frame.layout.nb_channels} channels at {frame.sample_rate} Hz" if frame else "this"
+        raise NotAudio(f"sound of {form} can't be converted") from error
 
 
 def _open(path: Path) -> InputContainer:
@@ -146,7 +156,8 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     if not container.streams.audio:
         raise NotAudio("the file holds no sound")
     stream = container.streams.best("audio")
-    assert isinstance(stream, AudioStream)
+    if not isinstance(stream, AudioStream):
+        raise NotAudio("the file holds no sound that can be decoded")
     return stream
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Collection
@@ -15,6 +16,8 @@ from pathlib import Path
 
 PART = ".part"
 """Ends the name of what is still being written."""
+OWN_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(PART)}|[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
+"""Names that this service gives: an upload on its way, and a task's id."""
 
 
 class LocalStorage:
@@ -70,6 +73,7 @@ class LocalStorage:
     async def sweep(self, known: Collection[str]) -> int:
         """Delete what belongs to no task in `known`, unfinished uploads included; return how many things that were.
 
+        Only what has a name of this service's own making is touched: somebody else's files may lie in the folder.
         To be called before uploads are received: what is on its way then would go too.
         """
         return await asyncio.to_thread(self._sweep, frozenset(known))
@@ -88,10 +92,10 @@ class LocalStorage:
         shutil.rmtree(self._root / task_id, ignore_errors=True)
 
     def _sweep(self, known: frozenset[str]) -> int:
-        orphans = [path for path in self._uploads.iterdir() if path.is_file() and path.name not in known]
+        orphans = [path for path in self._uploads.iterdir() if OWN_NAME.fullmatch(path.name) and path.name not in known]
         for path in orphans:
             path.unlink()
-        folders = [path for path in self._root.iterdir() if path.is_dir() and path.name not in known]
+        folders = [path for path in self._root.iterdir() if OWN_NAME.fullmatch(path.name) and path.name not in known]
         for folder in folders:
             shutil.rmtree(folder)
         return len(orphans) + len(folders)
@@ -127,4 +131,4 @@ def _clear(folder: Path, keep: Collection[str]) -> None:
     if folder.is_dir():
         for path in folder.iterdir():
             if path.name not in keep:
-                path.unlink()
+                path.unlink(missing_ok=True)
