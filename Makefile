@@ -37,9 +37,7 @@ serve: setup
 	$(BIN)/whisperx-api serve
 
 test: setup
-	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest $(TESTS)
-	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='whisperx_api/jobs/*,whisperx_api/api/*,whisperx_api/storage/*' --fail-under=90
 
 test-data: setup
