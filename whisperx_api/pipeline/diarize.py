@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -20,19 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
 import torch
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import HFValidationError
 
 from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.pipeline.diarizer_faults import OR_STARTER, what_to_do
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
 
 with warnings.catch_warnings():
@@ -198,63 +189,10 @@ def _pretrained(model: str, token: str | None, cache_dir: Path | None) -> Pipeli
             repo, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
             pipeline = Pipeline.from_pretrained(repo, revision=revision or None, token=token, cache_dir=cache_dir)
     except (OSError, HFValidationError) as error:  # every error of the hub and of the network is an OSError
-        raise ModelUnavailable(_what_to_do(model, error, token)) from error
+        raise ModelUnavailable(what_to_do(model, error, token)) from error
     if pipeline is None:
-        raise ModelUnavailable(f"The diarization model {model} could not be loaded{_OR_STARTER}.")
+        raise ModelUnavailable(f"The diarization model {model} could not be loaded{OR_STARTER}.")
     return pipeline
-
-
-_OR_STARTER = ", or set DIARIZATION_MODEL=starter, or send enable_diarization=false"
-
-
-def _what_to_do(model: str, error: Exception, token: str | None) -> str:
-    """Return the sentence for what kept `model`, or a model that it is made of, from being loaded."""
-    # The hub's own answer may lie beneath the error that says no copy is here either.
-    cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
-    response = getattr(cause, "response", None)
-    status = response.status_code if response is not None else None
-    part = re.search(r"([\w.-]+/[\w.-]+)/resolve/", response.url or "") if response is not None else None
-    repo = part.group(1) if part else model
-    needed = "" if repo == model.partition("@")[0] else f", which {model} needs,"
-    what = f"The diarization model {repo}{needed}"
-    pull = f"`whisperx-api models pull {model}`"
-    if token and not token.startswith("hf_") and status in (401, 403):
-        return f"{what} needs a Hugging Face token and HF_TOKEN is none (they start with hf_): correct it{_OR_STARTER}."
-    match cause:
-        case GatedRepoError() if status == 401:
-            return f"{what} is gated: accept its terms at https://hf.co/{repo} and set HF_TOKEN{_OR_STARTER}."
-        case GatedRepoError():
-            return (
-                f"{what} is gated and HF_TOKEN has no access to it: accept its terms at https://hf.co/{repo} with the "
-                f"account of that token, and let the token read gated repositories{_OR_STARTER}."
-            )
-        case RepositoryNotFoundError():
-            return (
-                f"{what} is not on the Hugging Face hub, or is private: correct DIARIZATION_MODEL, or set an HF_TOKEN "
-                f"that may read it{_OR_STARTER}."
-            )
-        case EntryNotFoundError() | RevisionNotFoundError():
-            return f"{what} is no pyannote pipeline, or not in that revision: correct DIARIZATION_MODEL{_OR_STARTER}."
-        case HFValidationError():
-            return f"{what} is neither a folder here nor a Hugging Face id: correct DIARIZATION_MODEL{_OR_STARTER}."
-        case OfflineModeIsEnabled():
-            return (
-                f"{what} is not on this machine and HF_HUB_OFFLINE forbids fetching it: run {pull} with "
-                f"HF_HUB_OFFLINE=0{_OR_STARTER}."
-            )
-        case FileNotFoundError():
-            return f"{what} lacks {cause.filename}: correct DIARIZATION_MODEL or pull it again{_OR_STARTER}."
-    if status in (401, 403):
-        return f"{what} can't be fetched, the Hugging Face hub refuses HF_TOKEN: set a valid one{_OR_STARTER}."
-    if status is not None:
-        return f"{what} can't be fetched, the Hugging Face hub answers {status}: try again later{_OR_STARTER}."
-    if isinstance(cause, requests.ConnectionError | requests.Timeout):
-        return (
-            f"{what} is not on this machine and the Hugging Face hub can't be reached: connect, or run {pull} while "
-            f"connected{_OR_STARTER}."
-        )
-    reason = " ".join(str(error).split())
-    return f"{what} can't be loaded ({reason}): mend that, or run {pull}{_OR_STARTER}."
 
 
 def _tensor(audio: np.ndarray) -> torch.Tensor:
@@ -299,7 +237,7 @@ def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | No
 def _turns(annotation: Annotation) -> tuple[Turn, ...]:
     """Return turns in time order, with pyannote's labels."""
     tracks = annotation.itertracks(yield_label=True)
-    return tuple(Turn(float(segment.start), float(segment.end), label) for segment, _, label in tracks)  # type: ignore
+    return tuple(Turn(float(segment.start), float(segment.end), label) for segment, _, label in tracks)  # type: ignore[misc]
 
 
 def exclusive_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
