@@ -70,14 +70,16 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         ])  # fmt: skip
         stack.push_async_callback(fleet.stop)
         store, told = JobStore(database), Events()
-        decode = functools.partial(decoder.decode, timeout=settings.decode_timeout_seconds)
+        decode = functools.partial(
+            decoder.decode, timeout=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
+        )
         manager = JobManager(
             Workshop(store, storage, fleet, decode, StageCosts(), told), settings.max_concurrent_tasks
         )
         app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet)
         await manager.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)
-        for background in (fleet.start(), expire(manager, store, settings.retention_hours)):
+        for background in (fleet.start(), expire(manager, settings.retention_hours)):
             task = asyncio.create_task(background)
             stack.callback(task.cancel)
         yield

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import httpx
 
 from whisperx_api.settings import load_settings
 
+PROGRAM = (sys.executable, "-m", "whisperx_api")
 START_SECONDS = 60.0
 """Longest wait for the server's first answer."""
 
@@ -52,23 +55,29 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     sys.exit(f"The server did not answer within {START_SECONDS:.0f} s.")
 
 
+@contextmanager
+def serving(*flags: str) -> Iterator[tuple[str, str, int]]:
+    """Run a server on a data folder of its own, with the models of `make setup`; give its URL, key and process id."""
+    port, key = free_port(), secrets.token_urlsafe(16)
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory(prefix="whisperx-api-demo-") as folder:
+        serve = [*PROGRAM, "serve", "--port", str(port), "--data-dir", folder, "--api-key", key]
+        models = ["--model-dir", str(load_settings().models.resolve())]
+        with subprocess.Popen([*serve, *models, *flags]) as server:
+            try:
+                wait_for(url, server)
+                yield url, key, server.pid
+            finally:
+                server.terminate()
+
+
 def main(arguments: list[str]) -> int:
     """Run the demo on `arguments[0]`, or on the sample; return the exit code."""
     recording = Path(arguments[0]) if arguments else sample()
-    port, key = free_port(), secrets.token_urlsafe(16)
-    url = f"http://127.0.0.1:{port}"
-    program = [sys.executable, "-m", "whisperx_api"]
     print(f"Transcribing {recording} ...", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="whisperx-api-demo-") as folder:
-        serve = [*program, "serve", "--port", str(port), "--data-dir", folder, "--api-key", key]
-        models = ["--model-dir", str(load_settings().models.resolve()), "--log-level", "warning"]
-        with subprocess.Popen([*serve, *models]) as server:
-            try:
-                wait_for(url, server)
-                transcribe = [*program, "transcribe", str(recording), "--server", url, "--api-key", key, "--words"]
-                return subprocess.run(transcribe, check=False).returncode
-            finally:
-                server.terminate()
+    with serving("--log-level", "warning") as (url, key, _):
+        transcribe = [*PROGRAM, "transcribe", str(recording), "--server", url, "--api-key", key, "--words"]
+        return subprocess.run(transcribe, check=False).returncode
 
 
 if __name__ == "__main__":

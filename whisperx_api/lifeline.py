@@ -1,4 +1,4 @@
-"""How a child process dies with its server, whatever happens to the server."""
+"""How a child process lives and dies with its server, whatever happens to the server."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent is gone, and leave at once if that has happened already.
 
     `parent` is the process id of the server. The kernel watches the *thread* that started this process (prctl(2)),
-    so it must be one that lives as long as the server. Does nothing where there is no prctl (macOS): there the end
-    of the socket tells the same.
+    so it must be one that lives as long as the server. Where there is no prctl (macOS) the end of the socket tells the
+    same. SIGTERM and SIGINT, which a service manager may send to the server's whole group, are the server's to answer:
+    it lets the work at hand finish first.
     """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

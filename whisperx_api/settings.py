@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from whisperx_api.errors import StartError
 from whisperx_api.keys import parse_key
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
+from whisperx_api.validation import what_is_wrong
 
 GIB = 1024**3
 
@@ -105,6 +106,7 @@ class Settings(BaseSettings):
     # --- jobs ---
     max_concurrent_tasks: int = Field(2, ge=1, le=64, description="Jobs in work at once.")
     max_file_size: int = Field(2 * GIB, ge=1, description="Largest upload in bytes; K, M, G and T may follow.")
+    max_duration_hours: float = Field(24, gt=0, le=1000, description="Longest recording that is taken.")
     retention_hours: float = Field(0, ge=0, description="Delete finished tasks after so many hours; 0: keep them.")
     decode_timeout_seconds: float = Field(3600, gt=0, description="Longest time that decoding one file may take.")
     shutdown_grace_seconds: float = Field(
@@ -138,6 +140,8 @@ class Settings(BaseSettings):
     def _bytes(cls, value: Any) -> Any:
         if isinstance(value, str) and (size := re.fullmatch(r"\s*([\d.]+)\s*([KMGT])I?B?\s*", value, re.IGNORECASE)):
             return int(float(size[1]) * 1024 ** (" KMGT".index(size[2].upper())))
+        if isinstance(value, str) and not value.strip().isdecimal():
+            raise ValueError("must be a number of bytes, like 500M or 2G")
         return value
 
     @field_validator("auth", mode="before")
@@ -177,6 +181,15 @@ class Settings(BaseSettings):
             raise ValueError("must start with /")
         return value.rstrip("/")
 
+    @field_validator("whisper_model", "align_model", "diarization_model")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        if not value.startswith(("/", "./", "../", "~")):
+            return value
+        if not (folder := Path(value).expanduser()).is_dir():
+            raise ValueError("names a folder that is not there")
+        return str(folder)
+
     @field_validator("whisper_model")
     @classmethod
     def _whisper_model(cls, value: str) -> str:
@@ -189,8 +202,11 @@ class Settings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            parse_key(entry)
+        for number, entry in enumerate(value, start=1):
+            try:
+                parse_key(entry)
+            except ValueError as error:
+                raise ValueError(f"{error} (entry {number})") from None
         return value
 
     @property
@@ -231,4 +247,4 @@ def load_settings(**overrides: Any) -> Settings:
         name = str(first["loc"][0]).upper()
         secret = name in ("API_KEYS", "API_KEY", "HF_TOKEN")
         given = "" if secret else f"={first['input']!s}"
-        raise SettingsError(f"{name}{given} can't be used: {first['msg'].removeprefix('Value error, ')}.") from None
+        raise SettingsError(f"{name}{given} can't be used: it {what_is_wrong(first)}.") from None

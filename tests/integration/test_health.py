@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from tests.conftest import KEY
 from whisperx_api.api import health
+from whisperx_api.engine.nodes import device_absent
 
 
 def test_health_says_no_more_than_ok_without_a_key(client: TestClient) -> None:
@@ -44,9 +45,14 @@ def ready_within(client: TestClient, seconds: float, code: int) -> str:
 
 
 def test_ready_is_503_when_the_engine_cant_start(make_client) -> None:
-    client = make_client(device="cuda:7")
+    client = make_client(align_model="doomed")
     assert ready_within(client, 10, 503) == "The engine can't start."
     assert client.get("/health").json()["devices"][0]["error"] == "The engine can't start."
+
+
+def test_ready_is_503_at_once_when_there_is_no_such_device(make_client, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("whisperx_api.engine.process.device_absent", lambda device: device_absent(device, tmp_path))
+    assert "DEVICE=cuda can't be used" in ready_within(make_client(device="cuda"), 0.5, 503)
 
 
 def test_ready_is_503_when_the_model_is_missing_and_none_is_fetched(make_client) -> None:

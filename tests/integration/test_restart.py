@@ -46,7 +46,7 @@ def test_killed_server_goes_on_where_it_was(start_server, tone, stage) -> None:
     server.kill()
     assert gone(children), "an engine outlived its server"
     server.start()
-    assert server.status(tasks[0])["progress"] >= reached - 100 * 0.8 / 3
+    assert server.status(tasks[0])["progress"] >= reached
     ended = [server.wait(task) for task in tasks]
     assert [status["status"] for status in ended] == ["completed"] * 3
     assert [status["completed_at"] for status in ended] == sorted(status["completed_at"] for status in ended)
@@ -101,6 +101,8 @@ def test_sigterm_lets_the_stage_at_work_finish(start_server, tone, tmp_path: Pat
     server = start_server(fake=True, shutdown_grace_seconds=10)
     task = server.upload(tone(), prompt=SLOW)
     server.wait(task, until="transcribe")
+    for child in server.children():  # a service manager sends it to every process of the service
+        child.terminate()
     assert server.terminate() < 8
     assert (tmp_path / "data" / "tasks" / task / "transcribe.1.json").exists()
     assert not (tmp_path / "data" / "tasks" / task / "align.1.json").exists()

@@ -72,6 +72,29 @@ def test_running_task_tells_stage_message_and_time_left(client: TestClient, tone
     assert status["eta_seconds"] > 0 and status["started_at"] and status["queue_position"] is None
 
 
+def test_task_that_waits_for_an_engine_to_come_up_says_so(client: TestClient, tone) -> None:
+    client.portal.call(client.app.state.parts.fleet.stop)  # type: ignore[union-attr,attr-defined]  # as after idleness
+    task = task_of(client, tone())
+    messages = set()
+    while (status := client.get(f"{API}/status/{task}").json())["status"] != "completed":
+        messages.add(status["message"])
+    assert "Starting the engine" in messages
+
+
+def test_failed_task_keeps_no_decoded_audio_and_is_retried_without_it(client: TestClient, tone, tmp_path: Path) -> None:
+    task = task_of(client, tone(), prompt=script(stage="diarize", what="refuse", marker=str(tmp_path / "refused")))
+    status = wait(client, task)
+    assert (status["status"], status["stage"], status["error"]) == ("failed", "diarize", "The model is out of reach.")
+    folder = tmp_path / "data" / "tasks" / task
+    assert {path.suffix for path in folder.iterdir()} == {".json"}
+    client.post(f"{API}/retry/{task}")
+    made: set[str] = set()
+    while (status := client.get(f"{API}/status/{task}").json())["status"] != "completed":
+        assert status["status"] in ("pending", "processing"), status
+        made |= {path.name for path in folder.iterdir()}
+    assert "transcribe.2.json" not in made
+
+
 def test_waiting_tasks_know_their_place_and_higher_priority_goes_first(make_client, tone) -> None:
     client = make_client(max_concurrent_tasks=1)
     first = task_of(client, tone(), prompt=script(seconds=0.6))

@@ -100,8 +100,8 @@ def test_flags_override_the_environment_which_overrides_the_file(served, monkeyp
     ("flags", "sentence"),
     [
         (["--port", "99999"], "PORT=99999 can't be used: "),
-        (["--device", "tpu"], "DEVICE=tpu can't be used: must be auto, cpu, cuda"),
-        (["--whisper-model", "hugo"], "WHISPER_MODEL=hugo can't be used: must be one of tiny"),
+        (["--device", "tpu"], "DEVICE=tpu can't be used: it must be auto, cpu, cuda"),
+        (["--whisper-model", "hugo"], "WHISPER_MODEL=hugo can't be used: it must be one of tiny"),
     ],
 )
 def test_wrong_value_ends_with_one_sentence_that_names_it(flags, sentence, served):

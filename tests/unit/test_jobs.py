@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -78,8 +79,10 @@ def test_progress_counts_stages_by_their_cost_and_never_goes_back() -> None:
     progress.finish(Stage.DECODE)
     progress.begin()
     half = (costs.seconds(Stage.DECODE, 100.0) + costs.seconds(Stage.TRANSCRIBE, 100.0) / 2) / total
-    assert progress.update(0.5) == pytest.approx(half)
-    assert progress.update(0.2) == pytest.approx(half)
+    progress.update(0.5)
+    assert progress.reached == pytest.approx(half)
+    progress.update(0.2)
+    assert progress.reached == pytest.approx(half)
     progress.finish(Stage.TRANSCRIBE)
     progress.finish(Stage.DIARIZE)
     assert progress.reached == 1.0
@@ -87,7 +90,8 @@ def test_progress_counts_stages_by_their_cost_and_never_goes_back() -> None:
 
 def test_progress_starts_where_an_earlier_run_had_come_to() -> None:
     progress = Progress((Stage.DECODE, Stage.TRANSCRIBE), StageCosts(), 10.0, reached=0.6)
-    assert progress.update(0.1) == 0.6
+    progress.update(0.1)
+    assert progress.reached == 0.6
 
 
 def test_time_left_follows_the_stage_s_own_speed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +100,36 @@ def test_time_left_follows_the_stage_s_own_speed(monkeypatch: pytest.MonkeyPatch
     costs = StageCosts()
     progress = Progress((Stage.TRANSCRIBE, Stage.DIARIZE), costs, 100.0, reached=0.0)
     assert progress.eta() == pytest.approx(costs.seconds(Stage.TRANSCRIBE, 100.0) + costs.seconds(Stage.DIARIZE, 100.0))
+    later = costs.seconds(Stage.DIARIZE, 100.0)
     progress.begin()
     now[0] += 50.0
-    progress.update(0.25)
-    assert progress.eta() == pytest.approx(150.0 + costs.seconds(Stage.DIARIZE, 100.0))
+    progress.update(0.5)
+    assert progress.eta() == pytest.approx(50.0 + later)
+    now[0] += 20.0
+    assert progress.eta() == pytest.approx(30.0 + later)
+    now[0] += 80.0
+    assert progress.eta() == pytest.approx(later)
     progress.finish(Stage.TRANSCRIBE)
     progress.finish(Stage.DIARIZE)
     assert progress.eta() == 0.0
+
+
+def test_time_left_only_falls_while_a_stage_runs_as_it_was_expected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    costs = StageCosts()
+    progress = Progress((Stage.TRANSCRIBE,), costs, 100.0, reached=0.0)
+    expected = costs.seconds(Stage.TRANSCRIBE, 100.0)
+    progress.begin()
+    told = [progress.eta()]
+    for second in range(round(expected)):
+        now[0] += 1.0
+        if second in (0, 2, 6, 14, 28):  # reports come rarely: after batches of 1, 2, 4, 8 and 16 chunks
+            progress.update((second + 1) / expected)
+        told.append(progress.eta())
+    assert all(later <= earlier + 1e-6 for earlier, later in pairwise(told))
+    assert told[0] == pytest.approx(expected)
+    assert told[-1] == pytest.approx(0.0, abs=1.0)
 
 
 def test_costs_are_learnt_from_measurements() -> None:

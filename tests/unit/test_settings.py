@@ -60,7 +60,7 @@ def test_wrong_key_is_named_without_being_shown(monkeypatch, value) -> None:
     monkeypatch.setenv("API_KEYS", f"ann:s3cret,{value}")
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert str(caught.value).startswith("API_KEYS can't be used: must ")
+    assert str(caught.value).startswith("API_KEYS can't be used: it must ")
     assert "s3cret" not in str(caught.value)
 
 

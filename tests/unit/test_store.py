@@ -13,10 +13,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.engine.protocol import Stage
+from whisperx_api.errors import StartError
 from whisperx_api.jobs.database import DatabaseUnusable, open_database
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.store import JobStore, StaleEpoch
-from whisperx_api.jobs.tables import Base
+from whisperx_api.jobs.tables import REVISION, Base
 from whisperx_api.options import Options, Task
 
 UPLOAD = Upload("meeting.wav", 32044, "ab" * 32, 1.0)
@@ -64,7 +65,7 @@ def test_start_makes_a_new_epoch_and_only_pending_jobs_start(on_store) -> None:
         assert first is not None
         assert (first.status, first.epoch) == (JobStatus.PROCESSING, 1)
         assert await store.start(stored.id) is None
-        second = await store.start((await store.hand_back(first)).id)
+        second = await store.start((await store.hand_back(first, 0.5)).id)
         assert second is not None
         assert second.epoch == 2
         assert second.started_at == first.started_at
@@ -76,12 +77,13 @@ def test_what_an_older_run_says_is_refused(on_store) -> None:
     async def test(store: JobStore) -> None:
         old = await store.start((await store.add(job())).id)
         assert old is not None
-        await store.hand_back(old)
+        await store.hand_back(old, 0.5)
         new = await store.start(old.id)
         assert new is not None
         for late in (
-            store.checkpoint(old, Stage.DECODE, "decode.1.json"), store.complete(old, {}), store.fail(old, "no"),
-            store.hand_back(old), store.at(old, Stage.ALIGN, 0.9), store.failed_attempt(old),
+            store.checkpoint(old, Stage.DECODE, "decode.1.json", 0.5), store.complete(old, {}),
+            store.fail(old, None, "no"), store.hand_back(old, 0.5), store.at(old, Stage.ALIGN, 0.9),
+            store.failed_attempt(old),
         ):  # fmt: skip
             with pytest.raises(StaleEpoch):
                 await late
@@ -111,7 +113,7 @@ def test_deleted_job_takes_nothing_more_either(on_store) -> None:
         assert running is not None
         await store.delete(running.id)
         with pytest.raises(StaleEpoch):
-            await store.checkpoint(running, Stage.DECODE, "decode.1.json")
+            await store.checkpoint(running, Stage.DECODE, "decode.1.json", 0.5)
         assert await store.ids() == set()
 
     on_store(test)
@@ -123,8 +125,8 @@ def test_checkpoints_add_up_and_clear_the_failures(on_store) -> None:
         assert running is not None
         running = await store.failed_attempt(await store.failed_attempt(running))
         assert running.failures == 2
-        running = await store.checkpoint(running, Stage.DECODE, "decode.1.json")
-        running = await store.checkpoint(running, Stage.TRANSCRIBE, "transcribe.1.json")
+        running = await store.checkpoint(running, Stage.DECODE, "decode.1.json", 0.5)
+        running = await store.checkpoint(running, Stage.TRANSCRIBE, "transcribe.1.json", 0.5)
         assert running.failures == 0
         assert running.checkpoints == {"decode": "decode.1.json", "transcribe": "transcribe.1.json"}
 
@@ -136,8 +138,8 @@ def test_retry_takes_failed_and_cancelled_jobs_only_and_keeps_checkpoints(on_sto
         running = await store.start((await store.add(job())).id)
         assert running is not None
         assert await store.retry(running.id) is None
-        running = await store.checkpoint(running, Stage.DECODE, "decode.1.json")
-        await store.fail(await store.failed_attempt(running), "no luck")
+        running = await store.checkpoint(running, Stage.DECODE, "decode.1.json", 0.5)
+        await store.fail(await store.failed_attempt(running), Stage.TRANSCRIBE, "no luck")
         again = await store.retry(running.id)
         assert again is not None
         assert (again.status, again.error, again.failures) == (JobStatus.PENDING, None, 0)
@@ -211,6 +213,38 @@ def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
             assert pragmas == {"journal_mode": "wal", "synchronous": 2}
 
     asyncio.run(go())
+
+
+def test_database_of_the_newest_schema_is_opened_without_alembic(tmp_path: Path, monkeypatch) -> None:
+    from alembic.script import ScriptDirectory
+
+    from whisperx_api.jobs import migrate
+
+    async def go() -> None:
+        async with database(tmp_path / "jobs.db") as engine, engine.connect() as connection:
+            configuration = await connection.run_sync(migrate.configuration)
+            assert ScriptDirectory.from_config(configuration).get_current_head() == REVISION
+        monkeypatch.setattr(migrate, "upgrade", lambda connection: pytest.fail("there is nothing to upgrade"))
+        async with database(tmp_path / "jobs.db"):
+            pass
+
+    asyncio.run(go())
+
+
+def test_database_of_a_newer_version_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with database(tmp_path / "jobs.db") as engine, engine.begin() as connection:
+            await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        with pytest.raises(StartError, match="made by a newer version"):
+            await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("url", ["mongodb://127.0.0.1", "sqlite:///jobs.db", "nothing", "nodriver+x:///y"])
+def test_database_url_that_means_nothing_is_refused_with_its_name(url: str) -> None:
+    with pytest.raises(DatabaseUnusable, match="DATABASE_URL can't be used"):
+        asyncio.run(open_database(url))
 
 
 def test_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -> None:

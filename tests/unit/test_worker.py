@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from whisperx_api.engine import device as device_module
 from whisperx_api.engine.device import choose_device, describe
 from whisperx_api.engine.memory import DeviceMemory
+from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.worker import explain
+from whisperx_api.errors import DeviceUnavailable
 
 
 @pytest.mark.parametrize(
@@ -25,8 +29,18 @@ def test_device_is_chosen_by_what_is_there(monkeypatch, setting, cuda, chosen) -
 def test_device_that_is_not_there_is_refused_with_a_sentence(monkeypatch, setting, cuda) -> None:
     monkeypatch.setattr(device_module.torch.cuda, "is_available", lambda: cuda > 0)
     monkeypatch.setattr(device_module.torch.cuda, "device_count", lambda: cuda)
-    with pytest.raises(RuntimeError, match=f"DEVICE={setting} can't be used"):
+    with pytest.raises(DeviceUnavailable, match=f"DEVICE={setting} can't be used"):
         choose_device(setting)
+
+
+@pytest.mark.parametrize("node", ["nvidia0", "dxg", "nvhost-gpu"])
+def test_gpu_is_absent_where_dev_has_no_node_of_one(tmp_path: Path, node) -> None:
+    (tmp_path / "null").touch()
+    sentence = device_absent("cuda:0", tmp_path)
+    assert sentence and sentence.startswith("DEVICE=cuda:0 can't be used: there is no NVIDIA GPU here")
+    assert device_absent("auto", tmp_path) is None and device_absent("cpu", tmp_path) is None
+    (tmp_path / node).touch()
+    assert device_absent("cuda:0", tmp_path) is None
 
 
 @pytest.mark.parametrize(

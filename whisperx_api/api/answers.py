@@ -31,7 +31,7 @@ def status_of(view: JobView) -> TaskStatus:
         task_id=job.id,
         status=job.status,
         progress=round(100 * (1.0 if job.status is JobStatus.COMPLETED else view.progress), 1),
-        stage=view.stage if job.status is JobStatus.PROCESSING else None,
+        stage=view.stage,
         message=(None if job.status.finished else view.message) or MESSAGES[job.status],
         queue_position=view.queue_position,
         eta_seconds=None if view.eta is None or job.status.finished else round(view.eta, 1),

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from whisperx_api.jobs.store import StoreUnavailable
+from whisperx_api.validation import what_is_wrong
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -78,7 +79,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = str(first["loc"][-1])
-        return problem(bad_parameter(param, f"{param}: {first['msg']}."))
+        return problem(bad_parameter(param, f"{param} {what_is_wrong(first)}."))
 
     async def hung_up(request: Request, error: Exception) -> Response:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it

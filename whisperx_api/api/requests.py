@@ -16,6 +16,7 @@ from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS
 from whisperx_api.models.resolve import available
 from whisperx_api.options import Options, Task
 from whisperx_api.settings import Settings
+from whisperx_api.validation import what_is_wrong
 
 NOT_YET: dict[str, object] = {
     "channels": "mix", "temperature": 0, "webhook_url": None, "webhook_secret": None, "url": None,
@@ -90,5 +91,6 @@ def _explained(error: ValidationError) -> ApiError:
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return bad_parameter(name, f"There is no field '{name}'.")
-    what = first["msg"][:1].lower() + first["msg"][1:]
-    return bad_parameter(name, f"{name}: {what}, not '{str(first['input'])[:80]}'.")
+    given = str(first["input"])
+    shown = f", not '{given}'" if len(given) <= 80 else ""
+    return bad_parameter(name, f"{name} {what_is_wrong(first)}{shown}.")

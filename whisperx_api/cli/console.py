@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.progress import Progress as Bars
 
 from whisperx_api.models.progress import Progress, Report
 from whisperx_api.settings import Settings, SettingsError, load_settings
@@ -35,6 +32,10 @@ def settings_or_end(**flags: Any) -> Settings:
 @contextmanager
 def download_bars() -> Iterator[Report]:
     """Show a bar on stderr for each file that is reported, with its rate and the time left."""
+    from rich.console import Console  # not for a server, which draws no bars and is to start fast
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
     columns = (
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,12 @@ from typing import Any
 from whisperx_api.lifeline import python_module
 from whisperx_api.transcript import Audio
 
+logger = logging.getLogger(__name__)
+
 PROBE_SECONDS = 20.0
 """Longest time for a look at the first frame."""
+KEPT_OF_STDERR = 2000
+"""Bytes of what the process says last that are logged where it ends badly."""
 
 
 class NotAudio(ValueError):
@@ -32,41 +37,61 @@ async def probe(path: Path) -> float | None:
         raise NotAudio("the file can't be read as audio") from error
 
 
-async def decode(path: Path, target: Path, report: Callable[[float], None], timeout: float) -> Audio:
+async def decode(
+    path: Path, target: Path, report: Callable[[float], None], timeout: float, longest: float
+) -> Audio:
     """Decode `path` into `target` within `timeout` seconds; `report` gets the fraction done.
 
-    Raises `NotAudio` and `DecoderDied`. Cancelling the call kills the process.
+    `longest` is the most sound that is taken, in seconds. Raises `NotAudio`, `DecoderDied`, and `OSError` where the
+    disk does not take the sound. Cancelling the call kills the process.
     """
-    answer = await _run(timeout, "decode", str(path), str(target), report=report)
+    answer = await _run(timeout, "decode", str(path), str(target), str(longest), report=report)
     audio = answer["audio"]
     return Audio(audio["path"], audio["samples"], tuple(audio["warnings"]))
 
 
 async def _run(timeout: float, *arguments: str, report: Callable[[float], None] | None = None) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        *python_module("whisperx_api.pipeline.decode"), str(os.getpid()), *arguments, start_new_session=True,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        *python_module("whisperx_api.pipeline.decoder_process"), str(os.getpid()), *arguments, start_new_session=True,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = asyncio.create_task(_last_words(process.stderr))
     try:
-        return await asyncio.wait_for(_answer(process, report), timeout)
+        answer = await asyncio.wait_for(_answer(process.stdout, report), timeout)
+        if answer is None:
+            status = await process.wait()
+            logger.warning("a decoder process ended with status %d: %s", status, await said)
+            raise DecoderDied(f"the decoder process ended with status {status} before it was done")
+        return answer
     except (asyncio.TimeoutError, TimeoutError):
         raise DecoderDied(f"decoding took longer than {timeout:.0f} s (DECODE_TIMEOUT_SECONDS)") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+        said.cancel()
 
 
-async def _answer(process: asyncio.subprocess.Process, report: Callable[[float], None] | None) -> dict[str, Any]:
-    assert process.stdout is not None
-    async for line in process.stdout:
+async def _answer(stdout: asyncio.StreamReader, report: Callable[[float], None] | None) -> dict[str, Any] | None:
+    """Return the answer, None where the process ends without one."""
+    async for line in stdout:
         message = json.loads(line)
-        if "error" in message:
-            raise NotAudio(message["error"])
+        if "not_audio" in message:
+            raise NotAudio(message["not_audio"])
+        if "errno" in message:
+            raise OSError(message["errno"], os.strerror(message["errno"]))
         if "progress" not in message:
-            await process.wait()
             return message
         if report is not None:
             report(message["progress"])
-    status = await process.wait()
-    raise DecoderDied(f"the decoder process ended with status {status} before it was done")
+    return None
+
+
+async def _last_words(stderr: asyncio.StreamReader) -> str:
+    """Return the end of what the process says on stderr."""
+    kept = b""
+    while block := await stderr.read(65536):
+        kept = (kept + block)[-KEPT_OF_STDERR:]
+    return kept.decode(errors="replace").strip()

@@ -7,6 +7,7 @@ import os
 import torch
 
 from whisperx_api.engine.protocol import EngineReady
+from whisperx_api.errors import DeviceUnavailable
 
 
 def cores() -> int:
@@ -15,14 +16,14 @@ def cores() -> int:
 
 
 def choose_device(setting: str) -> str:
-    """Return cpu or cuda:N for a setting of auto, cpu, cuda or cuda:N. Raises `RuntimeError` for what is not there."""
+    """Return cpu or cuda:N for a setting of auto, cpu, cuda or cuda:N. Raises `DeviceUnavailable`."""
     if setting == "cpu" or (setting == "auto" and not torch.cuda.is_available()):
         return "cpu"
     index = int(setting.partition(":")[2] or 0)
     if not torch.cuda.is_available():
-        raise RuntimeError(f"DEVICE={setting} can't be used: no CUDA device or driver is found. Set DEVICE=cpu.")
+        raise DeviceUnavailable(f"DEVICE={setting} can't be used: no CUDA device or driver is found. Set DEVICE=cpu.")
     if index >= (count := torch.cuda.device_count()):
-        raise RuntimeError(f"DEVICE={setting} can't be used: there are {count} CUDA devices, counted from 0.")
+        raise DeviceUnavailable(f"DEVICE={setting} can't be used: there are {count} CUDA devices, counted from 0.")
     return f"cuda:{index}"
 
 

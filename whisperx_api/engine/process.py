@@ -13,8 +13,10 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from whisperx_api.engine.channel import Channel, ChannelClosed
+from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.protocol import (
     Attempt,
     CancelStage,
@@ -39,7 +41,13 @@ START_SECONDS = 180.0
 """Longest time for an engine to import its libraries and find its device."""
 WORKER = "whisperx_api.engine.worker"
 
-Listener = Callable[[StageProgress | SegmentReady], None]
+
+@dataclass(frozen=True)
+class EngineStarting:
+    """The stage waits for its engine process to come up."""
+
+
+Listener = Callable[[EngineStarting | StageProgress | SegmentReady], None]
 
 
 class EngineDied(RuntimeError):
@@ -67,6 +75,7 @@ class EngineProcess:
         self._idle_seconds = idle_seconds
         self._module = module
         self._turn = asyncio.Lock()
+        self._starting = False
         self._process: asyncio.subprocess.Process | None = None
         self._channel: Channel | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -84,7 +93,12 @@ class EngineProcess:
     @property
     def models(self) -> ModelsLoaded:
         """The models on the device now."""
-        return self._channel.models if self._channel and not self._channel.closed else ModelsLoaded()
+        return self._live.models if self._live else ModelsLoaded()
+
+    @property
+    def _live(self) -> Channel | None:
+        """The channel to a process that is up; None without one."""
+        return self._channel if self._channel and self.pid is not None and not self._channel.closed else None
 
     async def start(self) -> None:
         """Start the process unless it runs. Raises `EngineDied` when it does not come up."""
@@ -97,8 +111,12 @@ class EngineProcess:
 
         Raises `StageError` and `EngineDied`. Cancelling the call stops the stage, if need be with its process.
         """
+        if self._starting:
+            listener(EngineStarting())
         async with self._turn:
             self._wake()
+            if self._live is None:
+                listener(EngineStarting())
             channel = await self._started()
             try:
                 await channel.send(request)
@@ -119,9 +137,18 @@ class EngineProcess:
     # --- the process ---
 
     async def _started(self) -> Channel:
-        if self._channel is not None and self.pid is not None and not self._channel.closed:
-            return self._channel
+        if (live := self._live) is not None:
+            return live
         await self._ended(grace=1.0)
+        self._starting = True
+        try:
+            return await self._start()
+        finally:
+            self._starting = False
+
+    async def _start(self) -> Channel:
+        if (absent := device_absent(self.config.device)) is not None:
+            raise self._failed(f"The engine can't start. {absent}")
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
@@ -139,12 +166,17 @@ class EngineProcess:
             await self._ended(grace=0)  # a start that nobody waits for would pass for one that is done
             raise
         except (EngineDied, asyncio.TimeoutError, TimeoutError) as error:
-            self.failure = str(error) or f"The engine did not start within {START_SECONDS:.0f} s."
             await self._ended(grace=0)
-            raise EngineDied(self.failure) from None
+            raise self._failed(str(error) or f"The engine did not start within {START_SECONDS:.0f} s.") from None
         self.ready, self.failure = message, None
         logger.info("engine %d is up on %s (%s)", self._process.pid, message.device, message.device_name)
         return channel
+
+    def _failed(self, reason: str) -> EngineDied:
+        if reason != self.failure:
+            logger.error("%s", reason)
+        self.failure = reason
+        return EngineDied(reason)
 
     async def _ended(self, grace: float) -> None:
         """Wait for the end of the process, if there is one, and kill it after `grace` seconds."""

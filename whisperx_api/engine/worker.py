@@ -32,6 +32,7 @@ from whisperx_api.engine.protocol import (
     to_engine,
 )
 from whisperx_api.engine.wire import Wire
+from whisperx_api.errors import DeviceUnavailable
 from whisperx_api.lifeline import die_with_parent
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.transcript import Segment, to_json
@@ -175,7 +176,8 @@ def main(arguments: list[str]) -> int:
     try:
         engine = Engine(config, wire)
     except Exception as error:
-        logger.error("%s", traceback.format_exc())
+        if not isinstance(error, DeviceUnavailable):  # that one says all there is to say
+            logger.error("%s", traceback.format_exc())
         wire.send(StageFailed(Attempt("", 0), Stage.TRANSCRIBE, f"The engine can't start. {error}", retryable=False))
         return 1
     requests: queue.Queue[RunStage] = queue.Queue()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy.exc import ArgumentError, DatabaseError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-import whisperx_api
 from whisperx_api.errors import StartError
+from whisperx_api.jobs.tables import REVISION
 
 SQLITE_PRAGMAS = {
     "journal_mode": "WAL",
@@ -27,24 +23,24 @@ class DatabaseUnusable(StartError):
     """The database can't be opened or upgraded. The message says why."""
 
 
-def migrations() -> Path:
-    """Where the migrations are: inside the installed package, or beside it in a checkout."""
-    package = Path(whisperx_api.__file__).parent
-    inside = package / "migrations"
-    return inside if inside.is_dir() else package.parent / "migrations"
-
-
 async def open_database(url: str, echo: bool = False) -> AsyncEngine:
     """Return an engine on the database at `url`, migrated to the newest schema. Raises `DatabaseUnusable`."""
-    engine = create_async_engine(url, echo=echo)
+    try:
+        engine = create_async_engine(url, echo=echo)
+    except (ArgumentError, InvalidRequestError, NoSuchModuleError, ImportError) as error:
+        raise DatabaseUnusable(
+            f"DATABASE_URL can't be used ({error}): leave it out, or write it like sqlite+aiosqlite:///FILE."
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_pragmas)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade)
             await connection.commit()
-    except (DatabaseError, CommandError, OSError) as error:
+    except (DatabaseError, OSError, StartError) as error:
         await engine.dispose()
+        if isinstance(error, StartError):
+            raise
         reason = getattr(error, "orig", None) or error
         raise DatabaseUnusable(f"The database can't be used: {reason}.") from error
     return engine
@@ -58,6 +54,14 @@ def _set_pragmas(connection: Any, record: Any) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(migrations()))
-    command.upgrade(config, "head")
+    if _revision(connection) != REVISION:
+        from whisperx_api.jobs.migrate import upgrade  # a third of the time that a start takes is Alembic's import
+
+        upgrade(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    """Return the migration that the database is at; None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(text("SELECT version_num FROM alembic_version"))

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from whisperx_api.engine.protocol import Stage
@@ -68,7 +69,8 @@ class JobManager:
         """Take up what the last server left, clear away what belongs to nobody, and begin to work."""
         unfinished = await self._shop.store.recover()
         swept = await self._shop.storage.sweep(await self._shop.store.ids())
-        logger.info("%d tasks to go on with, %d stray files deleted", len(unfinished), swept)
+        if unfinished or swept:
+            logger.info("%d tasks to go on with, %d stray files deleted", len(unfinished), swept)
         for job in unfinished:
             self._enqueue(job)
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._max_concurrent)]
@@ -111,13 +113,14 @@ class JobManager:
             raise Draining
         stored = await self._shop.store.add(job)
         self._enqueue(stored)
+        logger.info("task %s is received: %d bytes from %s", stored.id, stored.upload.size, stored.owner)
         return stored
 
     def live(self, task_id: str) -> JobView | None:
         """Return how an unfinished job is, from memory; None for any other."""
         if (running := self._runs.get(task_id)) is not None:
             run = running[0]
-            return JobView(run.job, run.progress.reached, run.stage, run.message, eta=run.progress.eta())
+            return JobView(run.job, run.told, run.stage, run.message, eta=run.progress.eta())
         if (waiting := self._waiting.get(task_id)) is not None:
             position = self._queue.position(task_id)
             return JobView(waiting, waiting.progress, message="Waiting in the queue", queue_position=position)
@@ -132,7 +135,8 @@ class JobManager:
 
     async def result(self, job: Job) -> Transcript:
         """Return the transcript of a completed job."""
-        return from_json(Transcript, await self._shop.storage.read(job.id, job.checkpoints[Stage.ASSIGN.value]))
+        data = await self._shop.storage.read(job.id, job.checkpoints[Stage.ASSIGN.value])
+        return await asyncio.to_thread(from_json, Transcript, data)
 
     async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:
         """Return the owner's jobs, newest first."""
@@ -167,10 +171,23 @@ class JobManager:
     async def delete(self, task_id: str) -> None:
         """Stop a job, and forget it with all its files."""
         async with self._change:
-            await self._cancel(task_id)
-            await self._stopped(task_id)
-            await self._shop.store.delete(task_id)
-            await self._shop.storage.delete(task_id)
+            await self._delete(task_id)
+
+    async def expire(self, before: datetime) -> int:
+        """Delete the jobs that ended before a time and have not been taken up again; return how many those were."""
+        expired = 0
+        for task_id in await self._shop.store.expired(before):
+            async with self._change:
+                if task_id in await self._shop.store.expired(before, task_id):
+                    await self._delete(task_id)
+                    expired += 1
+        return expired
+
+    async def _delete(self, task_id: str) -> None:
+        await self._cancel(task_id)
+        await self._stopped(task_id)
+        await self._shop.store.delete(task_id)
+        await self._shop.storage.delete(task_id)
 
     # --- work ---
 
@@ -187,9 +204,12 @@ class JobManager:
         while True:
             task_id = await self._queue.get()
             job = await self._persist(lambda task_id=task_id: self._shop.store.start(task_id))
-            # Between its place in the queue and its start a job may have been cancelled.
-            if self._waiting.pop(task_id, None) is None or job is None:
+            # Between its place in the queue and its start a job may have been cancelled, and retried, which queues it
+            # anew: then this start is of an epoch that is over.
+            waiting = self._waiting.get(task_id)
+            if job is None or waiting is None or job.epoch != waiting.epoch + 1:
                 continue
+            del self._waiting[task_id]
             run = JobRun(job, self._shop)
             task = asyncio.create_task(run())
             self._runs[task_id] = (run, task)

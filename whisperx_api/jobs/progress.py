@@ -19,8 +19,8 @@ WEIGHT_OF_NEWEST = 0.3
 """How much a measurement counts against those before it."""
 SHORTEST = 1.0
 """Recordings are reckoned at least so long, in seconds: every stage has some cost."""
-TRUSTED_FRACTION = 0.1
-"""From this fraction on a stage's own speed tells its time left better than earlier jobs do."""
+TRUSTED_FRACTION = 0.5
+"""Up to this fraction of a stage its own speed counts more and more against what earlier jobs cost; then it alone."""
 
 
 class StageCosts:
@@ -48,21 +48,26 @@ class Progress:
         self._left = list(stages)
         self._fraction = 0.0
         self._began: float | None = None
+        self._rest = 0.0  # seconds that the stage at work took to its end, as reckoned at `_reckoned`
+        self._reckoned = 0.0
         self.reached = reached
+        """Progress of the whole, 0..1."""
 
     def begin(self) -> None:
         """The stage that comes next is being worked on from now on."""
-        self._began, self._fraction = time.monotonic(), 0.0
+        self._began = self._reckoned = time.monotonic()
+        self._fraction, self._rest = 0.0, self._expected[self._left[0]]
 
-    def update(self, fraction: float) -> float:
-        """The stage in work has come to `fraction`; return the progress of the whole, 0..1."""
-        self._fraction = max(self._fraction, min(fraction, 1.0))
+    def update(self, fraction: float) -> None:
+        """The stage in work has come to `fraction`."""
+        if self._began is not None and min(fraction, 1.0) > self._fraction:
+            self._fraction = min(fraction, 1.0)
+            self._reckon(self._began)
         total = sum(self._expected.values())
         now = self._left[0] if self._left else None
         left = sum(self._expected[stage] for stage in self._left)
         done = total - left + (self._fraction * self._expected[now] if now else 0.0)
         self.reached = max(self.reached, min(done / total, 1.0))
-        return self.reached
 
     def finish(self, stage: Stage) -> None:
         """A stage is done, whether now or by an earlier run."""
@@ -70,16 +75,20 @@ class Progress:
         self._began, self._fraction = None, 0.0
         self.update(0.0)
 
-    def eta(self) -> float | None:
-        """Return the seconds of work left; None before any work is measured or reckoned."""
+    def eta(self) -> float:
+        """Return the seconds of work left. Between two reports of the stage at work they run down like a clock."""
         if not self._left:
             return 0.0
         now, *later = self._left
-        rest = self._expected[now] * (1 - self._fraction)
+        rest = self._expected[now]
         if self._began is not None:
-            elapsed = time.monotonic() - self._began
-            if self._fraction >= TRUSTED_FRACTION:
-                rest = elapsed * (1 - self._fraction) / self._fraction
-            else:
-                rest = max(rest - elapsed, 0.0) if not self._fraction else rest
+            rest = max(self._rest - (time.monotonic() - self._reckoned), 0.0)
         return rest + sum(self._expected[stage] for stage in later)
+
+    def _reckon(self, began: float) -> None:
+        """Estimate anew how long the stage at work still takes, from its own speed and what it cost before."""
+        self._reckoned = time.monotonic()
+        by_cost = self._expected[self._left[0]] * (1 - self._fraction)
+        by_speed = (self._reckoned - began) * (1 - self._fraction) / self._fraction
+        trust = min(self._fraction / TRUSTED_FRACTION, 1.0)
+        self._rest = trust * by_speed + (1 - trust) * by_cost

@@ -7,7 +7,6 @@ import logging
 from datetime import datetime, timedelta, timezone
 
 from whisperx_api.jobs.manager import JobManager
-from whisperx_api.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -15,13 +14,12 @@ LONGEST_PAUSE = 600.0
 """Seconds between two looks, at most."""
 
 
-async def expire(manager: JobManager, store: JobStore, hours: float) -> None:
+async def expire(manager: JobManager, hours: float) -> None:
     """For ever delete tasks that ended more than `hours` ago; 0 keeps them."""
     while hours:
         try:
-            for task_id in await store.expired(datetime.now(timezone.utc) - timedelta(hours=hours)):
-                logger.info("task %s has been kept for %g hours and is deleted", task_id, hours)
-                await manager.delete(task_id)
+            if expired := await manager.expire(datetime.now(timezone.utc) - timedelta(hours=hours)):
+                logger.info("%d tasks have been kept for %g hours and are deleted", expired, hours)
         except Exception:
             logger.exception("tasks whose time is over could not be deleted; the next look tries again")
         await asyncio.sleep(min(hours * 3600 / 10, LONGEST_PAUSE))

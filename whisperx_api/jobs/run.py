@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from whisperx_api.engine.decoder import DecoderDied, NotAudio
-from whisperx_api.engine.process import EngineDied, Listener, StageError
+from whisperx_api.engine.process import EngineDied, EngineStarting, Listener, StageError
 from whisperx_api.engine.protocol import (
     RESULT_TYPES,
     Attempt,
@@ -43,6 +43,7 @@ MESSAGES = {
     Stage.ASSIGN: "Giving words their speakers",
 }
 WAITING = "Waiting for the device"
+STARTING = "Starting the engine"
 
 RETRYABLE = {NotAudio: False, DecoderDied: True, EngineDied: True, OSError: True}
 """Whether a further try can help, by what went wrong. A `StageError` says so itself."""
@@ -71,7 +72,7 @@ class Workshop:
 class JobRun:
     """Takes a job from where it is to its end, or to where it is stopped.
 
-    `job` and `progress` and `message` are what a status poll shows; they change as the run goes on.
+    `job`, `told` and `message` are what a status poll shows; they change as the run goes on.
     """
 
     def __init__(self, job: Job, workshop: Workshop) -> None:
@@ -83,6 +84,8 @@ class JobRun:
         self._shop = workshop
         self._duration = job.upload.duration or 0.0
         self.progress = Progress(job.stages, workshop.costs, self._duration, job.progress)
+        self.told = job.progress
+        """The progress that is on record: no more than that is told, so that it can't go back over a crash."""
         self._results: dict[Stage, Any] = {}
 
     async def __call__(self) -> None:
@@ -97,7 +100,7 @@ class JobRun:
             else:
                 await self._complete()
                 return
-            await self._shop.store.hand_back(self.job)
+            await self._shop.store.hand_back(self.job, self.progress.reached)
         except StaleEpoch:
             logger.info("task %s: the run of epoch %d is not wanted any more", self.job.id, self.job.epoch)
         except _GivenUp as error:
@@ -114,13 +117,16 @@ class JobRun:
     async def save_progress(self) -> None:
         """Write the progress down, for after a restart."""
         if self.stage is not None:
-            await self._shop.store.at(self.job, self.stage, self.progress.reached)
+            reached = self.progress.reached
+            await self._shop.store.at(self.job, self.stage, reached)
+            self._tell(reached)
 
     # --- the stages ---
 
     async def _do(self, stage: Stage) -> None:
         """Run a stage until it succeeds or has failed too often, then keep its result."""
         self.stage, self.message = stage, WAITING
+        self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
         while True:
             try:
                 result, data = await (self._decode() if stage is Stage.DECODE else self._compute(stage))
@@ -129,8 +135,9 @@ class JobRun:
                 break
             except (StageError, *RETRYABLE) as error:
                 await self._judge(stage, error)
-        self.job = await self._shop.store.checkpoint(self.job, stage, name)
         self._keep(stage, result)
+        self.job = await self._shop.store.checkpoint(self.job, stage, name, self.progress.reached)
+        self._tell(self.job.progress)
 
     async def _judge(self, stage: Stage, error: Exception) -> None:
         self.job = await self._shop.store.failed_attempt(self.job)
@@ -144,22 +151,25 @@ class JobRun:
     async def _decode(self) -> tuple[Audio, bytes]:
         began = self._begin(Stage.DECODE)
         target = self._shop.storage.audio(self.job.id, self.job.epoch)
-        audio = await self._shop.decode(self._shop.storage.upload(self.job.id), target, self._advance)
+        audio = await self._shop.decode(self._shop.storage.upload(self.job.id), target, self.progress.update)
         self._shop.costs.learn(Stage.DECODE, audio.duration, time.monotonic() - began)
         return audio, to_json(audio)
 
     async def _compute(self, stage: Stage) -> tuple[Any, bytes]:
         began: float | None = None
 
-        def listen(message: StageProgress | SegmentReady) -> None:
+        def listen(message: EngineStarting | StageProgress | SegmentReady) -> None:
             nonlocal began
             if isinstance(message, SegmentReady):
                 self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, message.segment))
-                return
-            if began is None:
-                began = self._begin(stage)
-            self.message = message.message or MESSAGES[stage]
-            self._advance(message.fraction)
+            elif isinstance(message, EngineStarting):
+                self._say(STARTING)
+            elif message.message is not None:  # what comes before the work, such as loading a model
+                began = None
+                self._say(message.message)
+            else:
+                began = began or self._begin(stage)
+                self.progress.update(message.fraction)
 
         inputs = Inputs(
             self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
@@ -169,42 +179,52 @@ class JobRun:
         data = await self._shop.engines.run(RunStage(attempt, stage, self.job.options, inputs), listen)
         if began is not None:
             self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
-        return from_json(RESULT_TYPES[stage], data), data.encode()
+        return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
 
     # --- what is there already ---
 
     async def _recall(self) -> None:
-        """Read the checkpoints of earlier runs, up to the first that is not whole."""
+        """Read the checkpoints of earlier runs, up to the first that is not whole.
+
+        Decoded audio that is gone is made again, the same, so the stages after it need not be.
+        """
         for stage in self.job.stages:
             if (name := self.job.checkpoints.get(stage.value)) is None:
                 return
             try:
-                result = from_json(RESULT_TYPES[stage], await self._shop.storage.read(self.job.id, name))
+                data = await self._shop.storage.read(self.job.id, name)
+                result = await asyncio.to_thread(from_json, RESULT_TYPES[stage], data)
             except (OSError, ValidationError) as error:
                 logger.warning("task %s: checkpoint %s can't be used (%s)", self.job.id, name, error)
                 return
-            if isinstance(result, Audio) and not _whole(result):
-                return
-            self._keep(stage, result)
+            if not isinstance(result, Audio) or _whole(result):
+                self._keep(stage, result)
 
     def _keep(self, stage: Stage, result: Any) -> None:
-        self._results[stage] = result
-        if isinstance(result, Audio) and result.duration != self._duration:
+        if isinstance(result, Audio):
             self._duration = result.duration
             self.progress = Progress(self.job.stages, self._shop.costs, self._duration, self.progress.reached)
+            for done in self._results:
+                self.progress.finish(done)
+        self._results[stage] = result
         self.progress.finish(stage)
 
     # --- telling ---
 
     def _begin(self, stage: Stage) -> float:
-        self.message = MESSAGES[stage]
         self.progress.begin()
-        self._advance(0.0)
+        self._say(MESSAGES[stage])
         return time.monotonic()
 
-    def _advance(self, fraction: float) -> None:
-        self.progress.update(fraction)
-        self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
+    def _say(self, message: str) -> None:
+        if message != self.message:
+            self.message = message
+            self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
+
+    def _tell(self, progress: float) -> None:
+        if progress > self.told:
+            self.told = progress
+            self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
 
     # --- the end ---
 
@@ -212,16 +232,23 @@ class JobRun:
         result = self.job.checkpoints[Stage.ASSIGN.value]
         self.job = await self._shop.store.complete(self.job, {Stage.ASSIGN.value: result})
         await self._shop.storage.clear(self.job.id, keep=(result,))
+        started, completed = self.job.started_at, self.job.completed_at
+        seconds = (completed - started).total_seconds() if started and completed else 0.0
+        logger.info(
+            "task %s is completed: %.1f s of audio, %.1f s after its start", self.job.id, self._duration, seconds
+        )
 
     async def _fail(self, error: str) -> None:
         try:
-            self.job = await self._shop.store.fail(self.job, error)
+            self.job = await self._shop.store.fail(self.job, self.stage, error)
+            await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
+            logger.error("task %s has failed: %s", self.job.id, error)
         except StaleEpoch:
             logger.info("task %s had moved on before it failed: %s", self.job.id, error)
 
     async def _hand_back(self) -> None:
         try:
-            await self._shop.store.hand_back(self.job)
+            await self._shop.store.hand_back(self.job, self.progress.reached)
         except StaleEpoch:
             logger.info("task %s: stopped", self.job.id)
 

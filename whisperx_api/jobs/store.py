@@ -88,9 +88,11 @@ class JobStore:
         async with self._sessions() as session:
             return set(await session.scalars(select(JobRow.id)))
 
-    async def expired(self, before: datetime) -> Sequence[str]:
-        """Return the ids of jobs that ended before a time."""
+    async def expired(self, before: datetime, task_id: str | None = None) -> Sequence[str]:
+        """Return the ids of jobs that ended before a time: of all of them, or of the one named."""
         query = select(JobRow.id).where(JobRow.completed_at < before)
+        if task_id is not None:
+            query = query.where(JobRow.id == task_id)
         async with self._sessions() as session:
             return list(await session.scalars(query))
 
@@ -113,9 +115,10 @@ class JobStore:
             )
         )
 
-    async def checkpoint(self, job: Job, stage: Stage, file: str) -> Job:
+    async def checkpoint(self, job: Job, stage: Stage, file: str, progress: float) -> Job:
         """Record that `file` holds the result of `stage`. Raises `StaleEpoch`."""
-        return await self._change(job, checkpoints={**job.checkpoints, stage.value: file}, failures=0)
+        checkpoints = {**job.checkpoints, stage.value: file}
+        return await self._change(job, checkpoints=checkpoints, failures=0, progress=progress)
 
     async def at(self, job: Job, stage: Stage, progress: float) -> Job:
         """Record how far a run has come. Raises `StaleEpoch`."""
@@ -129,13 +132,13 @@ class JobStore:
         """End a run well; only `checkpoints` are left of its files. Raises `StaleEpoch`."""
         return await self._end(job, JobStatus.COMPLETED, checkpoints=checkpoints, progress=1.0, stage=None)
 
-    async def fail(self, job: Job, error: str) -> Job:
-        """End a run with a sentence that says why. Raises `StaleEpoch`."""
-        return await self._end(job, JobStatus.FAILED, error=error)
+    async def fail(self, job: Job, stage: Stage | None, error: str) -> Job:
+        """End a run at `stage` with a sentence that says why. Raises `StaleEpoch`."""
+        return await self._end(job, JobStatus.FAILED, stage=stage.value if stage else None, error=error)
 
-    async def hand_back(self, job: Job) -> Job:
+    async def hand_back(self, job: Job, progress: float) -> Job:
         """Make a job pending again that could not be finished now. Raises `StaleEpoch`."""
-        return await self._change(job, status=JobStatus.PENDING.value)
+        return await self._change(job, status=JobStatus.PENDING.value, progress=progress)
 
     async def release(self, task_id: str) -> Job | None:
         """Make a job pending again whose run ended unrecorded; None if it has moved on."""

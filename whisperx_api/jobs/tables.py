@@ -8,6 +8,9 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Dialect, Float, Index, Integer, MetaData, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+REVISION = "0001"
+"""The migration that makes these tables."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A time with its zone, kept as UTC; SQLite itself keeps no zone."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from whisperx_api.models import hub, starter, starter_set
+from whisperx_api.models import hub, starter_set
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS, is_size, repo_id
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.progress import Report, silent
@@ -115,6 +115,8 @@ def _starter(model_dir: Path, allow_download: bool, report: Report, *models: str
         sentence = f"The starter models are not in {model_dir}: run `whisperx-api models pull starter`."
         if not allow_download:
             raise ModelUnavailable(sentence)
+        from whisperx_api.models import starter  # brings an HTTP client, which the server does not need to start
+
         try:
             starter.pull(model_dir, report=report)
         except ModelUnavailable as error:

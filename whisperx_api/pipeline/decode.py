@@ -1,16 +1,11 @@
-"""A media file to 16 kHz mono float32, by FFmpeg's libraries (PyAV).
+"""A media file to 16 kHz mono float32, by FFmpeg's libraries (PyAV). No torch, no numpy.
 
-Run as a program it is the decoder process: one file, its own memory and time limits, one line of JSON as the answer.
-Media parsers read what strangers send, so they run nowhere else. No torch, no numpy.
+Media parsers read what strangers send, so this runs in the decoder process (`pipeline.decoder_process`) only.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import struct
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +17,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from whisperx_api.lifeline import die_with_parent
+from whisperx_api.pipeline.riff import stated_by_wav
 from whisperx_api.transcript import SAMPLE_RATE, Audio
 
 BYTES_PER_SAMPLE = 4
@@ -30,9 +25,8 @@ LONGEST_HIDDEN_GAP = 0.3
 """Seconds that a frame's time may be ahead of the samples so far before the gap counts as silence in the recording."""
 SHORTFALL = 1.0
 """Seconds that may be missing from the length a file states before it counts as broken off."""
-ADDRESS_SPACE = 4 * 1024**3
-"""Most memory the decoder process may map, in bytes. FFmpeg's libraries alone map about 0.5 GiB."""
-
+LOWEST_RATE = 2000
+"""Samples a second below which there is nothing to be heard; such a file is small and would become a huge one."""
 CONTAINERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
 )
@@ -51,24 +45,30 @@ def probe(path: Path) -> float | None:
     with _open(path) as container:
         stream = _audio_stream(container)
         for frame in _frames(container, stream, lambda error: None):
+            _check_rate(frame)
             resampled(AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE), frame)
             return _stated_duration(container, stream)
     raise NotAudio("the file holds no sound that can be decoded")
 
 
-def decode(path: Path, target: Path, report: Callable[[float], None] = lambda fraction: None) -> Audio:
-    """Decode the best audio stream of `path` into the file `target`.
+def decode(
+    path: Path,
+    target: Path,
+    report: Callable[[float], None] = lambda fraction: None,
+    longest: float = float("inf"),
+) -> Audio:
+    """Decode the best audio stream of `path` into the file `target`, at most `longest` seconds.
 
     `target` receives mono float32 samples at 16 kHz in native byte order and nothing else. Gaps between the stream's
     times become silence, so that a word's time is its time in a player. What breaks off half-way is kept up to there,
-    with a warning. Raises `NotAudio` when nothing can be read.
+    with a warning. Raises `NotAudio` when nothing can be read, or too much, and `OSError` when the disk is full.
     """
     warnings: list[str] = []
     broken: list[str] = []
     with _open(path) as container, target.open("wb") as sink:
         stream = _audio_stream(container)
         stated = stated_by_wav(path) or _stated_duration(container, stream)
-        writer = _Writer(sink, stated)
+        writer = _Writer(sink, stated, longest)
         for frame in _frames(container, stream, lambda error: broken.append(str(error))):
             writer.write(frame)
             if stated:
@@ -92,16 +92,18 @@ def decode(path: Path, target: Path, report: Callable[[float], None] = lambda fr
 class _Writer:
     """Resamples frames to 16 kHz mono float32 and writes them, with silence where the stream has none."""
 
-    def __init__(self, sink: BinaryIO, stated: float | None) -> None:
+    def __init__(self, sink: BinaryIO, stated: float | None, longest: float) -> None:
         self.samples = 0
         self.silent = 0
         self._sink = sink
+        self._longest = longest
         self._limit = (stated or 0.0) + SHORTFALL
         self._start: float | None = None
         self._resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
         self._format: tuple[str, str, int] | None = None
 
     def write(self, frame: AudioFrame) -> None:
+        _check_rate(frame)
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._format not in (None, form):  # a stream may change its rate or channels: start a new resampler
             self.close()
@@ -121,16 +123,26 @@ class _Writer:
 
     def _put(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
+            self._grow(frame.samples)
             self._sink.write(bytes(frame.planes[0])[: frame.samples * BYTES_PER_SAMPLE])
-            self.samples += frame.samples
 
     def _silence(self, samples: int) -> None:
+        self._grow(samples)
         block = bytes(SAMPLE_RATE * BYTES_PER_SAMPLE)
         for _ in range(samples // SAMPLE_RATE):
             self._sink.write(block)
         self._sink.write(block[: samples % SAMPLE_RATE * BYTES_PER_SAMPLE])
-        self.samples += samples
         self.silent += samples
+
+    def _grow(self, samples: int) -> None:
+        self.samples += samples
+        if self.samples > self._longest * SAMPLE_RATE:
+            raise NotAudio(f"it is longer than {self._longest / 3600:g} hours (MAX_DURATION_HOURS)")
+
+
+def _check_rate(frame: AudioFrame) -> None:
+    if frame.sample_rate < LOWEST_RATE:
+        raise NotAudio(f"sound of {frame.sample_rate} samples a second is too coarse to hold speech")
 
 
 def resampled(resampler: AudioResampler, frame: AudioFrame | None) -> list[AudioFrame]:
@@ -180,68 +192,7 @@ def _frames(
             on_error(error)
 
 
-def stated_by_wav(path: Path) -> float | None:
-    """Return the length in seconds that a RIFF WAVE header states; None for any other file.
-
-    FFmpeg takes a WAV file to be as long as its bytes, so this alone tells that one was cut off.
-    """
-    with path.open("rb") as file:
-        riff, _, form = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
-        if riff != b"RIFF" or form != b"WAVE":
-            return None
-        bytes_a_second = 0
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", header)
-            if name == b"fmt " and size >= 16:
-                chunk = file.read(size)
-                bytes_a_second = struct.unpack_from("<I", chunk.ljust(16, b"\0"), 8)[0]
-                file.seek(size % 2, os.SEEK_CUR)
-            elif name == b"data":
-                # A program that writes to a pipe can't know the size and states the largest, or none.
-                return size / bytes_a_second if bytes_a_second and 0 < size < 0x7FFFFFFF else None
-            else:
-                file.seek(size + size % 2, os.SEEK_CUR)
-    return None
-
-
 def _stated_duration(container: InputContainer, stream: AudioStream) -> float | None:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else None
-
-
-def main(arguments: list[str]) -> int:
-    """Be the decoder process: `PARENT probe FILE` or `PARENT decode FILE TARGET`.
-
-    Writes lines of JSON: `{"progress": 0.4}` any number of times, then `{"audio": …}`, `{"duration": …}` or
-    `{"error": …}`.
-    """
-    parent, command, source, *rest = arguments
-    die_with_parent(int(parent))
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(5)
-    said = 0.0
-
-    def report(fraction: float) -> None:
-        nonlocal said
-        if fraction - said >= 0.02:
-            said = fraction
-            print(json.dumps({"progress": round(fraction, 3)}), flush=True)
-
-    try:
-        if command == "probe":
-            answer: dict[str, object] = {"duration": probe(Path(source))}
-        else:
-            audio = decode(Path(source), Path(rest[0]), report)
-            answer = {"audio": {"path": audio.path, "samples": audio.samples, "warnings": audio.warnings}}
-    except NotAudio as error:
-        answer = {"error": str(error)}
-    except MemoryError:
-        answer = {"error": "decoding the file takes more memory than a recording should"}
-    print(json.dumps(answer), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""The decoder process: one file, its own memory and time limits, one line of JSON as the answer."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+
+from whisperx_api.lifeline import die_with_parent
+from whisperx_api.pipeline.decode import BYTES_PER_SAMPLE, NotAudio, decode, probe
+from whisperx_api.transcript import SAMPLE_RATE
+
+ADDRESS_SPACE = 4 * 1024**3
+"""Most memory the decoder process may map, in bytes. FFmpeg's libraries alone map about 0.5 GiB."""
+
+
+def main(arguments: list[str]) -> int:
+    """Be the decoder process: `PARENT probe FILE` or `PARENT decode FILE TARGET LONGEST`.
+
+    Writes lines of JSON: `{"progress": 0.4}` any number of times, then `{"audio": …}`, `{"duration": …}`,
+    `{"not_audio": …}` or `{"errno": …}`.
+    """
+    parent, command, source, *rest = arguments
+    die_with_parent(int(parent))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(5)
+    said = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal said
+        if fraction - said >= 0.02:
+            said = fraction
+            print(json.dumps({"progress": round(fraction, 3)}), flush=True)
+
+    try:
+        if command == "probe":
+            answer: dict[str, object] = {"duration": probe(Path(source))}
+        else:
+            target, longest = Path(rest[0]), float(rest[1])
+            most = round((longest + 1) * SAMPLE_RATE * BYTES_PER_SAMPLE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            audio = decode(Path(source), target, report, longest)
+            answer = {"audio": {"path": audio.path, "samples": audio.samples, "warnings": audio.warnings}}
+    except NotAudio as error:
+        answer = {"not_audio": str(error)}
+    except MemoryError:
+        answer = {"not_audio": "decoding the file takes more memory than a recording should"}
+    except OSError as error:
+        answer = {"errno": error.errno or errno.EIO}
+    print(json.dumps(answer), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
