@@ -1,5 +1,5 @@
 # Nothing is needed before any of these: each target makes what it stands on.
-#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | lint | format | lock
+#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | bench | lint | format | lock
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV = $(shell command -v uv || echo $(BIN)/uv)
+HAVE_UV = command -v uv >/dev/null || test -x $(BIN)/uv || \
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
 
 # The starter models run on a fresh machine; the environment may name others.
 export WHISPER_MODEL ?= starter
@@ -16,15 +18,21 @@ export DIARIZATION_MODEL ?= starter
 export ALIGN_MODEL ?= attention
 STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.json
 
-.PHONY: setup demo serve test test-data lint format lock
+.PHONY: setup demo serve test test-data bench lint format lock
 
 setup: $(VENV)/installed $(STARTER)
 
-$(VENV)/installed: requirements/dev.txt pyproject.toml
+$(VENV)/installed: requirements/engine.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
+	$(HAVE_UV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/engine.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+$(VENV)/tested: requirements/dev.txt $(VENV)/installed
+	@command -v cc >/dev/null || { echo "The tests' scoring is compiled here: install a C compiler, like gcc." >&2; exit 1; }
+	$(HAVE_UV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
 	touch $@
 
 $(STARTER): | $(VENV)/installed
@@ -36,19 +44,22 @@ demo: setup
 serve: setup
 	$(BIN)/whisperx-api serve
 
-test: setup
+test: setup $(VENV)/tested
 	$(BIN)/coverage run -m pytest $(TESTS)
 	$(BIN)/coverage report --include='whisperx_api/jobs/*,whisperx_api/api/*,whisperx_api/storage/*' --fail-under=90
 
-test-data: setup
+test-data: setup $(VENV)/tested
 	$(BIN)/python -m pytest tests/data
 
-lint: $(VENV)/installed
+bench: setup
+	$(BIN)/python -m bench.service $(AUDIO)
+
+lint: $(VENV)/tested
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 
-format: $(VENV)/installed
+format: $(VENV)/tested
 	$(BIN)/ruff check --fix .
 
 lock:

@@ -116,8 +116,9 @@ def key_ring(settings: Settings) -> KeyRing | None:
         keys.append((Caller("default"), settings.api_key))
     if not keys:
         path = settings.data_dir / "api_key"
+        made = not path.exists()
         keys.append((Caller("default"), first_key(path)))
-        logger.info("no key is configured: the key is in %s", path)
+        logger.info("%s API key is in %s", "a first" if made else "the", path)
     return KeyRing(keys)
 
 

@@ -111,6 +111,8 @@ class TaskStatus:
     completed_at: str | None = None
     error: str | None = None
     cached: bool = False
+    filename: str | None = None
+    duration: float | None = None
 
     @classmethod
     def read(cls, answer: dict[str, Any]) -> TaskStatus:
@@ -166,10 +168,12 @@ class Client:
         on_progress: Callable[[TaskStatus], None] | None = None,
         poll_seconds: float = 1.0,
         patience: float = 60.0,
+        on_away: Callable[[ClientError], None] | None = None,
     ) -> TaskStatus:
         """Poll until the task is completed, failed or cancelled; return its last status.
 
-        A server that restarts goes on with its tasks, so it may be away for `patience` seconds before this raises.
+        A server that restarts goes on with its tasks, so it may be away for `patience` seconds before this raises;
+        `on_away` hears each poll that got no answer.
         """
         heard = time.monotonic()
         while True:
@@ -179,6 +183,8 @@ class Client:
                 away = isinstance(error, ServerUnreachable) or error.status_code in (429, 502, 503, 504)
                 if not away or time.monotonic() - heard > patience:
                     raise
+                if on_away:
+                    on_away(error)
             else:
                 heard = time.monotonic()
                 if on_progress:

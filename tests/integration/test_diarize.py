@@ -161,7 +161,7 @@ def test_bare_annotation_of_an_older_pipeline() -> None:
     turns[Segment(5.0, 9.0), "a"] = "B"
     turns[Segment(1.0, 6.0), "b"] = "C"
     turns[Segment(2.0, 3.0), "c"] = "A"
-    result = Diarizer("old", lambda file, **options: turns)(np.zeros(160_000, np.float32))  # type: ignore[arg-type]
+    result = Diarizer("old", lambda file, **options: turns)(np.zeros(160_000, np.float32))  # type: ignore[arg-type]  # no pipeline, but called like one
     assert [turn.speaker for turn in result.turns] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
     assert result.exclusive == (Turn(1.0, 6.0, "SPEAKER_00"), Turn(6.0, 9.0, "SPEAKER_02"))
     assert result.embeddings == {}

@@ -66,7 +66,7 @@ def test_ready_is_503_when_the_disk_is_nearly_full(client: TestClient, monkeypat
 
 
 def test_ready_is_503_when_the_database_is_gone(client: TestClient, tmp_path: Path) -> None:
-    client.portal.call(client.app.state.parts.store._sessions.kw["bind"].dispose)  # type: ignore[attr-defined,union-attr]
+    client.portal.call(client.app.state.parts.store._sessions.kw["bind"].dispose)  # type: ignore[attr-defined,union-attr]  # no part has it as its own
     for file in (tmp_path / "data").glob("whisperx-api.db*"):
         file.unlink()
     (tmp_path / "data" / "whisperx-api.db").mkdir()

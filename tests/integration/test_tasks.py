@@ -103,6 +103,8 @@ def test_waiting_tasks_know_their_place_and_higher_priority_goes_first(make_clie
     urgent = task_of(client, tone(), priority="5")
     places = {task: client.get(f"{API}/status/{task}").json()["queue_position"] for task in (urgent, second, third)}
     assert places == {urgent: 0, second: 1, third: 2}
+    listed = client.get(f"{API}/tasks").json()["tasks"]
+    assert {task["filename"] for task in listed} == {"tone.wav"} and {task["duration"] for task in listed} == {1.0}
     started = [wait(client, task)["started_at"] for task in (urgent, second, third)]
     assert started == sorted(started)
 
@@ -143,6 +145,30 @@ def test_audio_comes_back_as_sent_and_in_ranges(client: TestClient, tone) -> Non
 def test_audio_named_like_a_page_is_not_served_as_one(client: TestClient, tone) -> None:
     task = task_of(client, tone(name="evil.html"))
     assert client.get(f"{API}/audio/{task}").headers["content-type"] == "application/octet-stream"
+
+
+def test_recording_that_is_gone_from_the_disk_is_404(client: TestClient, tone, tmp_path: Path) -> None:
+    task = task_of(client, tone())
+    wait(client, task)
+    assert client.head(f"{API}/audio/{task}").status_code == 200
+    (tmp_path / "data" / "uploads" / task).unlink()
+    answer = client.get(f"{API}/audio/{task}")
+    assert answer.status_code == 404 and "not on the server's disk" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_bytes(b"{")])
+def test_transcript_that_cant_be_read_is_said_so_and_the_status_still_answers(
+    client: TestClient, tone, tmp_path: Path, harm
+) -> None:
+    task = task_of(client, tone())
+    wait(client, task)
+    (result,) = (tmp_path / "data" / "tasks" / task).glob("assign.*.json")
+    harm(result)
+    answer = client.get(f"{API}/result/{task}")
+    assert answer.status_code == 500 and "can't be read from the server's disk" in answer.json()["detail"]
+    status = client.get(f"{API}/status/{task}").json()
+    assert status["status"] == "completed" and status["result"] is None
+    assert "can't be read" in status["message"]
 
 
 def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, tone) -> None:
@@ -266,6 +292,16 @@ def test_events_of_a_cancelled_task_end_with_cancelled(client: TestClient, tone)
     canceller = threading.Timer(0.5, lambda: client.post(f"{API}/cancel/{task}"))
     canceller.start()
     assert read_events(client, task)[-1][0] == "cancelled"
+    canceller.join()
+
+
+def test_events_of_a_deleted_task_end_with_cancelled(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=5))
+    deleter = threading.Timer(0.5, lambda: client.delete(f"{API}/task/{task}"))
+    deleter.start()
+    name, data = read_events(client, task)[-1]
+    deleter.join()
+    assert (name, data["task_id"], data["status"]) == ("cancelled", task, "cancelled")
 
 
 def read_events(client: TestClient, task: str) -> list[tuple[str, dict]]:

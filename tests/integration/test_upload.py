@@ -149,12 +149,36 @@ def test_file_may_come_after_or_before_the_fields(client: TestClient, tone) -> N
         b'Content-Disposition: form-data; name="task"\r\n\r\nb\r\n--B--\r\n',
         b"--B\r\nbroken",
         b"",
+        b'--B\r\nContent-Disposition: form-data; filename="a.wav"\r\n\r\nRIFF\r\n--B--\r\n',
         b'--B\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n' + b"x" * 70000 + b"\r\n--B--\r\n",
     ],
 )
 def test_broken_form_is_400_and_leaves_no_file(client: TestClient, tmp_path: Path, form) -> None:
     answer = client.post(UPLOAD, content=form, headers={"Content-Type": "multipart/form-data; boundary=B"})
     assert answer.status_code == 400, answer.text
+    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("filename=\"b\u00e4r.wav\"", "b\u00e4r.wav"),
+        ("filename*=utf-8''b%C3%A4r.wav", "b\u00e4r.wav"),
+        ("filename=\"C:\\\\calls\\\\a.wav\"", "a.wav"),
+        ("filename=\"../../etc/passwd\"", "passwd"),
+        ("filename=\"\"", "recording"),
+    ],
+)
+def test_name_of_the_file_is_read_as_clients_write_it(client: TestClient, tone, written, read) -> None:
+    head = f'--B\r\nContent-Disposition: form-data; name="file"; {written}\r\n\r\n'.encode()
+    body = head + tone().read_bytes() + b"\r\n--B--\r\n"
+    answer = client.post(UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
+    assert client.get(answer.headers["location"]).json()["filename"] == read
+
+
+def test_recording_longer_than_allowed_is_413_with_the_setting(make_client, tone, tmp_path: Path) -> None:
+    answer = send(make_client(max_duration_hours=1 / 3600), tone(seconds=1.5))
+    assert answer.status_code == 413 and "MAX_DURATION_HOURS" in answer.json()["detail"]
     assert list((tmp_path / "data" / "uploads").iterdir()) == []
 
 

@@ -26,10 +26,10 @@ from transformers import (
 )
 from whisperx.utils import LANGUAGES
 
+from whisperx_api.models.alignment import BUNDLES, at_hand
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.pipeline.align import (
     Aligner,
-    align_model_at_hand,
     default_align_model,
     from_attention,
     interpolated,
@@ -150,7 +150,7 @@ def test_words_are_those_of_whisperx_with_a_torchaudio_model(punkt_tab: None) ->
         "group_norm", [(32, 10, 5)] + [(32, 3, 2)] * 4 + [(32, 2, 2)] * 2, False, 32, 0.0, 16, 4, 2, 2, 0.0, 64, 0.0,
         0.0, False, 0.0, 1 + len(LATIN),
     )  # fmt: skip
-    torch.nn.init.normal_(model.aux.weight, std=1.0)  # type: ignore[union-attr]
+    torch.nn.init.normal_(model.aux.weight, std=1.0)  # type: ignore[union-attr]  # this model has one
     classes = {label: index for index, label in enumerate("-" + LATIN)}
     audio, transcription = noise(30, seed=3), spoken(TEXTS["en"])
     alignment = Aligner("small", "en", model, classes, "cpu")(audio, transcription, report=silent)
@@ -240,7 +240,7 @@ def test_default_models_are_whisperx_own() -> None:
     "name", ["WAV2VEC2_ASR_BASE_960H", "somebody/wav2vec2-nowhere", "/no/such/folder", "WAV2VEC2_BASE"]
 )
 def test_model_that_is_not_here_is_named_with_what_to_do(name: str, tmp_path: Path) -> None:
-    assert not align_model_at_hand(name, tmp_path)
+    assert not at_hand(name, tmp_path)
     with pytest.raises(ModelUnavailable, match=f"{name} is not on this machine: run .whisperx-api models pull"):
         load_aligner(name, "en", device="cpu", model_dir=tmp_path, allow_download=False)
 
@@ -269,7 +269,16 @@ def test_bundle_is_fetched_once_and_kept(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(ModelUnavailable, match="WAV2VEC2_ASR_BASE_960H can't be loaded"):
             load_aligner("WAV2VEC2_ASR_BASE_960H", "en", device="cpu", model_dir=tmp_path)
     assert asked == ["https://download.pytorch.org/torchaudio/models/wav2vec2_fairseq_base_ls960_asr_ls960.pth"]
-    assert align_model_at_hand("WAV2VEC2_ASR_BASE_960H", tmp_path)
+    assert at_hand("WAV2VEC2_ASR_BASE_960H", tmp_path)
+
+
+def test_bundles_are_torchaudio_s_own() -> None:
+    paths = {
+        name: bundle._path
+        for name, bundle in vars(torchaudio.pipelines).items()
+        if isinstance(bundle, torchaudio.pipelines.Wav2Vec2ASRBundle) and name != "MMS_FA"  # for romanised text
+    }
+    assert paths == dict(BUNDLES)
 
 
 def test_model_without_letters_is_refused(models: dict[str, Path], tmp_path: Path) -> None:

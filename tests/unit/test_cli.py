@@ -18,10 +18,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
+import whisperx_api
 from whisperx_api.cli import COMMANDS, app
 from whisperx_api.cli.serve import _plain_spoken
 from whisperx_api.cli.transcribe import clock
@@ -70,7 +72,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `serve` hands to uvicorn, in place of running it."""
     got: dict[str, Any] = {}
     fake_app = ModuleType("whisperx_api.app")
-    fake_app.create_app = lambda settings: got.update(settings=settings) or "application"  # type: ignore[attr-defined]
+    fake_app.create_app = lambda settings: got.update(settings=settings) or "application"  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, "whisperx_api.app", fake_app)
     monkeypatch.setattr("uvicorn.run", lambda application, **options: got.update(options))
     return got
@@ -115,7 +117,7 @@ def test_busy_port_ends_with_one_sentence(served):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         result = runner.invoke(app, ["serve", "--port", str(port)])
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert f"Port {port} on 127.0.0.1 is taken" in result.stderr and not served
 
 
@@ -221,6 +223,7 @@ def test_transcript_goes_to_stdout_and_all_else_to_stderr(service: Service, reco
         "[00:06.7 → 00:07.2] SPEAKER_00: Hello?\n[00:08.0 → 00:10.0] Katie: Hi.\n[01:00.0 → 1:02:03.4] Hm.\n"
     )
     assert "Note: It is short." in result.stderr
+    assert "Task t1" in result.stderr and "Language: english" in result.stderr
     assert service.key == "k"
     for field in (b'"language"\r\n\r\nen', b'"num_speakers"\r\n\r\n2', b'"enable_diarization"\r\n\r\nfalse'):
         assert field in service.body
@@ -256,6 +259,22 @@ def test_key_of_a_server_on_this_machine_is_found(service: Service, recording: s
     assert service.key == "given"
 
 
+def test_server_on_this_machine_is_found_by_its_port(service: Service, recording: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PORT", str(service.server_port))
+    result = runner.invoke(app, ["transcribe", recording, "--api-key", "k", "--poll-seconds", "0.05"])
+    assert result.exit_code == 0 and "SPEAKER_00: Hello?" in result.stdout
+
+
+def test_wrong_field_is_told_by_the_name_of_its_flag(service: Service, recording: str):
+    service.upload = (400, {"detail": "num_speakers (9) must lie between min_speakers and max_speakers."})
+    result = transcribe(service, recording, "--api-key", "k", "--speakers", "9")
+    assert result.stderr.strip() == "--speakers (9) must lie between --min-speakers and --max-speakers."
+
+
+def test_version_is_the_package_s():
+    assert runner.invoke(app, ["--version"]).stdout.strip() == whisperx_api.__version__
+
+
 def test_ctrl_c_cancels_the_task(service: Service, recording: str):
     service.status = {"status": "processing", "progress": 10, "stage": "transcribe", "eta_seconds": 61}
     command = [sys.executable, "-m", "whisperx_api", "transcribe", recording, "--server", service.url, "--api-key", "k"]
@@ -286,6 +305,21 @@ def test_models_commands_on_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp
     assert result.exit_code == 2 and "--from is for the starter models only" in result.stderr
     result = runner.invoke(app, ["models", "pack", "starter"])
     assert result.exit_code == 1 and "run `whisperx-api models pull starter` first" in result.stderr
+
+
+def test_alignment_model_of_torchaudio_is_pulled_and_listed(monkeypatch: pytest.MonkeyPatch):
+    def stream(method: str, url: str, **options: object) -> object:
+        handler = httpx.MockTransport(lambda request: httpx.Response(200, content=b"weights of " + url.encode()))
+        return httpx.Client(transport=handler).stream(method, url)
+
+    monkeypatch.setattr(httpx, "stream", stream)
+    pulled = runner.invoke(app, ["models", "pull", "VOXPOPULI_ASR_BASE_10K_DE", "--model-dir", "m"])
+    assert pulled.exit_code == 0, pulled.stderr
+    assert b"asr_de.pt" in Path("m/torchaudio/wav2vec2_voxpopuli_base_10k_asr_de.pt").read_bytes()
+    listed = runner.invoke(app, ["models", "list", "--model-dir", "m"]).stdout
+    assert listed == "VOXPOPULI_ASR_BASE_10K_DE\tm/torchaudio/wav2vec2_voxpopuli_base_10k_asr_de.pt\n"
+    again = runner.invoke(app, ["models", "pull", "VOXPOPULI_ASR_BASE_10K_DE", "--model-dir", "m"])
+    assert "nothing had to be fetched" in again.stdout
 
 
 def test_broken_starter_file_makes_verify_fail(monkeypatch: pytest.MonkeyPatch):

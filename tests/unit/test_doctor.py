@@ -12,6 +12,7 @@ import pytest
 
 from whisperx_api.doctor import Check, Level, machine, models, service
 from whisperx_api.doctor.machine import Torch, device_checks
+from whisperx_api.listening import port_fault
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.settings import Settings
 
@@ -148,9 +149,9 @@ def test_unreachable_hub_and_missing_token_are_both_said(tmp_path: Path, monkeyp
 def test_port_in_use_is_told_from_the_service_itself(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert f"Port {port} on 127.0.0.1 is taken" in (service.port_fault("127.0.0.1", port) or "")
-    assert service.port_fault("127.0.0.1", port) is None
-    assert "HOST=192.0.2.1 is no address of this machine" in (service.port_fault("192.0.2.1", 8000) or "")
+        assert f"Port {port} on 127.0.0.1 is taken" in (port_fault("127.0.0.1", port) or "")
+    assert port_fault("127.0.0.1", port) is None
+    assert "HOST=192.0.2.1 is no address of this machine" in (port_fault("192.0.2.1", 8000) or "")
 
 
 def database(path: Path) -> Check:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from http import HTTPStatus
 from typing import Any
+
+from pydantic import ValidationError
 
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts
@@ -14,6 +17,8 @@ from whisperx_api.formats.json import to_dict
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.manager import JobView
 from whisperx_api.keys import Caller
+
+logger = logging.getLogger(__name__)
 
 MESSAGES = {
     JobStatus.PENDING: "Waiting in the queue",
@@ -29,6 +34,8 @@ def status_of(view: JobView) -> TaskStatus:
     job = view.job
     return TaskStatus(
         task_id=job.id,
+        filename=job.upload.name,
+        duration=job.upload.duration,
         status=job.status,
         progress=round(100 * (1.0 if job.status is JobStatus.COMPLETED else view.progress), 1),
         stage=view.stage,
@@ -43,8 +50,16 @@ def status_of(view: JobView) -> TaskStatus:
 
 
 async def transcript(parts: Parts, job: Job, **options: Any) -> dict[str, Any]:
-    """Return a completed job's transcript as plain values."""
-    result = await parts.manager.result(job)
+    """Return a completed job's transcript as plain values. Raises a 500 where it can't be read from the disk."""
+    try:
+        result = await parts.manager.result(job)
+    except (OSError, ValidationError) as error:
+        logger.error("task %s: its transcript can't be read: %s", job.id, error)
+        raise ApiError(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "The transcript can't be read from the server's disk, for a reason that is in its log: send the recording "
+            "again.",
+        ) from error
     return await asyncio.to_thread(to_dict, job.id, result, words=job.options.word_timestamps, **options)
 
 

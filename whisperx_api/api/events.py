@@ -14,6 +14,7 @@ from whisperx_api.api.errors import PROBLEMS
 from whisperx_api.api.parts import PartsOf
 from whisperx_api.formats.json import segment_dict
 from whisperx_api.jobs.events import EventKind
+from whisperx_api.jobs.job import JobStatus
 from whisperx_api.jobs.manager import JobView
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
@@ -30,11 +31,12 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """`progress`, `segment` as text is ready (its words and speakers come later), and one of `completed`, `failed`,
     `cancelled` at the end. Each carries JSON; all but `segment` that of the status."""
-    said: dict[str, Any] | None = None
+    said: dict[str, Any] = {}
     with parts.events.listen(task_id) as queue:
         while True:
             view = await parts.manager.view(task_id)
-            if view is None:
+            if view is None:  # it was deleted
+                yield ServerSentEvent(event=JobStatus.CANCELLED.value, data=said | {"status": JobStatus.CANCELLED})
                 return
             status = answers.status_of(view).model_dump(mode="json", exclude={"result"})
             if view.job.status.finished:

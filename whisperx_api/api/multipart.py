@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
@@ -145,17 +146,20 @@ class _FormReader:
         self._header_name = self._header_value = b""
 
     def _headers_finished(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        disposition = bytes(self._headers.get(b"content-disposition", b""))
+        _, options = parse_options_header(disposition)
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        self._is_file = b"filename" in options
-        if self._is_file:
+        filename = options[b"filename"].decode("utf-8", "replace") if b"filename" in options else extended(disposition)
+        self._is_file = filename is not None
+        if not self._name:
+            raise ApiError(HTTPStatus.BAD_REQUEST, "A part of the form has no name: the recording goes in 'file'.")
+        if filename is not None:
             if self._name != "file":
                 raise bad_parameter(self._name, f"The field '{self._name}' is no file: the recording goes in 'file'.")
             if self.form.filename is not None:
                 raise bad_parameter("file", "Send one file at a time.")
             # The name is only shown to people: what stands before a separator is somebody's folder.
-            name = options[b"filename"].decode("utf-8", "replace")
-            self.form.filename = name.replace("\\", "/").rpartition("/")[2][:255] or "recording"
+            self.form.filename = filename.replace("\\", "/").rpartition("/")[2][:255] or "recording"
         elif self._name == "file":
             raise bad_parameter("file", "The field 'file' must hold a file: send it with a file name.")
         elif self._name in self.form.fields:
@@ -185,10 +189,27 @@ class _FormReader:
         self._ended = True
 
 
+def extended(disposition: bytes) -> str | None:
+    """Return the file name of a header that has it as `filename*=utf-8''…` only (RFC 2231), as some clients do."""
+    message = Message()
+    message["Content-Disposition"] = disposition.decode("latin-1").replace("\r", " ").replace("\n", " ")
+    return message.get_filename()
+
+
 def too_large(limit: int) -> ApiError:
     """A 413 that says what the limit is."""
     return ApiError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The recording is larger than {limit / 1024**2:.0f} MiB, the most this server takes (MAX_FILE_SIZE).",
+        f"The recording is larger than {readable(limit)}, the most this server takes (MAX_FILE_SIZE).",
         param="file",
     )
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes for people: 500 bytes, 1.5 MiB."""
+    amount, unit = float(size), "bytes"
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024 or unit == "TiB":
+            break
+        amount /= 1024
+    return f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"

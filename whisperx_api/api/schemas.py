@@ -109,9 +109,11 @@ class TaskStatus(BaseModel):
     """How a task is."""
 
     task_id: str
+    filename: str = Field(description="Name of the recording, as it was sent.")
+    duration: float | None = Field(description="Its length in seconds, where the file states it.")
     status: JobStatus
     progress: float = Field(ge=0, le=100, description="Per cent of the whole task.")
-    stage: Stage | None
+    stage: Stage | None = Field(description="Where the task is, or where it failed or was cancelled.")
     message: str | None
     queue_position: int | None = Field(description="Tasks before this one; null once it is in work.")
     eta_seconds: float | None

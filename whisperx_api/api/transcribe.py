@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -53,7 +54,11 @@ async def status(task_id: str, parts: PartsOf, caller: Reader, include_result: b
     answer = answers.status_of(view)
     if not include_result or view.job.status is not JobStatus.COMPLETED:
         return answer
-    content = answer.model_dump(mode="json") | {"result": await answers.transcript(parts, view.job)}
+    try:
+        result = await answers.transcript(parts, view.job)
+    except ApiError as error:
+        return answer.model_copy(update={"message": error.detail})
+    content = answer.model_dump(mode="json") | {"result": result}
     return Response(await answers.encode(content), media_type="application/json")
 
 
@@ -77,14 +82,17 @@ async def result(
     return Response(await answers.encode(content), media_type="application/json")
 
 
-@router.get("/audio/{task_id}", response_class=FileResponse)
+@router.api_route("/audio/{task_id}", methods=["GET", "HEAD"], response_class=FileResponse)
 async def audio(task_id: str, parts: PartsOf, caller: Reader) -> FileResponse:
     """The recording as it was sent; byte ranges are served."""
     view = await answers.find(parts, task_id, caller)
+    path = parts.storage.upload(task_id)
+    if not await asyncio.to_thread(path.is_file):
+        raise ApiError(HTTPStatus.NOT_FOUND, "The recording of this task is not on the server's disk any more.")
     kind = mimetypes.guess_type(view.job.upload.name)[0] or ""
     media_type = kind if kind.startswith(("audio/", "video/")) else "application/octet-stream"
     return FileResponse(
-        parts.storage.upload(task_id), media_type=media_type, filename=view.job.upload.name,
+        path, media_type=media_type, filename=view.job.upload.name,
         headers={"X-Content-Type-Options": "nosniff"},
     )  # fmt: skip
 
@@ -100,14 +108,15 @@ async def cancel(task_id: str, parts: PartsOf, caller: Transcriber) -> TaskStatu
 @router.post("/retry/{task_id}", response_model=TaskStatus)
 async def retry(task_id: str, parts: PartsOf, caller: Transcriber) -> TaskStatus:
     """Take a failed or cancelled task up again, after its last finished stage. 409 for any other."""
-    view = await answers.find(parts, task_id, caller)
+    await answers.find(parts, task_id, caller)
     try:
         again = await parts.manager.retry(task_id)
     except Draining:
         raise SHUTTING_DOWN from None
+    view = await answers.find(parts, task_id, caller)
     if not again:
         raise ApiError(HTTPStatus.CONFLICT, f"The task is {view.job.status.value}: there is nothing to retry.")
-    return answers.status_of(await answers.find(parts, task_id, caller))
+    return answers.status_of(view)
 
 
 @router.delete("/task/{task_id}", status_code=HTTPStatus.NO_CONTENT)
@@ -123,7 +132,7 @@ async def tasks(
     caller: Reader,
     status: JobStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$")] = None,
+    cursor: Annotated[str | None, Query(pattern="^[0-9]{1,18}$")] = None,
 ) -> TaskPage:
     """Your tasks, newest first."""
     jobs = await parts.manager.page(caller.name, status, limit + 1, int(cursor) if cursor else None)

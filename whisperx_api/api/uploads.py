@@ -45,6 +45,12 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
     fingerprint = requests.fingerprint(options, given, form.sha256)
     async with parts.probes:
         duration = await _look(incoming)
+    if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
+        raise ApiError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The recording is longer than {longest:g} hours, the most this server takes (MAX_DURATION_HOURS).",
+            param="file",
+        )
     job = Job(
         owner=caller.name,
         options=options,
@@ -54,11 +60,11 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         fingerprint=fingerprint,
     )
     if idempotency_key is None:
-        return await _keep(parts, job, incoming)
+        return await _kept(parts, job, incoming)
     async with parts.idempotency:
         earlier = await parts.store.by_idempotency_key(caller.name, idempotency_key)
         if earlier is None:
-            return await _keep(parts, job, incoming)
+            return await _kept(parts, job, incoming)
     if earlier.fingerprint != fingerprint:
         raise ApiError(HTTPStatus.CONFLICT, "This Idempotency-Key was used for another request: take a new one.")
     return earlier
@@ -71,6 +77,11 @@ async def _look(incoming: Path) -> float | None:
         raise ApiError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The recording can't be read: {error}.", param="file"
         ) from error
+
+
+async def _kept(parts: Parts, job: Job, incoming: Path) -> Job:
+    """Keep a recording and its job: both or neither, even if the request is cancelled meanwhile."""
+    return await asyncio.shield(_keep(parts, job, incoming))
 
 
 async def _keep(parts: Parts, job: Job, incoming: Path) -> Job:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from whisperx_api import __version__
 
 COMMANDS = {
     "serve": "Run the service. Every setting is a flag.",
@@ -35,9 +37,19 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def _main() -> None:
-    """Hold the commands together even if there is only one."""
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold what all commands share."""
 
 
 def _not_loaded() -> None:

@@ -12,7 +12,7 @@ from whisperx_api.models.progress import Progress, Report
 from whisperx_api.settings import Settings, SettingsError, load_settings
 
 FAILED, USAGE, REFUSED = 1, 2, 3
-"""Exit codes: the work failed; a wrong option or setting; the server can't be reached or refuses."""
+"""Exit codes: the work failed; a wrong option or setting; the server can't start, can't be reached or refuses."""
 
 
 def end(sentence: str, code: int) -> NoReturn:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from whisperx_api.cli.console import FAILED, USAGE, download_bars, end, settings_or_end
-from whisperx_api.models import hub, resolve, starter, starter_set
+from whisperx_api.models import alignment, hub, resolve, starter, starter_set
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS, is_size, repo_id
 from whisperx_api.models.errors import ModelUnavailable
 
@@ -24,7 +24,9 @@ ModelDir = Annotated[
 
 @app.command()
 def pull(
-    name: Annotated[str, typer.Argument(help="starter, a size like large-v2, or a Hugging Face id.")],
+    name: Annotated[
+        str, typer.Argument(help="starter, a size like large-v2, a Hugging Face id, or a bundle of torchaudio.")
+    ],
     source: Annotated[
         str | None,
         typer.Option(
@@ -47,6 +49,9 @@ def pull(
                 fetched, folder = [name], resolve.transcription_folder(
                     name, settings.models, allow_download=True, token=settings.hf_token, report=report
                 )
+            elif name in alignment.BUNDLES:
+                fetched = [] if alignment.at_hand(name, settings.models) else [name]
+                folder = alignment.pull(name, settings.models, report=report).parent
             else:
                 fetched, folder = [name], hub.pull(name, settings.models, settings.hf_token, report=report)
     except ModelUnavailable as error:
@@ -66,6 +71,9 @@ def list_models(model_dir: ModelDir = None) -> None:
     for name in hub.snapshots(settings.models):
         if name not in {repo_id(size) for size in sizes}:
             _row(name, hub.find(name, settings.models))
+    for name in alignment.BUNDLES:
+        if alignment.at_hand(name, settings.models):
+            _row(name, alignment.bundle_file(name, settings.models))
 
 
 @app.command()

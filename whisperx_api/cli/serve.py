@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -11,9 +12,11 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from whisperx_api.cli.console import FAILED, end, settings_or_end
+from whisperx_api.cli.console import REFUSED, end, settings_or_end
 from whisperx_api.errors import StartError
 from whisperx_api.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5
 """How long open connections may take to end after SIGTERM."""
@@ -68,7 +71,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command(
     help="Run the service. A flag overrides the environment variable of the same name in capitals, and that overrides "
-    "the file .env."
+    "the file .env. Exits with 2 for a setting that can't be used, 3 if the service can't start."
 )
 @with_settings_as_flags
 def serve(**flags: Any) -> None:
@@ -78,15 +81,19 @@ def serve(**flags: Any) -> None:
     import uvicorn
 
     from whisperx_api.app import create_app
-    from whisperx_api.doctor.service import port_fault
+    from whisperx_api.listening import port_fault
 
     if fault := port_fault(settings.host, settings.port):
-        end(fault, FAILED)
+        end(fault, REFUSED)
+    application = create_app(settings)
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  # any address, to be named
+    logger.info("what the API can do is at http://%s:%d%s/docs", host, settings.port, settings.root_path)
     uvicorn.run(
-        _plain_spoken(create_app(settings)),
+        _plain_spoken(application),
         host=settings.host,
         port=settings.port,
         log_level=settings.logging_level,
+        log_config=None,  # into the service's own log, in its form
         access_log=settings.debug,
         lifespan="on",
         server_header=False,

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, settings_or_end
 from whisperx_api.client import ApiError, Client, ClientError, TaskState, TaskStatus, TranscriptAnswer
 from whisperx_api.keys import Scope, parse_key
+from whisperx_api.languages import LANGUAGES
 from whisperx_api.settings import Auth
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -27,7 +28,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def transcribe(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The recording.")],
-    server: Annotated[str, typer.Option(envvar="WHISPERX_API_URL", help="The server.")] = "http://127.0.0.1:8000",
+    server: Annotated[
+        str | None,
+        typer.Option(envvar="WHISPERX_API_URL", help="URL of the server; the one on this machine if left out."),
+    ] = None,
     api_key: Annotated[
         str | None,
         typer.Option(
@@ -50,20 +54,24 @@ def transcribe(
 
     Exits with 0 when done, 1 if the job failed, 2 for a wrong option, 3 if the server can't be reached or refuses.
     """
+    server = server or f"http://127.0.0.1:{settings_or_end().port}"
     try:
         with Client(server, api_key or _local_key(server)) as client:
             accepted = client.upload(
                 file, language=language, model=model, task=task, num_speakers=speakers, min_speakers=min_speakers,
                 max_speakers=max_speakers, enable_diarization=diarization,
             )
+            typer.echo(f"Task {accepted.task_id}", err=True)
             status = _watch(client, accepted.task_id, poll_seconds)
             if status.status is not TaskState.COMPLETED:
                 end(status.error or f"The task was {status.status.value}.", FAILED)
             result = client.result(accepted.task_id)
     except ApiError as error:
-        end(error.detail, USAGE if error.status_code in (400, 422) else REFUSED)
+        wrong = error.status_code in (400, 422)
+        end(_as_flags(error.detail) if wrong else error.detail, USAGE if wrong else REFUSED)
     except ClientError as error:
         end(str(error), REFUSED)
+    typer.echo(f"Language: {LANGUAGES.get(result['language'], result['language'])}", err=True)
     for warning in result["warnings"]:
         typer.echo(f"Note: {warning}", err=True)
     typer.echo(json.dumps(result, ensure_ascii=False, indent=2) if as_json else labelled(result, words))
@@ -90,6 +98,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes:02d}:{rest / 10:04.1f}"
 
 
+def _as_flags(detail: str) -> str:
+    """Return a sentence about fields of the upload as one about the flags of this command."""
+    for field, flag in (("num_speakers", "--speakers"), ("min_speakers", "--min-speakers"),
+                        ("max_speakers", "--max-speakers")):  # fmt: skip
+        detail = detail.replace(field, flag)
+    return detail
+
+
 def _watch(client: Client, task_id: str, poll_seconds: float) -> TaskStatus:
     """Show a bar until the task is over. Ctrl-C cancels the task."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}"))
@@ -103,9 +119,15 @@ def _watch(client: Client, task_id: str, poll_seconds: float) -> TaskStatus:
                 stage = status.stage or (waiting if status.status is TaskState.PENDING else status.status.value)
                 progress.update(bar, description=stage, completed=status.progress, left=left)
 
-            return client.wait(task_id, show, poll_seconds)
+            def away(_: ClientError) -> None:
+                progress.update(bar, description="no answer, trying on", left="")
+
+            return client.wait(task_id, show, poll_seconds, on_away=away)
     except KeyboardInterrupt:
-        client.cancel(task_id)
+        try:
+            client.cancel(task_id)
+        except ClientError as error:
+            end(f"The task could not be cancelled: {error}", INTERRUPTED)
         end("Cancelled.", INTERRUPTED)
 
 

@@ -13,9 +13,10 @@ import torch
 from whisperx_api.engine.device import cores
 from whisperx_api.engine.pool import ModelPool
 from whisperx_api.engine.protocol import EngineConfig
+from whisperx_api.models import alignment
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.resolve import diarization_source, transcription_folder
-from whisperx_api.pipeline.align import Aligner, align_model_at_hand, default_align_model, load_aligner
+from whisperx_api.pipeline.align import Aligner, default_align_model, load_aligner
 from whisperx_api.pipeline.diarize import Diarizer, load_diarizer
 from whisperx_api.pipeline.run import AlignerChoice
 from whisperx_api.pipeline.transcribe import Transcriber, load_transcriber
@@ -82,7 +83,7 @@ class EngineModels:
             return AlignerChoice(
                 None, f"There is no alignment model for language {language}: word times are Whisper's own."
             )
-        if align_model_at_hand(name, self._config.model_dir):
+        if alignment.at_hand(name, self._config.model_dir):
             return AlignerChoice(name)
         reason = self._fetch(name, language)
         return AlignerChoice(name) if reason is None else AlignerChoice(None, f"{reason} Word times are Whisper's own.")
@@ -103,7 +104,7 @@ class EngineModels:
     def _loader(self, name: str, language: str, allow_download: bool) -> Callable[[], Aligner]:
         return functools.partial(
             load_aligner, name, language, device=self._device, model_dir=self._config.model_dir,
-            allow_download=allow_download,
+            allow_download=allow_download, token=self._config.hf_token,
         )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ What a run of a job changes names its epoch; when the job has moved on meanwhile
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.job import Job, JobStatus, Upload
@@ -45,14 +46,11 @@ class JobStore:
 
     async def add(self, job: Job) -> Job:
         """Store a new job and return it with its `seq`."""
-        try:
-            async with self._sessions.begin() as session:
-                row = JobRow(**_columns(job))
-                session.add(row)
-                await session.flush()
-                return _job(row)
-        except OperationalError as error:
-            raise StoreUnavailable(f"The database did not take a new task: {error.orig}.") from error
+        async with self._transaction() as session:
+            row = JobRow(**_columns(job))
+            session.add(row)
+            await session.flush()
+            return _job(row)
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
@@ -178,7 +176,7 @@ class JobStore:
 
     async def delete(self, task_id: str) -> None:
         """Forget a job."""
-        async with self._sessions.begin() as session:
+        async with self._transaction() as session:
             await session.execute(delete(JobRow).where(JobRow.id == task_id))
 
     async def fault(self) -> str | None:
@@ -203,10 +201,16 @@ class JobStore:
 
     async def _update(self, where: ColumnElement[bool], **values: Any) -> list[Job]:
         """Change the rows that `where` finds and return them: one statement, so nothing comes between."""
+        async with self._transaction() as session:
+            rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
+            return [_job(row) for row in rows]
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
         try:
             async with self._sessions.begin() as session:
-                rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
-                return [_job(row) for row in rows]
+                yield session
         except OperationalError as error:
             raise StoreUnavailable(f"The database did not take a change: {error.orig}.") from error
 

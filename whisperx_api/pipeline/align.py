@@ -7,14 +7,12 @@ network while it runs.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import torch
 import torchaudio
@@ -27,7 +25,7 @@ from whisperx.alignment import (
     merge_repeats,
 )
 
-from whisperx_api.models import hub
+from whisperx_api.models import alignment
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.pipeline.sentences import IDEOGRAPHIC, split_sentences
 from whisperx_api.transcript import SAMPLE_RATE, Alignment, Segment, Transcription, Word
@@ -37,10 +35,6 @@ ATTENTION = "attention"
 
 MIN_SAMPLES = 400
 """Shortest sound that wav2vec2's convolutions take: 25 ms."""
-
-HUB_FILES = ("*.json", "model.safetensors", "pytorch_model.bin")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model.safetensors.index.json", "pytorch_model.bin.index.json")
-TORCHAUDIO_URL = "https://download.pytorch.org/torchaudio/models/"
 
 Span = tuple[float, float, float]
 """Start and end in seconds, and the score."""
@@ -186,32 +180,24 @@ def default_align_model(language: str) -> str | None:
     return DEFAULT_ALIGN_MODELS_TORCH.get(language) or DEFAULT_ALIGN_MODELS_HF.get(language)
 
 
-def align_model_at_hand(name: str, model_dir: Path) -> bool:
-    """Whether the model is on this machine: a torchaudio bundle, a Hugging Face id or a folder. Asks no network."""
-    if _is_bundle(name):
-        return _bundle_file(name, model_dir).is_file()
-    folder = _folder(name, model_dir)
-    return folder is not None and any((folder / file).is_file() for file in WEIGHTS)
-
-
-def load_aligner(name: str, language: str, *, device: str, model_dir: Path, allow_download: bool = True) -> Aligner:
+def load_aligner(
+    name: str, language: str, *, device: str, model_dir: Path, allow_download: bool = True, token: str | None = None
+) -> Aligner:
     """Load an alignment model: a torchaudio bundle, a Hugging Face id or a folder; what is not here may be fetched.
 
-    `device` is cpu, cuda or cuda:N. Bundles are kept in `model_dir`/torchaudio, models of the hub in its cache in
-    `model_dir`/hub. Raises `ModelUnavailable`; where there is no network, within seconds.
+    `device` is cpu, cuda or cuda:N, `token` the hub's. Raises `ModelUnavailable`; where there is no network, within
+    seconds.
     """
-    if not align_model_at_hand(name, model_dir):
-        if _is_bundle(name) and allow_download:
-            _fetch_bundle(name, model_dir)
-        elif allow_download and not Path(name).is_dir() and not Path(name).is_absolute():
-            hub.pull(name, model_dir, None, HUB_FILES)
-        else:
+    if not alignment.at_hand(name, model_dir):
+        if not allow_download or Path(name).is_dir() or Path(name).is_absolute():
             raise ModelUnavailable(
                 f"The alignment model {name} is not on this machine: run `whisperx-api models pull {name}`, correct "
                 "ALIGN_MODEL, or set ALIGN_MODEL=attention."
             )
+        alignment.pull(name, model_dir, token)
+    load = _load_bundle if name in alignment.BUNDLES else _load_folder
     try:
-        model, labels = _load_bundle(name, model_dir) if _is_bundle(name) else _load_folder(name, model_dir)
+        model, labels = load(name, model_dir)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())
         raise ModelUnavailable(
@@ -221,56 +207,18 @@ def load_aligner(name: str, language: str, *, device: str, model_dir: Path, allo
     return Aligner(name, language, model, {label.lower(): index for label, index in labels.items()}, device)
 
 
-def _is_bundle(name: str) -> bool:
-    return hasattr(getattr(torchaudio.pipelines, name, None), "get_labels")
-
-
-def _bundle_url(name: str) -> str:
-    path = getattr(torchaudio.pipelines, name)._path  # the only place that tells the file's name
-    return path if path.startswith("https://") else TORCHAUDIO_URL + path
-
-
-def _bundle_file(name: str, model_dir: Path) -> Path:
-    return model_dir / "torchaudio" / _bundle_url(name).rpartition("/")[2]
-
-
-def _folder(name: str, model_dir: Path) -> Path | None:
-    return Path(name) if Path(name).is_dir() else hub.find(name, model_dir)
-
-
-def _fetch_bundle(name: str, model_dir: Path) -> None:
-    """Download a bundle's weights. torchaudio itself would wait for a silent network without an end."""
-    file = _bundle_file(name, model_dir)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        timeout = httpx.Timeout(30.0, connect=5.0)
-        with httpx.stream("GET", _bundle_url(name), follow_redirects=True, timeout=timeout) as response:
-            response.raise_for_status()
-            with part.open("wb") as stream:
-                for block in response.iter_bytes(1 << 20):
-                    stream.write(block)
-        part.replace(file)
-    except (httpx.HTTPError, OSError) as error:
-        part.unlink(missing_ok=True)
-        raise ModelUnavailable(
-            f"The alignment model {name} can't be fetched ({' '.join(str(error).split())}): check the network, or copy "
-            f"{_bundle_url(name)} to {file.parent}."
-        ) from error
-
-
 def _load_bundle(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str, int]]:
     bundle = getattr(torchaudio.pipelines, name)
-    folder = str(_bundle_file(name, model_dir).parent)
+    folder = str(alignment.bundle_file(name, model_dir).parent)
     model = bundle.get_model(dl_kwargs={"model_dir": folder, "map_location": "cpu", "weights_only": True})
     return model, {label: index for index, label in enumerate(bundle.get_labels())}
 
 
 def _load_folder(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str, int]]:
-    folder = _folder(name, model_dir)
+    folder = alignment.folder(name, model_dir)
     processor = Wav2Vec2Processor.from_pretrained(folder, local_files_only=True)
     loaded: Any = Wav2Vec2ForCTC.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     model, loading = loaded
     if lost := [key for key in loading["missing_keys"] if key.startswith("lm_head")]:
         raise ValueError(f"it is no CTC model, it lacks {lost[0]}")
-    return model, processor.tokenizer.get_vocab()  # type: ignore[attr-defined]
+    return model, processor.tokenizer.get_vocab()  # type: ignore[attr-defined]  # transformers types it as the mixin

@@ -237,7 +237,7 @@ def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | No
 def _turns(annotation: Annotation) -> tuple[Turn, ...]:
     """Return turns in time order, with pyannote's labels."""
     tracks = annotation.itertracks(yield_label=True)
-    return tuple(Turn(float(segment.start), float(segment.end), label) for segment, _, label in tracks)  # type: ignore[misc]
+    return tuple(Turn(float(segment.start), float(segment.end), label) for segment, _, label in tracks)  # type: ignore[misc]  # itertracks is typed for both of its forms
 
 
 def exclusive_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:

@@ -1,0 +1,118 @@
+"""The task manager between two of its steps, where other calls may come: on a real store, with empty stages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from whisperx_api.engine.process import Listener
+from whisperx_api.engine.protocol import RunStage, Stage
+from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.events import Events
+from whisperx_api.jobs.job import Job, JobStatus, Upload
+from whisperx_api.jobs.manager import JobManager
+from whisperx_api.jobs.progress import StageCosts
+from whisperx_api.jobs.run import Workshop
+from whisperx_api.jobs.store import JobStore
+from whisperx_api.options import Options, Task
+from whisperx_api.storage.local import LocalStorage
+from whisperx_api.transcript import Audio, Transcript, Transcription, to_json
+
+JOB = Job("ann", Options(task=Task.TRANSLATE, enable_diarization=False), Upload("a.wav", 4, "00", 1.0))
+
+
+class Interrupted(JobStore):
+    """A store in which `meanwhile` happens once, after a step named `after`."""
+
+    after = ""
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def start(self, task_id: str) -> Job | None:
+        started = await super().start(task_id)
+        await self._once("start")
+        return started
+
+    async def expired(self, before: datetime, task_id: str | None = None) -> list[str]:
+        found = list(await super().expired(before, task_id))
+        await self._once("expired")
+        return found
+
+    async def _once(self, step: str) -> None:
+        if self.after == step:
+            self.after = ""
+            await self.meanwhile()
+
+
+class Engines:
+    """Makes empty results at once."""
+
+    async def run(self, request: RunStage, listener: Listener) -> str:
+        made = Transcription("en", (), "none") if request.stage is Stage.TRANSCRIBE else Transcript("en", 1.0)
+        return to_json(made).decode()
+
+
+async def decode(path: Path, target: Path, report: Callable[[float], None]) -> Audio:
+    await asyncio.to_thread(target.write_bytes, bytes(4))
+    return Audio(str(target), 1)
+
+
+def managing(tmp_path: Path, test: Callable[[JobManager, Interrupted], Awaitable[None]]) -> None:
+    async def go() -> None:
+        database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+        store, storage = Interrupted(database), LocalStorage(tmp_path / "tasks", tmp_path / "uploads")
+        storage.prepare()
+        manager = JobManager(Workshop(store, storage, Engines(), decode, StageCosts(), Events()), max_concurrent=1)
+        await manager.start()
+        await asyncio.wait_for(test(manager, store), 10)
+        await manager.drain(0)
+        await database.dispose()
+
+    asyncio.run(go())
+
+
+async def until(store: JobStore, status: JobStatus) -> None:
+    while (job := await store.get(JOB.id)) is None or job.status is not status:  # noqa: ASYNC110  # it tells nobody
+        await asyncio.sleep(0.01)
+
+
+def test_task_cancelled_and_retried_while_it_starts_is_not_lost(tmp_path: Path) -> None:
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        async def cancel_and_retry() -> None:
+            assert await manager.cancel(JOB.id)
+            assert await manager.retry(JOB.id)
+
+        store.after, store.meanwhile = "start", cancel_and_retry
+        await manager.submit(JOB)
+        await until(store, JobStatus.COMPLETED)
+        assert not manager.waiting
+
+    managing(tmp_path, test)
+
+
+def test_task_cancelled_while_it_starts_stays_cancelled(tmp_path: Path) -> None:
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        store.after, store.meanwhile = "start", lambda: manager.cancel(JOB.id)
+        await manager.submit(JOB)
+        await until(store, JobStatus.CANCELLED)
+        await asyncio.sleep(0.05)
+        await until(store, JobStatus.CANCELLED)
+        assert (manager.running, manager.live(JOB.id)) == (0, None)
+
+    managing(tmp_path, test)
+
+
+def test_task_retried_as_its_time_is_over_is_not_deleted(tmp_path: Path) -> None:
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        future = datetime.now(timezone.utc) + timedelta(hours=1)
+        store.after, store.meanwhile = "start", lambda: manager.cancel(JOB.id)
+        await manager.submit(JOB)
+        await until(store, JobStatus.CANCELLED)
+        store.after, store.meanwhile = "expired", lambda: manager.retry(JOB.id)
+        assert await manager.expire(future) == 0
+        await until(store, JobStatus.COMPLETED)
+        assert await manager.expire(future) == 1
+        assert await store.get(JOB.id) is None
+
+    managing(tmp_path, test)
