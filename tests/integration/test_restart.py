@@ -37,7 +37,7 @@ def again(server) -> float:
 
 @pytest.mark.parametrize("stage", ["decode", "transcribe", "diarize", "assign"])
 def test_killed_server_goes_on_where_it_was(start_server, tone, stage) -> None:
-    server = start_server(fake=True)
+    server = start_server(fake=True, max_concurrent_tasks=1)
     tasks = [server.upload(tone(), prompt=SLOW) for _ in range(3)]
     if stage != "decode":  # with what else runs at once, decoding is over too soon to be met
         server.wait(tasks[0], until=stage)

@@ -66,7 +66,7 @@ def managing(tmp_path: Path, test: Callable[[JobManager, Interrupted], Awaitable
         manager = JobManager(Workshop(store, storage, Engines(), decode, StageCosts(), Events()), max_concurrent=1)
         await manager.start()
         await asyncio.wait_for(test(manager, store), 10)
-        await manager.drain(0)
+        await manager.drain(5)
         await database.dispose()
 
     asyncio.run(go())

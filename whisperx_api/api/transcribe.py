@@ -82,7 +82,8 @@ async def result(
     return Response(await answers.encode(content), media_type="application/json")
 
 
-@router.api_route("/audio/{task_id}", methods=["GET", "HEAD"], response_class=FileResponse)
+@router.head("/audio/{task_id}", include_in_schema=False, response_class=FileResponse)
+@router.get("/audio/{task_id}", response_class=FileResponse)
 async def audio(task_id: str, parts: PartsOf, caller: Reader) -> FileResponse:
     """The recording as it was sent; byte ranges are served."""
     view = await answers.find(parts, task_id, caller)
