@@ -35,6 +35,7 @@ from whisperx_api.engine.protocol import (
     to_engine,
 )
 from whisperx_api.engine.wire import Wire
+from whisperx_api.engine.worker import beat
 from whisperx_api.lifeline import die_with_parent
 from whisperx_api.transcript import (
     Alignment,
@@ -124,6 +125,7 @@ def main(arguments: list[str]) -> int:
     requests: queue.Queue[RunStage] = queue.Queue()
     threading.Thread(target=engine.serve, args=(requests,), daemon=True).start()
     wire.send(EngineReady("cpu", "fake"))
+    threading.Thread(target=beat, args=(wire,), daemon=True).start()
     while (body := wire.read()) is not None:
         message = to_engine.validate_json(body)
         if isinstance(message, CancelStage):

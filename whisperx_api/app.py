@@ -73,9 +73,9 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         decode = functools.partial(
             decoder.decode, timeout=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
         )
-        manager = JobManager(
-            Workshop(store, storage, fleet, decode, StageCosts(), told), settings.max_concurrent_tasks
-        )
+        costs = StageCosts(settings.data_dir / "stage_costs.json")
+        workshop = Workshop(store, storage, fleet, decode, costs, told, devices=len(settings.devices))
+        manager = JobManager(workshop, settings.max_concurrent_tasks)
         app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet)
         await manager.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)

@@ -12,6 +12,7 @@ def what_is_wrong(error: ErrorDetails) -> str:
     wording = {
         "missing": "is missing",
         "int_parsing": "must be a whole number",
+        "int_parsing_size": "is too large a number",
         "int_from_float": "must be a whole number",
         "float_parsing": "must be a number",
         "bool_parsing": "must be true or false",

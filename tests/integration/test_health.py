@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,8 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.conftest import KEY
+from tests.waiting import send, wait
 from whisperx_api.api import health
 from whisperx_api.engine.nodes import device_absent
+from whisperx_api.jobs import run
 
 
 def test_health_says_no_more_than_ok_without_a_key(client: TestClient) -> None:
@@ -50,9 +53,30 @@ def test_ready_is_503_when_the_engine_cant_start(make_client) -> None:
     assert client.get("/health").json()["devices"][0]["error"] == "The engine can't start."
 
 
-def test_ready_is_503_at_once_when_there_is_no_such_device(make_client, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("whisperx_api.engine.process.device_absent", lambda device: device_absent(device, tmp_path))
-    assert "DEVICE=cuda can't be used" in ready_within(make_client(device="cuda"), 0.5, 503)
+def test_without_its_device_the_server_says_so_at_once_and_takes_no_upload(
+    make_client, monkeypatch, tmp_path: Path, tone
+) -> None:
+    for module in ("process", "fleet"):
+        monkeypatch.setattr(f"whisperx_api.engine.{module}.device_absent", lambda name: device_absent(name, tmp_path))
+    client = make_client(device="cuda")
+    assert "DEVICE=cuda can't be used: there is no NVIDIA GPU here" in ready_within(client, 0.5, 503)
+    answer = send(client, tone())
+    assert answer.status_code == 503 and "DEVICE=cuda" in answer.json()["detail"]
+    assert client.get("/api/v1/transcribe/tasks").status_code == 200
+
+
+def test_task_waits_without_costing_a_try_until_the_engine_can_start(make_client, monkeypatch, tone) -> None:
+    monkeypatch.setattr(run, "ENGINE_PAUSE_SECONDS", 0.1)
+    client = make_client(align_model="doomed")
+    task = send(client, tone()).json()["task_id"]
+    deadline = time.monotonic() + 15
+    while (status := client.get(f"/api/v1/transcribe/status/{task}").json())["message"] != "The engine can't start.":
+        assert time.monotonic() < deadline and status["status"] != "failed", status
+        time.sleep(0.05)
+    (engine,) = client.app.state.parts.fleet.engines
+    engine.config = replace(engine.config, align_model="auto")  # it is mended
+    status = wait(client, task)
+    assert status["status"] == "completed", status
 
 
 def test_ready_is_503_when_the_model_is_missing_and_none_is_fetched(make_client) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-SLOW = json.dumps({"seconds": 0.8})
+SLOW = json.dumps({"seconds": 0.5})
 
 
 def gone(pids: list[int], seconds: float = 3.0) -> bool:

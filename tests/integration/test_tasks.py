@@ -210,6 +210,23 @@ def test_retry_goes_on_after_the_last_finished_stage(client: TestClient, tone, t
     assert left == ["assign.2.json"]
 
 
+def test_retry_of_a_running_task_is_409_at_once_and_holds_nobody_up(client: TestClient, tone) -> None:
+    task = task_of(client, tone(), prompt=script(seconds=3))
+    wait(client, task, "processing")
+    began = time.monotonic()
+    assert client.post(f"{API}/retry/{task}").status_code == 409
+    assert client.post(f"{API}/cancel/{task}").json()["status"] == "cancelled"
+    assert time.monotonic() - began < 2
+
+
+def test_task_whose_recording_is_gone_fails_at_once_with_a_sentence(make_client, tone, tmp_path: Path) -> None:
+    client = make_client(max_concurrent_tasks=1)
+    task_of(client, tone(), prompt=script(seconds=0.5))
+    task = task_of(client, tone())
+    (tmp_path / "data" / "uploads" / task).unlink()
+    assert wait(client, task)["error"] == "The recording is not on the server's disk any more: send it again."
+
+
 def test_cancelled_task_can_be_retried(client: TestClient, tone, tmp_path: Path) -> None:
     task = task_of(client, tone(), prompt=script(stage="align", what="hang", marker=str(tmp_path / "marker")))
     deadline = time.monotonic() + 10

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from tests.conftest import KEY, UPLOAD
 from tests.waiting import send, wait
+from whisperx_api.engine import decoder
 
 
 def test_upload_is_accepted_and_becomes_a_transcript(client: TestClient, tone) -> None:
@@ -167,6 +168,8 @@ def test_broken_form_is_400_and_leaves_no_file(client: TestClient, tmp_path: Pat
         ("filename=\"C:\\\\calls\\\\a.wav\"", "a.wav"),
         ("filename=\"../../etc/passwd\"", "passwd"),
         ("filename=\"\"", "recording"),
+        ("filename*=iso-8859-1'de'b%E4r.wav", "b\u00e4r.wav"),
+        ("filename*=utf-8''%ED%A0%80.wav", "\ufffd\ufffd\ufffd.wav"),
     ],
 )
 def test_name_of_the_file_is_read_as_clients_write_it(client: TestClient, tone, written, read) -> None:
@@ -174,6 +177,34 @@ def test_name_of_the_file_is_read_as_clients_write_it(client: TestClient, tone, 
     body = head + tone().read_bytes() + b"\r\n--B--\r\n"
     answer = client.post(UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
     assert client.get(answer.headers["location"]).json()["filename"] == read
+
+
+@pytest.mark.parametrize(
+    "written", ["filename*=unicode_escape''%5cud800.wav", "filename*=idna''a%ff", "filename*=x\0y''a"]
+)
+def test_name_in_no_known_encoding_is_400(client: TestClient, tone, written) -> None:
+    head = f'--B\r\nContent-Disposition: form-data; name="file"; {written}\r\n\r\n'.encode()
+    body = head + tone().read_bytes() + b"\r\n--B--\r\n"
+    answer = client.post(UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
+    assert answer.status_code == 400, answer.text
+
+
+def test_killed_decoder_is_no_fault_of_the_file_s(client: TestClient, tone, tmp_path: Path, monkeypatch) -> None:
+    async def killed(path: Path) -> float:
+        raise decoder.DecoderDied("the decoder process ended with status -9 before it was done")
+
+    monkeypatch.setattr(decoder, "probe", killed)
+    answer = send(client, tone())
+    assert answer.status_code == 503 and answer.headers["retry-after"]
+    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+
+
+def test_upload_folder_that_vanished_is_said_so(client: TestClient, tone, tmp_path: Path) -> None:
+    (tmp_path / "data" / "uploads").rmdir()
+    assert send(client, tone()).status_code == 503
+    ready = client.get("/ready")
+    assert ready.status_code == 503 and "UPLOAD_DIR" in ready.json()["detail"]
+    assert client.get("/health").json()["disk"] == {"free": 0}
 
 
 def test_recording_longer_than_allowed_is_413_with_the_setting(make_client, tone, tmp_path: Path) -> None:

@@ -240,7 +240,8 @@ def test_exit_code_tells_what_went_wrong(service: Service, recording: str):
     for status, code in ((400, 2), (401, 3), (413, 3), (503, 3)):
         service.upload = (status, {"detail": f"It is {status}."})
         result = transcribe(service, recording, "--api-key", "k")
-        assert result.exit_code == code and result.stderr.strip() == f"It is {status}."
+        assert result.exit_code == code and result.stderr.startswith(f"It is {status}.")
+        assert ("--api-key" in result.stderr) == (status == 401)
     assert transcribe(service, "/no/such/file").exit_code == 2
     result = runner.invoke(app, ["transcribe", recording, "--server", "http://127.0.0.1:9", "--api-key", "k"])
     assert result.exit_code == 3 and "No server answers at http://127.0.0.1:9" in result.stderr
@@ -263,6 +264,20 @@ def test_server_on_this_machine_is_found_by_its_port(service: Service, recording
     monkeypatch.setenv("PORT", str(service.server_port))
     result = runner.invoke(app, ["transcribe", recording, "--api-key", "k", "--poll-seconds", "0.05"])
     assert result.exit_code == 0 and "SPEAKER_00: Hello?" in result.stdout
+
+
+def test_task_sent_before_is_waited_for(service: Service, recording: str):
+    result = runner.invoke(app, ["transcribe", "--resume", "t1", "--server", service.url.removeprefix("http://")])
+    assert result.exit_code == 0 and "SPEAKER_00: Hello?" in result.stdout
+    assert not any(call.startswith("POST") for call in service.calls)
+    both = runner.invoke(app, ["transcribe", recording, "--resume", "t1"])
+    neither = runner.invoke(app, ["transcribe"])
+    assert (both.exit_code, neither.exit_code) == (2, 2) and "--resume" in both.stderr
+
+
+def test_name_that_is_no_model_s_is_not_asked_of_the_hub():
+    result = runner.invoke(app, ["models", "pull", "nosuch"])
+    assert result.exit_code == 2 and "There is no model nosuch" in result.stderr
 
 
 def test_wrong_field_is_told_by_the_name_of_its_flag(service: Service, recording: str):

@@ -7,15 +7,21 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
 from whisperx_api.engine.process import Listener
 from whisperx_api.engine.protocol import RunStage, Stage
+from whisperx_api.jobs import faults
+from whisperx_api.jobs import manager as manager_module
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.run import Workshop
-from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.store import JobStore, StoreUnavailable
+from whisperx_api.jobs.tables import JobRow
 from whisperx_api.options import Options, Task
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.transcript import Audio, Transcript, Transcription, to_json
@@ -39,6 +45,14 @@ class Interrupted(JobStore):
         await self._once("expired")
         return found
 
+    async def checkpoint(self, job: Job, stage: Stage, file: str, progress: float) -> Job:
+        await self._once("checkpoint")
+        return await super().checkpoint(job, stage, file, progress)
+
+    async def release_for_test(self) -> None:
+        """Put the job back to where `start` found it, as a transaction that fails does."""
+        await self._update(JobRow.id == JOB.id, status=JobStatus.PENDING.value, epoch=0)
+
     async def _once(self, step: str) -> None:
         if self.after == step:
             self.after = ""
@@ -48,7 +62,11 @@ class Interrupted(JobStore):
 class Engines:
     """Makes empty results at once."""
 
+    def __init__(self) -> None:
+        self.stages: list[Stage] = []
+
     async def run(self, request: RunStage, listener: Listener) -> str:
+        self.stages.append(request.stage)
         made = Transcription("en", (), "none") if request.stage is Stage.TRANSCRIBE else Transcript("en", 1.0)
         return to_json(made).decode()
 
@@ -58,18 +76,22 @@ async def decode(path: Path, target: Path, report: Callable[[float], None]) -> A
     return Audio(str(target), 1)
 
 
-def managing(tmp_path: Path, test: Callable[[JobManager, Interrupted], Awaitable[None]]) -> None:
+def managing(tmp_path: Path, test: Callable[[JobManager, Interrupted], Awaitable[None]]) -> list[Stage]:
+    """Run a test on a manager; return the stages that the engine was asked for."""
+    engines = Engines()
+
     async def go() -> None:
         database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
         store, storage = Interrupted(database), LocalStorage(tmp_path / "tasks", tmp_path / "uploads")
         storage.prepare()
-        manager = JobManager(Workshop(store, storage, Engines(), decode, StageCosts(), Events()), max_concurrent=1)
+        manager = JobManager(Workshop(store, storage, engines, decode, StageCosts(), Events()), max_concurrent=1)
         await manager.start()
         await asyncio.wait_for(test(manager, store), 10)
         await manager.drain(5)
         await database.dispose()
 
     asyncio.run(go())
+    return engines.stages
 
 
 async def until(store: JobStore, status: JobStatus) -> None:
@@ -116,3 +138,49 @@ def test_task_retried_as_its_time_is_over_is_not_deleted(tmp_path: Path) -> None
         assert await store.get(JOB.id) is None
 
     managing(tmp_path, test)
+
+
+async def fail_as_the_database_does() -> None:
+    raise StoreUnavailable("The database did not take a change: it is locked.")
+
+
+def test_finished_stage_is_kept_while_the_database_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "RETRY_SECONDS", 0.05)
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        async def at_the_next_checkpoint() -> None:
+            store.after, store.meanwhile = "checkpoint", fail_as_the_database_does  # that of `transcribe`
+
+        store.after, store.meanwhile = "checkpoint", at_the_next_checkpoint
+        await manager.submit(JOB)
+        await until(store, JobStatus.COMPLETED)
+
+    assert managing(tmp_path, test) == [Stage.TRANSCRIBE, Stage.ASSIGN]
+
+
+def test_worker_outlives_whatever_goes_wrong_at_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager_module, "RETRY_SECONDS", 0.05)
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        async def fail() -> None:
+            await store.release_for_test()
+            raise RuntimeError("nobody thought of this")
+
+        store.after, store.meanwhile = "start", fail
+        await manager.submit(JOB)
+        await until(store, JobStatus.COMPLETED)
+
+    managing(tmp_path, test)
+
+
+def test_pool_without_a_free_connection_is_a_database_that_is_away(tmp_path: Path) -> None:
+    async def go() -> None:
+        database = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}", pool_size=1, max_overflow=0,
+                                       pool_timeout=0.05)  # fmt: skip
+        async with database.connect():
+            for ask in (JobStore(database).get("x"), JobStore(database).add(JOB)):
+                with pytest.raises(StoreUnavailable):
+                    await ask
+        await database.dispose()
+
+    asyncio.run(go())

@@ -29,9 +29,12 @@ async def own_task(task_id: str, parts: PartsOf, caller: Reader) -> JobView:
 async def events(
     task_id: str, parts: PartsOf, caller: Reader, begun: Annotated[JobView, Depends(own_task)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """`progress`, `segment` as text is ready (its words and speakers come later), and one of `completed`, `failed`,
-    `cancelled` at the end. Each carries JSON; all but `segment` that of the status."""
+    """`progress`, `segment` as text is ready, and one of `completed`, `failed`, `cancelled` at the end.
+
+    Each carries JSON; all but `segment` that of the status. A segment here is a stretch as it was decoded, up to half a
+    minute and numbered as it is heard: the result has them cut into sentences and by speaker."""
     said: dict[str, Any] = {}
+    heard = 0
     with parts.events.listen(task_id) as queue:
         while True:
             view = await parts.manager.view(task_id)
@@ -47,4 +50,5 @@ async def events(
                 yield ServerSentEvent(event=EventKind.PROGRESS.value, data=status)
             event = await queue.get()
             if event.segment is not None:
-                yield ServerSentEvent(event=EventKind.SEGMENT.value, data=segment_dict(0, event.segment))
+                yield ServerSentEvent(event=EventKind.SEGMENT.value, data=segment_dict(heard, event.segment))
+                heard += 1

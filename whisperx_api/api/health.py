@@ -56,14 +56,14 @@ async def health(parts: PartsOf, caller: MaybeCaller) -> Health:
         uptime_seconds=round(time.monotonic() - parts.started, 1),
         cpu={"count": psutil.cpu_count() or 1, "load_1m": psutil.getloadavg()[0]},
         memory={"total": memory.total, "available": memory.available, "server": psutil.Process().memory_info().rss},
-        disk={"free": await asyncio.to_thread(parts.storage.free)},
+        disk=await asyncio.to_thread(_disk, parts),
         devices=[
             {
                 "device": engine.ready.device if engine.ready else engine.config.device,
                 "name": engine.ready.device_name if engine.ready else None,
                 "memory_total": engine.ready.memory_total if engine.ready else None,
                 "memory_used": engine.models.memory_used,
-                "engine": "busy" if engine.busy else "idle" if engine.pid else "off",
+                "engine": engine.state,
                 "error": engine.failure,
             }
             for engine in engines
@@ -89,9 +89,20 @@ async def ready(parts: PartsOf) -> Ready:
     return Ready()
 
 
+def _disk(parts: Parts) -> dict[str, int]:
+    try:
+        return {"free": parts.storage.free()}
+    except OSError:  # /ready says why
+        return {"free": 0}
+
+
 def _lacking(parts: Parts) -> str | None:
     settings = parts.settings
-    if (free := parts.storage.free()) < LEAST_FREE:
+    try:
+        free = parts.storage.free()
+    except OSError as error:
+        return f"DATA_DIR or UPLOAD_DIR can't be read: {error.strerror or error}."
+    if free < LEAST_FREE:
         return f"The disk is nearly full: {free / 1e6:.0f} MB are free."
     if settings.whisper_auto_download:
         return None

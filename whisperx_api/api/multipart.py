@@ -8,18 +8,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import logging
 import os
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from whisperx_api.api.errors import ApiError, bad_parameter
+
+logger = logging.getLogger(__name__)
 
 BUFFER = 1024 * 1024
 """Bytes gathered before they are written."""
@@ -28,6 +32,7 @@ MAX_FIELD = 64 * 1024
 MAX_FIELDS = 50
 LONGEST_BOUNDARY = 70
 """Characters, as RFC 2046 has it."""
+EXTENDED = re.compile(r"filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]*)", re.IGNORECASE)
 OVERHEAD = 1024 * 1024
 """Bytes that a form may have besides its file."""
 
@@ -70,7 +75,10 @@ async def receive(body: AsyncIterator[bytes], content_type: str | None, target: 
             await asyncio.to_thread(reader.finish, file)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            logger.exception("an upload could not be written to %s", target.parent)
+            raise ApiError(
+                HTTPStatus.SERVICE_UNAVAILABLE, "The server's disk does not take the recording: its log says why.",
+            ) from error  # fmt: skip
         raise ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.") from error
     return reader.form
 
@@ -190,10 +198,9 @@ class _FormReader:
 
 
 def extended(disposition: bytes) -> str | None:
-    """Return the file name of a header that has it as `filename*=utf-8''…` only (RFC 2231), as some clients do."""
-    message = Message()
-    message["Content-Disposition"] = disposition.decode("latin-1").replace("\r", " ").replace("\n", " ")
-    return message.get_filename()
+    """Return the file name of a header that has it only as `filename*=utf-8''…` (RFC 5987), as some clients do."""
+    found = EXTENDED.search(disposition.decode("latin-1"))
+    return unquote(found[2], found[1], errors="replace") if found else None
 
 
 def too_large(limit: int) -> ApiError:

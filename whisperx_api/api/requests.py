@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,7 +33,7 @@ def parse(fields: dict[str, str]) -> UploadFields:
         raise _explained(error) from None
     for name, nothing in NOT_YET.items():
         if getattr(given, name) != nothing:
-            raise bad_parameter(name, f"{name} is not yet available on this server: leave it out.")
+            raise bad_parameter(name, f"{name} is not in this version yet: leave it out.")
     low, high, exact = given.min_speakers, given.max_speakers, given.num_speakers
     if low is not None and high is not None and low > high:
         raise bad_parameter("min_speakers", f"min_speakers ({low}) must not be more than max_speakers ({high}).")
@@ -90,7 +91,9 @@ def _explained(error: ValidationError) -> ApiError:
     first = error.errors()[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return bad_parameter(name, f"There is no field '{name}'.")
+        near = get_close_matches(name, UploadFields.model_fields, n=1, cutoff=0.5)
+        hint = f" Is {near[0]} meant?" if near else ""
+        return bad_parameter(name, f"There is no field '{name}'.{hint}")
     given = str(first["input"])
     shown = f", not '{given}'" if len(given) <= 80 else ""
     return bad_parameter(name, f"{name} {what_is_wrong(first)}{shown}.")

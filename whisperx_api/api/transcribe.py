@@ -69,16 +69,18 @@ async def result(
     caller: Reader,
     format: Literal["json", "verbose_json", "diarized_json", "text", "srt", "vtt", "tsv", "rttm"] = "json",
     page: Annotated[int | None, Query(ge=1)] = None,
-    page_size: Annotated[int, Query(ge=1, le=1000)] = 100,
+    page_size: Annotated[int | None, Query(ge=1, le=1000)] = None,
 ) -> Response:
-    """The transcript. 409 until the task is completed, with its status in `task`."""
+    """The transcript, whole or with `page` and `page_size` (100) segments at a time; `format` is json, the others are
+    not in this version yet. 409 until the task is completed, with its status in `task`."""
     if format in FORMATS_TO_COME:
-        raise bad_parameter("format", f"format {format} is not yet available on this server: take json.")
+        raise bad_parameter("format", f"format {format} is not in this version yet: take json.")
     view = await answers.find(parts, task_id, caller)
     if view.job.status is not JobStatus.COMPLETED:
         task = answers.status_of(view).model_dump(mode="json")
         raise ApiError(HTTPStatus.CONFLICT, f"There is no result: the task is {view.job.status.value}.", task=task)
-    content = await answers.transcript(parts, view.job, page=page, page_size=page_size)
+    page = page or (1 if page_size else None)
+    content = await answers.transcript(parts, view.job, page=page, page_size=page_size or 100)
     return Response(await answers.encode(content), media_type="application/json")
 
 
@@ -120,7 +122,7 @@ async def retry(task_id: str, parts: PartsOf, caller: Transcriber) -> TaskStatus
     return answers.status_of(view)
 
 
-@router.delete("/task/{task_id}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/task/{task_id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response)
 async def delete(task_id: str, parts: PartsOf, caller: Transcriber) -> None:
     """Delete a task with its recording and its transcript. A running one is stopped first."""
     await answers.find(parts, task_id, caller)

@@ -22,10 +22,12 @@ from whisperx_api.keys import Caller, Scope
 async def accept(request: Request, parts: Parts, caller: Caller, idempotency_key: str | None) -> Job:
     """Receive the recording of `request` and return its job, which is durable then.
 
-    Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 507; and `Draining`.
+    Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 503, 507; and `Draining`.
     """
     if parts.manager.draining:
         raise Draining
+    if absent := parts.fleet.absent:
+        raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, f"This server can't transcribe. {absent}")
     limit = parts.settings.max_file_size
     if int(request.headers.get("content-length", 0)) > limit + OVERHEAD:
         raise too_large(limit)
@@ -77,6 +79,11 @@ async def _look(incoming: Path) -> float | None:
         raise ApiError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The recording can't be read: {error}.", param="file"
         ) from error
+    except decoder.DecoderDied as error:  # killed for memory, or out of time: perhaps no fault of the file's
+        raise ApiError(
+            HTTPStatus.SERVICE_UNAVAILABLE, f"The recording could not be looked at: {error}. Try again later.",
+            headers={"Retry-After": "10"},
+        ) from error  # fmt: skip
 
 
 async def _kept(parts: Parts, job: Job, incoming: Path) -> Job:

@@ -31,15 +31,19 @@ def settings_or_end(**flags: Any) -> Settings:
 
 @contextmanager
 def download_bars() -> Iterator[Report]:
-    """Show a bar on stderr for each file that is reported, with its rate and the time left."""
+    """Show a bar on stderr for each file that is reported, with its rate and the time left; no terminal gets a line."""
     from rich.console import Console  # not for a server, which draws no bars and is to start fast
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
     columns = (
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True)) as bars:
+    with Bars(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 
         def report(progress: Progress) -> None:
@@ -48,3 +52,15 @@ def download_bars() -> Iterator[Report]:
             bars.update(tasks[progress.name], completed=progress.done, total=progress.total)
 
         yield report
+
+
+def _lines() -> Report:
+    """Return a report that says in a line what has come whole."""
+    told: set[str] = set()
+
+    def report(progress: Progress) -> None:
+        if progress.done >= progress.total > 0 and progress.name not in told:
+            told.add(progress.name)
+            typer.echo(f"{progress.name}: {progress.total / 1e6:.1f} MB", err=True)
+
+    return report

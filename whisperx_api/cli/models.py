@@ -52,6 +52,9 @@ def pull(
             elif name in alignment.BUNDLES:
                 fetched = [] if alignment.at_hand(name, settings.models) else [name]
                 folder = alignment.pull(name, settings.models, report=report).parent
+            elif "/" not in name:
+                sizes = ", ".join(TRANSCRIPTION_MODELS)
+                end(f"There is no model {name}: it must be starter, one of {sizes}, or OWNER/NAME of the hub.", USAGE)
             else:
                 fetched, folder = [name], hub.pull(name, settings.models, settings.hf_token, report=report)
     except ModelUnavailable as error:

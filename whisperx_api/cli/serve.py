@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -77,6 +78,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def serve(**flags: Any) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
     settings = settings_or_end(**flags)
+    os.umask(0o077)  # what the service writes is for its user alone, the database's own files too
 
     import uvicorn
 

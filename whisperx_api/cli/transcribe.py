@@ -27,7 +27,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command()
 def transcribe(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The recording.")],
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, readable=True, help="The recording.")
+    ] = None,
     server: Annotated[
         str | None,
         typer.Option(envvar="WHISPERX_API_URL", help="URL of the server; the one on this machine if left out."),
@@ -48,30 +50,43 @@ def transcribe(
     diarization: Annotated[bool, typer.Option(help="Tell who speaks.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole transcript as JSON.")] = False,
     words: Annotated[bool, typer.Option("--words", help="Show the time of every word.")] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Wait for a task that was sent before; no file is sent.")
+    ] = None,
     poll_seconds: Annotated[float, typer.Option(min=0.05, hidden=True)] = 0.5,
 ) -> None:
     """Send a recording to a server, show how far it is, and print who said what.
 
     Exits with 0 when done, 1 if the job failed, 2 for a wrong option, 3 if the server can't be reached or refuses.
     """
+    if (file is None) == (resume is None):
+        end("Name the recording, or a task with --resume.", USAGE)
     server = server or f"http://127.0.0.1:{settings_or_end().port}"
+    server = server if "://" in server else f"http://{server}"
+    task_id = resume
     try:
         with Client(server, api_key or _local_key(server)) as client:
-            accepted = client.upload(
-                file, language=language, model=model, task=task, num_speakers=speakers, min_speakers=min_speakers,
-                max_speakers=max_speakers, enable_diarization=diarization,
-            )
-            typer.echo(f"Task {accepted.task_id}", err=True)
-            status = _watch(client, accepted.task_id, poll_seconds)
+            if file is not None:
+                task_id = client.upload(
+                    file, language=language, model=model, task=task, num_speakers=speakers, min_speakers=min_speakers,
+                    max_speakers=max_speakers, enable_diarization=diarization,
+                ).task_id
+                typer.echo(f"Task {task_id}", err=True)
+            assert task_id is not None
+            status = _watch(client, task_id, poll_seconds)
             if status.status is not TaskState.COMPLETED:
                 end(status.error or f"The task was {status.status.value}.", FAILED)
-            result = client.result(accepted.task_id)
+            result = client.result(task_id)
     except ApiError as error:
+        if error.status_code == 401:
+            end(f"{error.detail} Here: --api-key, or WHISPERX_API_KEY.", REFUSED)
         wrong = error.status_code in (400, 422)
         end(_as_flags(error.detail) if wrong else error.detail, USAGE if wrong else REFUSED)
     except ClientError as error:
-        end(str(error), REFUSED)
-    typer.echo(f"Language: {LANGUAGES.get(result['language'], result['language'])}", err=True)
+        going = f" The task goes on when the server is back: --resume {task_id} waits for it." if task_id else ""
+        end(f"{error}{going}", REFUSED)
+    if result["segments"]:
+        typer.echo(f"Language: {LANGUAGES.get(result['language'], result['language'])}", err=True)
     for warning in result["warnings"]:
         typer.echo(f"Note: {warning}", err=True)
     typer.echo(json.dumps(result, ensure_ascii=False, indent=2) if as_json else labelled(result, words))

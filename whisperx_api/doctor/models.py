@@ -6,8 +6,8 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from whisperx_api.doctor.check import Check, fail, ok, warn
-from whisperx_api.models import hub, resolve
+from whisperx_api.doctor.check import Check, Level, fail, ok, warn
+from whisperx_api.models import hub, resolve, starter_set
 from whisperx_api.models.catalog import STARTER, repo_id
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.package_client import find_client
@@ -19,8 +19,13 @@ HUB_SECONDS = 5.0
 
 def model_checks(settings: Settings) -> Iterator[Check]:
     """Look at the models."""
-    yield _transcription(settings)
-    yield _diarization(settings)
+    checks = (_transcription(settings), _diarization(settings))
+    yield from checks
+    if any(check.level is not Level.OK for check in checks) and not starter_set.missing(settings.models):
+        yield ok(
+            "starter", "The starter models are here and need nothing else: set WHISPER_MODEL=starter, "
+            "DIARIZATION_MODEL=starter and ALIGN_MODEL=attention, as the Makefile does.",
+        )
     yield _alignment(settings)
     if importlib.util.find_spec("av"):
         yield ok("decoding", "FFmpeg is not needed: PyAV brings its own.")

@@ -59,6 +59,8 @@ def _database(url: str) -> Check:
 
 
 def _sqlite(path: Path) -> Check:
+    from whisperx_api.jobs.tables import REVISION
+
     if not path.exists():
         return ok("database", f"{path} is made at the first start.")
     if not os.access(path, os.W_OK):
@@ -72,7 +74,9 @@ def _sqlite(path: Path) -> Check:
         return fail("database", f"{path} can't be read ({error}): give this user access to it.")
     except sqlite3.DatabaseError as error:
         return fail("database", f"{path} is damaged ({error}): put a backup in its place, or move it away.")
-    return ok("database", f"{path} is at migration {row[0] if row else 'none'}; a start brings it up to date.")
+    revision = row[0] if row else "none"
+    newer = "" if revision == REVISION else f"; a start brings it to {REVISION}"
+    return ok("database", f"{path} is at migration {revision}{newer}.")
 
 
 def _key(settings: Settings) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ from whisperx_api.engine.protocol import (
     HEADER,
     EngineConfig,
     FromEngine,
+    Heartbeat,
     ModelsLoaded,
     ToEngine,
     frame,
@@ -34,6 +36,8 @@ class Channel:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.models = ModelsLoaded()
         """What the engine said last of the models it holds."""
+        self.heard = time.monotonic()
+        """When the engine said something last, be it that it is alive."""
         self._reader = reader
         self._writer = writer
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
@@ -55,7 +59,7 @@ class Channel:
 
     async def send(self, message: ToEngine) -> None:
         """Send a message. What the engine can't receive any more, the next `receive` tells."""
-        await self._write(to_engine.dump_json(message))
+        await self._write(await asyncio.to_thread(to_engine.dump_json, message))
 
     async def receive(self) -> FromEngine:
         """Return the next message. Raises `ChannelClosed` at the end."""
@@ -84,6 +88,9 @@ class Channel:
             while True:
                 (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
                 message = from_engine.validate_json(await self._reader.readexactly(length))
+                self.heard = time.monotonic()
+                if isinstance(message, Heartbeat):
+                    continue
                 if isinstance(message, ModelsLoaded):
                     self.models = message
                 else:

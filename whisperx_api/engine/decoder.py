@@ -30,11 +30,8 @@ class DecoderDied(RuntimeError):
 
 
 async def probe(path: Path) -> float | None:
-    """Return the stated length of `path` in seconds, None if it states none. Raises `NotAudio`."""
-    try:
-        return (await _run(PROBE_SECONDS, "probe", str(path))).get("duration")
-    except DecoderDied as error:
-        raise NotAudio("the file can't be read as audio") from error
+    """Return the stated length of `path` in seconds, None if it states none. Raises `NotAudio` and `DecoderDied`."""
+    return (await _run(PROBE_SECONDS, "probe", str(path))).get("duration")
 
 
 async def decode(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import ctranslate2
 import torch
 
 from whisperx_api.engine.protocol import EngineReady
@@ -25,6 +26,17 @@ def choose_device(setting: str) -> str:
     if index >= (count := torch.cuda.device_count()):
         raise DeviceUnavailable(f"DEVICE={setting} can't be used: there are {count} CUDA devices, counted from 0.")
     return f"cuda:{index}"
+
+
+def check_compute_type(device: str, compute_type: str | None) -> None:
+    """Raise `DeviceUnavailable` where ctranslate2 can't compute in `compute_type` on `device`."""
+    kind, _, index = device.partition(":")
+    able = ctranslate2.get_supported_compute_types(kind, int(index or 0))
+    if compute_type not in (None, "default", "auto", *able):
+        raise DeviceUnavailable(
+            f"COMPUTE_TYPE={compute_type} can't be used on {device}: leave it out, or set one of "
+            f"{', '.join(sorted(able))}."
+        )
 
 
 def describe(device: str) -> EngineReady:

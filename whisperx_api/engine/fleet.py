@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
+from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.process import EngineProcess, Listener
 from whisperx_api.engine.protocol import RunStage
 
@@ -39,3 +40,9 @@ class Fleet:
         """Why no engine can be started; None if one can."""
         failures = [engine.failure for engine in self.engines]
         return failures[0] if all(failures) else None
+
+    @property
+    def absent(self) -> str | None:
+        """Why no device can be there, however long one waits; None if one can."""
+        reasons = [device_absent(engine.config.device) for engine in self.engines]
+        return reasons[0] if all(reasons) else None

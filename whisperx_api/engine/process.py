@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ CANCEL_GRACE_SECONDS = 1.0
 """How long a stage may take to notice that it is cancelled before its process is killed."""
 START_SECONDS = 180.0
 """Longest time for an engine to import its libraries and find its device."""
+SILENCE_SECONDS = 60.0
+"""How long an engine may say nothing, not even that it is alive, before it is killed."""
 WORKER = "whisperx_api.engine.worker"
 
 
@@ -51,7 +54,11 @@ Listener = Callable[[EngineStarting | StageProgress | SegmentReady], None]
 
 
 class EngineDied(RuntimeError):
-    """The engine process ended while a stage was in work, or could not be started."""
+    """The engine process ended while a stage was in work."""
+
+
+class EngineUnavailable(EngineDied):
+    """The engine process could not be started: no stage's fault. The message says why."""
 
 
 class StageError(RuntimeError):
@@ -86,6 +93,11 @@ class EngineProcess:
         return self._turn.locked()
 
     @property
+    def state(self) -> str:
+        """What the engine does, in a word: off, starting, idle or busy."""
+        return "starting" if self._starting else "off" if self._live is None else "busy" if self.busy else "idle"
+
+    @property
     def pid(self) -> int | None:
         """Process id of the engine; None while there is none."""
         return self._process.pid if self._process and self._process.returncode is None else None
@@ -101,7 +113,7 @@ class EngineProcess:
         return self._channel if self._channel and self.pid is not None and not self._channel.closed else None
 
     async def start(self) -> None:
-        """Start the process unless it runs. Raises `EngineDied` when it does not come up."""
+        """Start the process unless it runs. Raises `EngineUnavailable` when it does not come up."""
         async with self._turn:
             await self._started()
             self._rest()
@@ -109,7 +121,8 @@ class EngineProcess:
     async def run(self, request: RunStage, listener: Listener) -> str:
         """Run one stage and return its result as JSON; `listener` hears what comes before it.
 
-        Raises `StageError` and `EngineDied`. Cancelling the call stops the stage, if need be with its process.
+        Raises `StageError`, `EngineDied` and `EngineUnavailable`. Cancelling the call stops the stage, if need be with
+        its process.
         """
         if self._starting:
             listener(EngineStarting())
@@ -118,6 +131,7 @@ class EngineProcess:
             if self._live is None:
                 listener(EngineStarting())
             channel = await self._started()
+            watch = asyncio.create_task(self._watch(channel))
             try:
                 await channel.send(request)
                 return await self._result(channel, request.attempt, listener)
@@ -125,6 +139,7 @@ class EngineProcess:
                 await self._cancel(channel, request.attempt)
                 raise
             finally:
+                watch.cancel()
                 self._rest()
 
     async def stop(self) -> None:
@@ -172,11 +187,11 @@ class EngineProcess:
         logger.info("engine %d is up on %s (%s)", self._process.pid, message.device, message.device_name)
         return channel
 
-    def _failed(self, reason: str) -> EngineDied:
+    def _failed(self, reason: str) -> EngineUnavailable:
         if reason != self.failure:
             logger.error("%s", reason)
         self.failure = reason
-        return EngineDied(reason)
+        return EngineUnavailable(reason)
 
     async def _ended(self, grace: float) -> None:
         """Wait for the end of the process, if there is one, and kill it after `grace` seconds."""
@@ -203,7 +218,8 @@ class EngineProcess:
             return "The engine process closed its connection."
         if status >= 0:
             return f"The engine process ended with status {status}; its log says why."
-        name = signal.Signals(-status).name
+        known = -status in set(signal.Signals)
+        name = signal.Signals(-status).name if known else f"signal {-status}"
         hint = " Most often that is the system running out of memory." if name == "SIGKILL" else ""
         return f"The engine process was killed by {name}.{hint}"
 
@@ -227,11 +243,22 @@ class EngineProcess:
             else:
                 logger.warning("the engine said what nobody waits for: %s", type(message).__name__)
 
+    async def _watch(self, channel: Channel) -> None:
+        """Kill the process where it is silent for too long; who waits for it then hears that it died."""
+        channel.heard = time.monotonic()
+        while True:
+            left = channel.heard + SILENCE_SECONDS - time.monotonic()
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
+        logger.error("engine %s has said nothing for %.0f s and is killed", self.pid, SILENCE_SECONDS)
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
     async def _cancel(self, channel: Channel, attempt: Attempt) -> None:
         """Ask for the end of the stage, then see to it."""
         try:
-            await channel.send(CancelStage(attempt))
-            await asyncio.wait_for(self._last_word(channel), CANCEL_GRACE_SECONDS)
+            await asyncio.wait_for(self._asked_to_stop(channel, attempt), CANCEL_GRACE_SECONDS)
         except (asyncio.TimeoutError, TimeoutError, EngineDied):
             await self._ended(grace=0)
         except asyncio.CancelledError:
@@ -239,7 +266,8 @@ class EngineProcess:
                 self._process.kill()
             raise
 
-    async def _last_word(self, channel: Channel) -> None:
+    async def _asked_to_stop(self, channel: Channel, attempt: Attempt) -> None:
+        await channel.send(CancelStage(attempt))
         while not isinstance(await self._receive(channel), StageCancelled | StageDone | StageFailed):
             pass
 

@@ -160,9 +160,16 @@ class ModelsLoaded:
     kind: Literal["models"] = "models"
 
 
+@dataclass(frozen=True)
+class Heartbeat:
+    """The engine is alive, however long a batch takes."""
+
+    kind: Literal["heartbeat"] = "heartbeat"
+
+
 ToEngine = Annotated[Union[RunStage, CancelStage], Field(discriminator="kind")]
 FromEngine = Annotated[
-    Union[EngineReady, StageProgress, SegmentReady, StageDone, StageFailed, StageCancelled, ModelsLoaded],
+    Union[EngineReady, StageProgress, SegmentReady, StageDone, StageFailed, StageCancelled, ModelsLoaded, Heartbeat],
     Field(discriminator="kind"),
 ]
 
@@ -177,7 +184,7 @@ RESULT_TYPES: dict[Stage, type[Audio] | type[StageResult]] = {
 
 to_engine: TypeAdapter[RunStage | CancelStage] = TypeAdapter(ToEngine)
 from_engine: TypeAdapter[
-    EngineReady | StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled | ModelsLoaded
+    EngineReady | StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled | ModelsLoaded | Heartbeat
 ] = TypeAdapter(FromEngine)
 
 

@@ -12,6 +12,7 @@ import queue
 import socket
 import sys
 import threading
+import time
 import traceback
 
 from pydantic import TypeAdapter
@@ -21,6 +22,7 @@ from whisperx_api.engine.protocol import (
     Attempt,
     CancelStage,
     EngineConfig,
+    Heartbeat,
     ModelsLoaded,
     RunStage,
     SegmentReady,
@@ -39,6 +41,9 @@ from whisperx_api.transcript import Segment, to_json
 
 logger = logging.getLogger(__name__)
 
+MODEL_KINDS = {"transcribe": "transcription", "align": "alignment", "diarize": "diarization"}
+"""What models are for, by how their names begin in the pool."""
+HEARTBEAT_SECONDS = 5.0
 NICENESS = 10
 """The engine computes at a lower priority than the server answers."""
 
@@ -55,7 +60,7 @@ class Engine:
         # torch comes first: it brings the CUDA libraries that ctranslate2 then finds loaded.
         import torch
 
-        from whisperx_api.engine.device import choose_device, cores, describe
+        from whisperx_api.engine.device import check_compute_type, choose_device, cores, describe
         from whisperx_api.engine.memory import DeviceMemory
         from whisperx_api.engine.models import EngineModels
         from whisperx_api.engine.pool import ModelPool
@@ -63,6 +68,7 @@ class Engine:
 
         log.quieten()
         self.device = choose_device(config.device)
+        check_compute_type(self.device, config.compute_type)
         self.ready = describe(self.device)
         torch.set_num_threads(config.threads or max(1, cores() // 2))
         self._wire = wire
@@ -112,7 +118,8 @@ class Engine:
         def on_segment(segment: Segment) -> None:
             self._wire.send(SegmentReady(request.attempt, segment))
 
-        report(0.0)
+        if request.attempt in self._cancelled:
+            raise StageStopped
         if request.stage is Stage.TRANSCRIBE:
             result = run.transcribe(inputs.audio, options, self._models, self._decoding, report, on_segment)
         elif request.stage is Stage.ALIGN:
@@ -130,7 +137,8 @@ class Engine:
 
     def _loading(self, name: str) -> None:
         if (request := self._current) is not None:
-            message = f"Loading {name.partition(':')[2]}"
+            kind, _, model = name.partition(":")
+            message = f"Loading the {MODEL_KINDS[kind]} model {model}"
             self._wire.send(StageProgress(request.attempt, request.stage, 0.0, message))
 
     def _device_is_lost(self, reason: str) -> bool:
@@ -144,6 +152,13 @@ def serve_or_die(engine: Engine, requests: queue.Queue[RunStage]) -> None:
     except BaseException:
         logger.critical("%s", traceback.format_exc())
         os._exit(1)
+
+
+def beat(wire: Wire) -> None:
+    """Tell the server for ever that this process is alive."""
+    while True:
+        time.sleep(HEARTBEAT_SECONDS)
+        wire.send(Heartbeat())
 
 
 def explain(error: Exception) -> str:
@@ -183,6 +198,7 @@ def main(arguments: list[str]) -> int:
     requests: queue.Queue[RunStage] = queue.Queue()
     threading.Thread(target=serve_or_die, args=(engine, requests), daemon=True).start()
     wire.send(engine.ready)
+    threading.Thread(target=beat, args=(wire,), daemon=True).start()
     while (body := wire.read()) is not None:
         message = to_engine.validate_json(body)
         if isinstance(message, CancelStage):

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.events import Event, EventKind
+from whisperx_api.jobs.faults import RETRY_SECONDS, persist
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
 from whisperx_api.jobs.run import JobRun, Workshop
@@ -25,10 +26,9 @@ logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 """How often progress is written down."""
-RETRY_SECONDS = 2.0
-"""Pause before a change is tried again that the database did not take."""
-
-T = TypeVar("T")
+FORESEEN = 100
+"""Jobs before one in the queue up to which its end is estimated."""
+RETRIABLE = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class Draining(RuntimeError):
@@ -61,7 +61,7 @@ class JobManager:
         self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._workers: list[asyncio.Task[None]] = []
-        self._change = asyncio.Lock()  # cancel, retry and delete each take several steps
+        self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._rescues: set[asyncio.Task[None]] = set()
         self._draining = False
 
@@ -120,11 +120,30 @@ class JobManager:
         """Return how an unfinished job is, from memory; None for any other."""
         if (running := self._runs.get(task_id)) is not None:
             run = running[0]
-            return JobView(run.job, run.told, run.stage, run.message, eta=run.progress.eta())
+            return JobView(run.job, run.told, run.stage, run.message, eta=self._eta_of_run(task_id))
         if (waiting := self._waiting.get(task_id)) is not None:
             position = self._queue.position(task_id)
-            return JobView(waiting, waiting.progress, message="Waiting in the queue", queue_position=position)
+            eta = self._eta_in_queue(waiting)
+            return JobView(waiting, waiting.progress, message="Waiting in the queue", queue_position=position, eta=eta)
         return None
+
+    def _eta_of_run(self, task_id: str) -> float:
+        """Estimate the seconds until a job in work is done. Where jobs share a device the older ones go first."""
+        runs = [run.progress.eta() for run, _ in self._runs.values()]
+        place = list(self._runs).index(task_id)
+        return runs[place] + (sum(runs[:place]) / self._shop.devices if place >= self._shop.devices else 0.0)
+
+    def _eta_in_queue(self, job: Job) -> float | None:
+        """Estimate the seconds until a waiting job is done; None where too much is before it."""
+        before = self._queue.before(job.id)
+        if len(before) > FORESEEN:
+            return None
+        waiting = sum(self._cost(self._waiting[other]) for other in before if other in self._waiting)
+        running = sum(run.progress.eta() for run, _ in self._runs.values())
+        return (running + waiting) / self._shop.devices + self._cost(job)
+
+    def _cost(self, job: Job) -> float:
+        return sum(self._shop.costs.seconds(stage, job.upload.duration or 0.0) for stage in job.stages)
 
     async def view(self, task_id: str) -> JobView | None:
         """Return how a job is, or None. Of a live one this reads no disk."""
@@ -144,7 +163,7 @@ class JobManager:
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a job; False if it had ended. It is cancelled at once, its stage stops within two seconds."""
-        async with self._change:
+        async with self._change_of(task_id):
             return await self._cancel(task_id)
 
     async def _cancel(self, task_id: str) -> bool:
@@ -161,7 +180,10 @@ class JobManager:
         """Make a failed or cancelled job pending again; False if it is neither. Raises `Draining`."""
         if self._draining:
             raise Draining
-        async with self._change:
+        async with self._change_of(task_id):
+            job = await self._shop.store.get(task_id)
+            if job is None or job.status not in RETRIABLE:
+                return False
             await self._stopped(task_id)
             if (job := await self._shop.store.retry(task_id)) is None:
                 return False
@@ -170,18 +192,22 @@ class JobManager:
 
     async def delete(self, task_id: str) -> None:
         """Stop a job, and forget it with all its files."""
-        async with self._change:
+        async with self._change_of(task_id):
             await self._delete(task_id)
 
     async def expire(self, before: datetime) -> int:
         """Delete the jobs that ended before a time and have not been taken up again; return how many those were."""
         expired = 0
         for task_id in await self._shop.store.expired(before):
-            async with self._change:
+            async with self._change_of(task_id):
                 if task_id in await self._shop.store.expired(before, task_id):
                     await self._delete(task_id)
                     expired += 1
         return expired
+
+    def _change_of(self, task_id: str) -> asyncio.Lock:
+        """Return the lock on changes to one task: cancel, retry and delete each take several steps."""
+        return self._changes.setdefault(task_id, asyncio.Lock())
 
     async def _delete(self, task_id: str) -> None:
         await self._cancel(task_id)
@@ -203,45 +229,48 @@ class JobManager:
         """Run one job after the other."""
         while True:
             task_id = await self._queue.get()
-            job = await self._persist(lambda task_id=task_id: self._shop.store.start(task_id))
-            # Between its place in the queue and its start a job may have been cancelled, and retried, which queues it
-            # anew: then this start is of an epoch that is over.
-            waiting = self._waiting.get(task_id)
-            if job is None or waiting is None or job.epoch != waiting.epoch + 1:
-                continue
-            del self._waiting[task_id]
-            run = JobRun(job, self._shop)
-            task = asyncio.create_task(run())
-            self._runs[task_id] = (run, task)
-            task.add_done_callback(lambda ended, task_id=task_id: self._ended(task_id, ended))
-            await asyncio.wait([task])
+            try:
+                await self._run(task_id)
+            except Exception:  # a worker that is gone would be missed by every job after this one
+                logger.exception("task %s could not be started", task_id)
+                await asyncio.sleep(RETRY_SECONDS)
+                if (waiting := self._waiting.get(task_id)) is not None:
+                    self._queue.put(waiting)
 
-    def _ended(self, task_id: str, task: asyncio.Task[None]) -> None:
+    async def _run(self, task_id: str) -> None:
+        """Start a job that has left the queue, and wait until its run is over."""
+        job = await persist(lambda: self._shop.store.start(task_id))
+        if job is None and self._queue.position(task_id) is None:
+            self._waiting.pop(task_id, None)
+        # Between its place in the queue and its start a job may have been cancelled, and retried, which queues it
+        # anew: then this start is of an epoch that is over.
+        waiting = self._waiting.get(task_id)
+        if job is None or waiting is None or job.epoch != waiting.epoch + 1:
+            return
+        del self._waiting[task_id]
+        run = JobRun(job, self._shop)
+        task = asyncio.create_task(run())
+        self._runs[task_id] = (run, task)
+        task.add_done_callback(lambda ended: self._ended(run, ended))
+        await asyncio.wait([task])
+
+    def _ended(self, run: JobRun, task: asyncio.Task[None]) -> None:
+        task_id = run.job.id
         if (running := self._runs.get(task_id)) is not None and running[1] is task:
             del self._runs[task_id]
         if self._stopping.get(task_id) is task:
             del self._stopping[task_id]
         if not task.cancelled() and (error := task.exception()) is not None and not self._draining:
             logger.error("task %s: its run could not be put on record", task_id, exc_info=error)
-            rescue = asyncio.create_task(self._rescue(task_id))
+            rescue = asyncio.create_task(self._rescue(run.job))
             self._rescues.add(rescue)
             rescue.add_done_callback(self._rescues.discard)
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
 
-    async def _rescue(self, task_id: str) -> None:
+    async def _rescue(self, job: Job) -> None:
         """Put a job whose run ended unrecorded back into the queue, as soon as the database takes it."""
-        job = await self._persist(lambda: self._shop.store.release(task_id))
-        if job is not None:
-            self._enqueue(job)
-
-    async def _persist(self, change: Callable[[], Awaitable[T]]) -> T:
-        """Make a change in the database, however long it takes to be there again."""
-        while True:
-            try:
-                return await change()
-            except StoreUnavailable as error:
-                logger.error("%s Trying again in %.0f s.", error, RETRY_SECONDS)
-                await asyncio.sleep(RETRY_SECONDS)
+        with suppress(StaleEpoch):
+            self._enqueue(await persist(lambda: self._shop.store.hand_back(job, job.progress)))
 
     async def _stopped(self, task_id: str) -> None:
         """Wait until no run of an ended job is left."""
@@ -254,5 +283,9 @@ class JobManager:
         while True:
             await asyncio.sleep(SAVE_SECONDS)
             for run, _ in tuple(self._runs.values()):
-                with suppress(StaleEpoch, StoreUnavailable):
+                try:
                     await run.save_progress()
+                except (StaleEpoch, StoreUnavailable):
+                    continue  # it has moved on, or the next second's look does it
+                except Exception:
+                    logger.exception("task %s: its progress could not be written down", run.job.id)

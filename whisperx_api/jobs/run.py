@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from whisperx_api.engine.decoder import DecoderDied, NotAudio
-from whisperx_api.engine.process import EngineDied, EngineStarting, Listener, StageError
+from whisperx_api.engine.process import EngineStarting, EngineUnavailable, Listener
 from whisperx_api.engine.protocol import (
     RESULT_TYPES,
     Attempt,
@@ -24,16 +23,19 @@ from whisperx_api.engine.protocol import (
     StageProgress,
 )
 from whisperx_api.jobs.events import Event, EventKind, Events
+from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, sentence
 from whisperx_api.jobs.job import Job, Verdict, judge
 from whisperx_api.jobs.progress import Progress, StageCosts
 from whisperx_api.jobs.store import JobStore, StaleEpoch, StoreUnavailable
 from whisperx_api.storage.local import LocalStorage
-from whisperx_api.transcript import Audio, from_json, to_json
+from whisperx_api.transcript import Alignment, Audio, Diarization, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = (0.5, 2.0)
 """Pause before the second and the third try of a stage."""
+ENGINE_PAUSE_SECONDS = 15.0
+"""Pause before an engine is asked for again that could not be started."""
 
 MESSAGES = {
     Stage.DECODE: "Decoding the recording",
@@ -45,8 +47,8 @@ MESSAGES = {
 WAITING = "Waiting for the device"
 STARTING = "Starting the engine"
 
-RETRYABLE = {NotAudio: False, DecoderDied: True, EngineDied: True, OSError: True}
-"""Whether a further try can help, by what went wrong. A `StageError` says so itself."""
+OF_SILENCE = {Stage.ALIGN: Alignment((), ""), Stage.DIARIZE: Diarization((), ())}
+"""Where nothing was said there is nothing to align, and nobody to find: what these stages then make."""
 
 Decode = Callable[[Path, Path, Callable[[float], None]], Awaitable[Audio]]
 
@@ -67,6 +69,7 @@ class Workshop:
     decode: Decode
     costs: StageCosts
     events: Events
+    devices: int = 1
 
 
 class JobRun:
@@ -127,26 +130,39 @@ class JobRun:
         """Run a stage until it succeeds or has failed too often, then keep its result."""
         self.stage, self.message = stage, WAITING
         self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
+        name = f"{stage.value}.{self.job.epoch}.json"
+        made: tuple[Any, bytes] | None = None
         while True:
             try:
-                result, data = await (self._decode() if stage is Stage.DECODE else self._compute(stage))
-                name = f"{stage.value}.{self.job.epoch}.json"
-                await self._shop.storage.write(self.job.id, name, data)
+                made = made or await self._result(stage)
+                await self._shop.storage.write(self.job.id, name, made[1])
                 break
-            except (StageError, *RETRYABLE) as error:
+            except EngineUnavailable as error:  # no fault of the job's: it waits until that is mended
+                self._say(str(error))
+                await asyncio.sleep(ENGINE_PAUSE_SECONDS)
+            except STAGE_FAULTS as error:
                 await self._judge(stage, error)
-        self._keep(stage, result)
-        self.job = await self._shop.store.checkpoint(self.job, stage, name, self.progress.reached)
+        self._keep(stage, made[0])
+        reached = self.progress.reached
+        self.job = await persist(lambda: self._shop.store.checkpoint(self.job, stage, name, reached))
         self._tell(self.job.progress)
 
     async def _judge(self, stage: Stage, error: Exception) -> None:
-        self.job = await self._shop.store.failed_attempt(self.job)
-        retryable = error.retryable if isinstance(error, StageError) else RETRYABLE[_kind(error)]
+        self.job = await persist(lambda: self._shop.store.failed_attempt(self.job))
+        retryable = can_be_tried_again(error)
         logger.warning("task %s: %s failed (%d): %s", self.job.id, stage.value, self.job.failures, error)
         if judge(self.job.failures, retryable) is Verdict.GIVE_UP:
-            raise _GivenUp(_sentence(stage, error)) from error
+            raise _GivenUp(sentence(stage, error)) from error
         self.message = WAITING
         await asyncio.sleep(PAUSE_SECONDS[min(self.job.failures, len(PAUSE_SECONDS)) - 1])
+
+    async def _result(self, stage: Stage) -> tuple[Any, bytes]:
+        if stage is Stage.DECODE:
+            return await self._decode()
+        heard = self._results.get(Stage.TRANSCRIBE)
+        if stage in OF_SILENCE and heard is not None and not heard.segments:
+            return OF_SILENCE[stage], to_json(OF_SILENCE[stage])
+        return await self._compute(stage)
 
     async def _decode(self) -> tuple[Audio, bytes]:
         began = self._begin(Stage.DECODE)
@@ -230,8 +246,9 @@ class JobRun:
 
     async def _complete(self) -> None:
         result = self.job.checkpoints[Stage.ASSIGN.value]
-        self.job = await self._shop.store.complete(self.job, {Stage.ASSIGN.value: result})
+        self.job = await persist(lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}))
         await self._shop.storage.clear(self.job.id, keep=(result,))
+        await asyncio.to_thread(self._shop.costs.save)
         started, completed = self.job.started_at, self.job.completed_at
         seconds = (completed - started).total_seconds() if started and completed else 0.0
         logger.info(
@@ -240,7 +257,7 @@ class JobRun:
 
     async def _fail(self, error: str) -> None:
         try:
-            self.job = await self._shop.store.fail(self.job, self.stage, error)
+            self.job = await persist(lambda: self._shop.store.fail(self.job, self.stage, error))
             await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
             logger.error("task %s has failed: %s", self.job.id, error)
         except StaleEpoch:
@@ -251,22 +268,11 @@ class JobRun:
             await self._shop.store.hand_back(self.job, self.progress.reached)
         except StaleEpoch:
             logger.info("task %s: stopped", self.job.id)
+            await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
 
 
 class _GivenUp(Exception):
     """A stage has failed for good; the message is the job's error."""
-
-
-def _kind(error: Exception) -> type[Exception]:
-    return next(kind for kind in RETRYABLE if isinstance(error, kind))
-
-
-def _sentence(stage: Stage, error: Exception) -> str:
-    if isinstance(error, NotAudio):
-        return f"The recording can't be decoded: {error}."
-    if isinstance(error, OSError):
-        return f"The disk does not take the result of the {stage.value} stage: {error.strerror or error}."
-    return str(error)
 
 
 def _whole(audio: Audio) -> bool:

@@ -6,15 +6,17 @@ What a run of a job changes names its epoch; when the job has moved on meanwhile
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from whisperx_api.engine.protocol import Stage
@@ -24,6 +26,11 @@ from whisperx_api.options import Options
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 """How long an idempotency key means the task it was first sent with."""
+
+WRITERS = 4
+"""Changes at once: more would take the connections that readers need, and SQLite takes one at a time anyway."""
+LONGEST_WAIT = 10.0
+"""Seconds that a change waits for those before it."""
 
 COLUMNS = tuple(column.name for column in JobRow.__table__.columns)
 _options = TypeAdapter(Options)
@@ -43,6 +50,7 @@ class JobStore:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._writers = asyncio.Semaphore(WRITERS)
 
     async def add(self, job: Job) -> Job:
         """Store a new job and return it with its `seq`."""
@@ -54,7 +62,7 @@ class JobStore:
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
-        async with self._sessions() as session:
+        async with self._reading() as session:
             row = await session.scalar(select(JobRow).where(JobRow.id == task_id))
             return None if row is None else _job(row)
 
@@ -67,7 +75,7 @@ class JobStore:
             .order_by(JobRow.seq.desc())
             .limit(1)
         )
-        async with self._sessions() as session:
+        async with self._reading() as session:
             row = await session.scalar(query)
             return None if row is None else _job(row)
 
@@ -78,12 +86,12 @@ class JobStore:
             query = query.where(JobRow.status == status.value)
         if before is not None:
             query = query.where(JobRow.seq < before)
-        async with self._sessions() as session:
+        async with self._reading() as session:
             return [_job(row) for row in await session.scalars(query.order_by(JobRow.seq.desc()).limit(limit))]
 
     async def ids(self) -> set[str]:
         """Return the ids of all jobs."""
-        async with self._sessions() as session:
+        async with self._reading() as session:
             return set(await session.scalars(select(JobRow.id)))
 
     async def expired(self, before: datetime, task_id: str | None = None) -> Sequence[str]:
@@ -91,7 +99,7 @@ class JobStore:
         query = select(JobRow.id).where(JobRow.completed_at < before)
         if task_id is not None:
             query = query.where(JobRow.id == task_id)
-        async with self._sessions() as session:
+        async with self._reading() as session:
             return list(await session.scalars(query))
 
     async def recover(self) -> Sequence[Job]:
@@ -116,11 +124,11 @@ class JobStore:
     async def checkpoint(self, job: Job, stage: Stage, file: str, progress: float) -> Job:
         """Record that `file` holds the result of `stage`. Raises `StaleEpoch`."""
         checkpoints = {**job.checkpoints, stage.value: file}
-        return await self._change(job, checkpoints=checkpoints, failures=0, progress=progress)
+        return await self._change(job, checkpoints=checkpoints, failures=0, progress=_at_least(progress))
 
     async def at(self, job: Job, stage: Stage, progress: float) -> Job:
         """Record how far a run has come. Raises `StaleEpoch`."""
-        return await self._change(job, stage=stage.value, progress=progress)
+        return await self._change(job, stage=stage.value, progress=_at_least(progress))
 
     async def failed_attempt(self, job: Job) -> Job:
         """Count a failure of the stage that the job is at. Raises `StaleEpoch`."""
@@ -136,16 +144,7 @@ class JobStore:
 
     async def hand_back(self, job: Job, progress: float) -> Job:
         """Make a job pending again that could not be finished now. Raises `StaleEpoch`."""
-        return await self._change(job, status=JobStatus.PENDING.value, progress=progress)
-
-    async def release(self, task_id: str) -> Job | None:
-        """Make a job pending again whose run ended unrecorded; None if it has moved on."""
-        return first(
-            await self._update(
-                and_(JobRow.id == task_id, JobRow.status == JobStatus.PROCESSING.value),
-                status=JobStatus.PENDING.value,
-            )
-        )
+        return await self._change(job, status=JobStatus.PENDING.value, progress=_at_least(progress))
 
     # --- what callers ask for ---
 
@@ -182,10 +181,10 @@ class JobStore:
     async def fault(self) -> str | None:
         """Return what is wrong with the database; None if it answers."""
         try:
-            async with self._sessions() as session:
+            async with self._reading() as session:
                 await session.scalar(select(1))
-        except SQLAlchemyError as error:
-            return f"The database does not answer: {getattr(error, 'orig', None) or error}."
+        except StoreUnavailable as error:
+            return str(error)
         return None
 
     async def _end(self, job: Job, status: JobStatus, **values: Any) -> Job:
@@ -208,16 +207,42 @@ class JobStore:
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncSession]:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
-        try:
-            async with self._sessions.begin() as session:
+        with _explained("did not take a change"):
+            try:
+                await asyncio.wait_for(self._writers.acquire(), LONGEST_WAIT)
+            except (asyncio.TimeoutError, TimeoutError):
+                raise StoreUnavailable("The database did not take a change: too many wait for it.") from None
+            try:
+                async with self._sessions.begin() as session:
+                    yield session
+            finally:
+                self._writers.release()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncSession]:
+        """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
+        with _explained("does not answer"):
+            async with self._sessions() as session:
                 yield session
-        except OperationalError as error:
-            raise StoreUnavailable(f"The database did not take a change: {error.orig}.") from error
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Raise `StoreUnavailable` for whatever goes wrong between the database and its driver or pool."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout) as error:
+        raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
 
 
 def first(jobs: Sequence[Job]) -> Job | None:
     """Return the first of at most one job."""
     return jobs[0] if jobs else None
+
+
+def _at_least(progress: float) -> ColumnElement[float]:
+    """Return the progress on record or `progress`, whichever is more: two changes may come in either order."""
+    return case((JobRow.progress > progress, JobRow.progress), else_=progress)
 
 
 def _now() -> datetime:

@@ -68,6 +68,7 @@ def transcribe(
 ) -> Transcription:
     """Decode speech to text; `on_segment` gets each chunk as it is final."""
     transcriber = models.transcriber(options.model)
+    report(0.0)
     heard = transcriber(
         samples(audio), options, word_times=lambda language: models.choose_aligner(language).name is None,
         report=report, batch_size=decoding.batch_size, chunk_size=decoding.chunk_size, on_segment=on_segment,
@@ -84,6 +85,7 @@ def align(audio: Audio, transcription: Transcription, models: Models, report: Re
     if transcription.align_model is None:
         return from_attention(transcription)
     aligner = models.aligner(transcription.align_model, transcription.language)
+    report(0.0)
     return aligner(samples(audio), transcription, report=report)
 
 

@@ -37,6 +37,8 @@ MIN_SAMPLES = SAMPLE_RATE // 10
 NO_SPEECH_LANGUAGE = "en"
 """Language of a recording without speech, where none was given: what Whisper hears in noise is any of its hundred."""
 
+NO_SPEECH = "No speech was found in the recording."
+
 ENGLISH = "en"
 
 
@@ -96,6 +98,7 @@ class Transcriber:
                 done += len(batch)
                 report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
         else:
+            warnings.append(NO_SPEECH)
             report(1.0)
         return Transcription(language, tuple(segments), self.name, warnings=tuple(warnings))
 

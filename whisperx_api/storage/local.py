@@ -92,13 +92,18 @@ class LocalStorage:
         shutil.rmtree(self._root / task_id, ignore_errors=True)
 
     def _sweep(self, known: frozenset[str]) -> int:
-        orphans = [path for path in self._uploads.iterdir() if OWN_NAME.fullmatch(path.name) and path.name not in known]
+        orphans = [path for path in _own(self._uploads, known) if path.is_file()]
         for path in orphans:
             path.unlink()
-        folders = [path for path in self._root.iterdir() if OWN_NAME.fullmatch(path.name) and path.name not in known]
+        folders = [path for path in _own(self._root, known) if path.is_dir()]
         for folder in folders:
             shutil.rmtree(folder)
         return len(orphans) + len(folders)
+
+
+def _own(folder: Path, known: frozenset[str]) -> list[Path]:
+    """Return what has a name of this service's making and belongs to no task in `known`."""
+    return [path for path in folder.iterdir() if OWN_NAME.fullmatch(path.name) and path.name not in known]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -46,3 +46,7 @@ class EmbeddedQueue:
         """Return how many jobs are before this one; None if it does not wait."""
         rank = self._ranks.get(task_id)
         return None if rank is None else bisect.bisect_left(self._entries, (rank, task_id))
+
+    def before(self, task_id: str) -> list[str]:
+        """Return the jobs before this one, the next to run first."""
+        return [entry[1] for entry in self._entries[: self.position(task_id)]]
