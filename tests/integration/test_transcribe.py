@@ -157,7 +157,7 @@ def test_model_that_knows_only_english_says_so(transcriber: Transcriber, sample:
     assert "language de was ignored" in ignored and "can't translate" in transcribed
     model = SimpleNamespace(model=SimpleNamespace(is_multilingual=False))
     result = run(Transcriber("base.en", model, transcriber._vad), np.zeros(0, dtype=np.float32), options)  # type: ignore[arg-type]  # no model, but asked like one
-    assert result.language == "en" and len(result.warnings) == 2
+    assert result.language == "en" and len(result.warnings) == 3
 
 
 def test_incomplete_model_is_named_with_what_to_do(tmp_path: Path) -> None:
