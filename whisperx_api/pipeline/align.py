@@ -17,24 +17,20 @@ import numpy as np
 import torch
 import torchaudio
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
-from whisperx.alignment import (
-    DEFAULT_ALIGN_MODELS_HF,
-    DEFAULT_ALIGN_MODELS_TORCH,
-    backtrack,
-    get_trellis,
-    merge_repeats,
-)
+from whisperx.alignment import DEFAULT_ALIGN_MODELS_HF, DEFAULT_ALIGN_MODELS_TORCH
 
 from whisperx_api.models import alignment
 from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.pipeline.emissions import Emissions
 from whisperx_api.pipeline.sentences import IDEOGRAPHIC, split_sentences
+from whisperx_api.pipeline.trellis import letter_spans
 from whisperx_api.transcript import SAMPLE_RATE, Alignment, Segment, Transcription, Word
 
 ATTENTION = "attention"
 """Named as the alignment model where cross-attention gave the times."""
 
-MIN_SAMPLES = 400
-"""Shortest sound that wav2vec2's convolutions take: 25 ms."""
+TRELLISES = 64
+"""Segments whose trellises are filled together; the emissions of so many are kept meanwhile, about 12 MB."""
 
 Span = tuple[float, float, float]
 """Start and end in seconds, and the score."""
@@ -58,8 +54,7 @@ class Aligner:
         """`classes` are the model's characters, in small letters, with the index of each in the emission."""
         self.name = name
         self.language = language
-        self._device = torch.device(device)
-        self._model = model.to(self._device).eval()
+        self._emissions = Emissions(model.to(device).eval(), torch.device(device))
         self._classes = classes
         self._blank = next((classes[pad] for pad in ("<pad>", "[pad]") if pad in classes), 0)
 
@@ -72,36 +67,46 @@ class Aligner:
         aligned share the time between their neighbours and have no score. `report` is told the fraction done, 0..1
         and never falling; what it raises stops the work and reaches the caller.
         """
+        segments = transcription.segments
+        letters = [self._letters(segment.text) for segment in segments]
+        end = len(audio) / SAMPLE_RATE
         sentences: list[Segment] = []
-        total = sum(segment.end - segment.start for segment in transcription.segments)
-        done = 0.0
-        for segment in transcription.segments:
-            words = self._words(audio, segment)
+        for segment, spelt, spans in zip(segments, letters, self._spans(audio, segments, letters, report), strict=True):
+            parts: list[list[Span]] = [[] for _ in spelt.words]
+            for owner, span in zip(spelt.owners, spans, strict=False):
+                if owner is not None:
+                    parts[owner].append(span)
+            words = interpolated(spelt.words, [_joined(part) for part in parts], segment.start, min(segment.end, end))
             sentences.extend(split_sentences(replace(segment, words=words), self.language))
-            done += segment.end - segment.start
-            report(min(1.0, done / total) if total > 0 else 1.0)
         report(1.0)
         return Alignment(tuple(sentences), self.name)
 
-    def _words(self, audio: np.ndarray, segment: Segment) -> tuple[Word, ...]:
-        """Return the segment's words with their times, in order and without overlap."""
-        letters = self._letters(segment.text)
-        sound = audio[int(segment.start * SAMPLE_RATE) : int(segment.end * SAMPLE_RATE)]
-        parts: list[list[Span]] = [[] for _ in letters.words]
-        if letters.symbols and len(sound):
-            emission, tokens = self._with_wildcard(self._emission(sound), letters.symbols)
-            trellis = get_trellis(emission, tokens, self._blank)
-            path = backtrack(trellis, emission, tokens, self._blank)
-            step = (segment.end - segment.start) / len(emission)
-            # no path: the text has more letters than the sound has frames
-            found = merge_repeats(path, letters.symbols) if path else []
-            for owner, letter in zip(letters.owners, found, strict=False):
-                if owner is not None:
-                    start, end = segment.start + letter.start * step, segment.start + letter.end * step
-                    parts[owner].append((start, end, round(letter.score, 3)))
-        return interpolated(
-            letters.words, [_joined(part) for part in parts], segment.start, min(segment.end, len(audio) / SAMPLE_RATE)
-        )
+    def _spans(
+        self,
+        audio: np.ndarray,
+        segments: Sequence[Segment],
+        letters: Sequence[Letters],
+        report: Callable[[float], None],
+    ) -> list[list[Span]]:
+        """Return the span of each letter of each segment; none where a segment can't be aligned."""
+        spans: list[list[Span]] = [[] for _ in segments]
+        sounds = [audio[int(segment.start * SAMPLE_RATE) : int(segment.end * SAMPLE_RATE)] for segment in segments]
+        due = [index for index, sound in enumerate(sounds) if len(sound) and letters[index].symbols]
+        total, done = sum(len(sounds[index]) for index in due), 0
+        ready: dict[int, tuple[np.ndarray, list[int]]] = {}
+        for batch in self._emissions([sounds[index] for index in due]):
+            for place, emission in batch:
+                ready[due[place]] = self._with_wildcard(emission, letters[due[place]].symbols)
+                done += len(sounds[due[place]])
+            if len(ready) >= TRELLISES or done == total:
+                emissions, tokens = zip(*ready.values(), strict=True)
+                found = letter_spans(emissions, tokens, self._blank)
+                for (index, (emission, _)), frames in zip(ready.items(), found, strict=True):
+                    if frames is not None:  # else the text has more letters than the sound has frames
+                        spans[index] = _in_seconds(frames, segments[index], len(emission))
+                ready = {}
+            report(min(1.0, done / total))
+        return spans
 
     def _letters(self, text: str) -> Letters:
         """Spell the text in the model's symbols; each character of an ideographic language is a word of its own."""
@@ -117,23 +122,22 @@ class Aligner:
             owners.extend([index] * len(word))
         return Letters(tuple(words), tuple(symbols), tuple(owners))
 
-    def _emission(self, sound: np.ndarray) -> torch.Tensor:
-        """Return log-probabilities, shape = (n_frames, n_classes), of a stretch of sound."""
-        wave = torch.from_numpy(np.array(sound))[None]
-        wave = torch.nn.functional.pad(wave, (0, max(0, MIN_SAMPLES - len(sound))))
-        with torch.inference_mode():
-            output = self._model(wave.to(self._device))
-            logits = output[0] if isinstance(output, tuple) else output.logits  # torchaudio's or transformers'
-            return torch.log_softmax(logits, dim=-1)[0].cpu()
-
-    def _with_wildcard(self, emission: torch.Tensor, symbols: Sequence[str]) -> tuple[torch.Tensor, list[int]]:
+    def _with_wildcard(self, emission: np.ndarray, symbols: Sequence[str]) -> tuple[np.ndarray, list[int]]:
         """Add a class for any character that the model lacks: in each frame the best of the others but the blank."""
-        wildcard = emission.size(1)
+        wildcard = emission.shape[1]
         tokens = [self._classes.get(symbol, wildcard) for symbol in symbols]
         if wildcard not in tokens:
             return emission, tokens
-        others = torch.arange(wildcard) != self._blank
-        return torch.cat([emission, emission[:, others].amax(dim=1, keepdim=True)], dim=1), tokens
+        others = np.arange(wildcard) != self._blank
+        return np.concatenate([emission, emission[:, others].max(axis=1, keepdims=True)], axis=1), tokens
+
+
+def _in_seconds(frames: np.ndarray, segment: Segment, n_frames: int) -> list[Span]:
+    """Return letters' frames, shape = (n_letters, 3), as spans in the recording."""
+    step = (segment.end - segment.start) / n_frames
+    scores = np.round(frames[:, 2], 3).tolist()
+    times = (segment.start + frames[:, :2] * step).tolist()
+    return [(start, end, score) for (start, end), score in zip(times, scores, strict=True)]
 
 
 def _joined(parts: Sequence[Span]) -> Span | None:
