@@ -265,8 +265,26 @@ class CAMPPlusEmbedding(Model):
                 raise ValueError(f"{features.shape[1]} frames are too few for an embedding")
             return self.network(features - features.mean(1, keepdim=True))
         for i in torch.nonzero((weights > 0.5).any(-1)).flatten().tolist():
-            features = self.features(waveforms[i : i + 1])[0]
-            selected = F.interpolate(weights[i][None, None], size=len(features), mode="nearest")[0, 0] > 0.5
-            if int(selected.sum()) >= MIN_FRAMES:
-                out[i] = self.embed(features[selected])
+            out[i] = self.embed_selected(self.features(waveforms[i : i + 1])[0], weights[i])
         return out
+
+    def embed_speakers(self, waveforms: Tensor, weights: Tensor) -> Tensor:
+        """Embed the parts of several speakers of each waveform, whose features are made once.
+
+        waveforms: (batch, 1, samples). weights: (batch, speakers, frames), as in `forward`.
+        Returns (batch, speakers, EMBEDDING_DIMENSION) float32, NaN as in `forward`.
+        """
+        out = waveforms.new_full((*weights.shape[:2], EMBEDDING_DIMENSION), torch.nan)
+        talks = (weights > 0.5).any(-1)
+        for i in torch.nonzero(talks.any(-1)).flatten().tolist():
+            features = self.features(waveforms[i : i + 1])[0]
+            for speaker in torch.nonzero(talks[i]).flatten().tolist():
+                out[i, speaker] = self.embed_selected(features, weights[i, speaker])
+        return out
+
+    def embed_selected(self, features: Tensor, weights: Tensor) -> Tensor:
+        """(frames, MEL_BINS), and weights at any frame rate -> (EMBEDDING_DIMENSION,), NaN if too few are selected."""
+        selected = F.interpolate(weights[None, None], size=len(features), mode="nearest")[0, 0] > 0.5
+        if int(selected.sum()) < MIN_FRAMES:
+            return features.new_full((EMBEDDING_DIMENSION,), torch.nan)
+        return self.embed(features[selected])

@@ -37,6 +37,7 @@ with warnings.catch_warnings():
     from pyannote.core import Annotation
 
     from whisperx_api.pipeline.campplus import CAMPPlusEmbedding
+    from whisperx_api.pipeline.embeddings import embed_once
 
 STARTER_SEGMENTATION = Path("segmentation/pytorch_model.bin")
 STARTER_EMBEDDING = Path("embedding/campplus_cn_en_common.pt")
@@ -165,16 +166,20 @@ def load_diarizer(
     for attribute in ("segmentation_batch_size", "embedding_batch_size"):
         if hasattr(pipeline, attribute):
             setattr(pipeline, attribute, batch_size)
-    return Diarizer(name, pipeline.to(device))
+    pipeline = pipeline.to(device)
+    if isinstance(pipeline, SpeakerDiarization):
+        embed_once(pipeline)
+    return Diarizer(name, pipeline)
 
 
-def _starter(folder: Path) -> Pipeline:
+def _starter(folder: Path, embedding: Model | None = None) -> SpeakerDiarization:
+    """Return the starter's pipeline; `embedding` is another network than its own."""
     # pyannote unpickles the whole checkpoint, so this file must be trusted: `models pull` checks its hash.
     segmentation = Model.from_pretrained(folder / STARTER_SEGMENTATION)
     assert segmentation is not None
     pipeline = SpeakerDiarization(
         segmentation=segmentation,
-        embedding=CAMPPlusEmbedding.from_checkpoint(folder / STARTER_EMBEDDING),
+        embedding=embedding or CAMPPlusEmbedding.from_checkpoint(folder / STARTER_EMBEDDING),
         embedding_exclude_overlap=True,
         plda=_NoPLDA(),
         clustering="AgglomerativeClustering",
