@@ -1,8 +1,8 @@
 """An engine process that speaks the real protocol and loads nothing, for tests of what is around the engine.
 
 A job's `prompt` scripts it, as JSON: `seconds` a stage takes (0), `stage` at which something happens, `what` happens
-there (`die`, `fail`, `refuse`, `hang`), and `marker`, a file: with it, it happens only as long as there are fewer than
-`times` (1) lines in the file, and each time adds one.
+there (`die`, `fail`, `refuse`, `hang`, or `compute`: two seconds of it without a word), and `marker`, a file: with it,
+it happens only as long as there are fewer than `times` (1) lines in the file, and each time adds one.
 """
 
 from __future__ import annotations
@@ -94,6 +94,10 @@ class FakeEngine:
                 os.kill(os.getpid(), signal.SIGKILL)
             if step == STEPS // 2 and mishap == "hang":
                 time.sleep(3600)
+            if step == STEPS // 2 and mishap == "compute":
+                end = time.monotonic() + 2
+                while time.monotonic() < end:
+                    pass
             if step == STEPS // 2 and mishap == "fail":
                 return StageFailed(request.attempt, request.stage, "The stage failed.", retryable=True)
         if request.stage is Stage.TRANSCRIBE:

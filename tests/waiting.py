@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
 from httpx import Response
+
+from whisperx_api.api.parts import Parts
 
 ENDED = ("completed", "failed", "cancelled")
 
@@ -18,6 +21,13 @@ def send(client: TestClient, path: Path, headers: dict[str, str] | None = None, 
         return client.post(
             "/api/v1/transcribe/upload", files={"file": (path.name, file)}, data=fields, headers=headers
         )
+
+
+def on_server(client: TestClient, call: Callable[[Parts], Awaitable[object]]) -> None:
+    """Run something with the parts of a client's app, on its event loop."""
+    app: Any = client.app
+    assert client.portal is not None
+    client.portal.call(call, app.state.parts)
 
 
 def wait(client: TestClient, task_id: str, *states: str, seconds: float = 20) -> dict[str, Any]:

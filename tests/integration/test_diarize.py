@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,7 +162,12 @@ def test_bare_annotation_of_an_older_pipeline() -> None:
     turns[Segment(5.0, 9.0), "a"] = "B"
     turns[Segment(1.0, 6.0), "b"] = "C"
     turns[Segment(2.0, 3.0), "c"] = "A"
-    result = Diarizer("old", lambda file, **options: turns)(np.zeros(160_000, np.float32))  # type: ignore[arg-type]  # no pipeline, but called like one
+
+    def older(file: object, **options: object) -> Annotation:
+        return turns
+
+    pipeline: Any = older
+    result = Diarizer("old", pipeline)(np.zeros(160_000, np.float32))
     assert [turn.speaker for turn in result.turns] == ["SPEAKER_00", "SPEAKER_01", "SPEAKER_02"]
     assert result.exclusive == (Turn(1.0, 6.0, "SPEAKER_00"), Turn(6.0, 9.0, "SPEAKER_02"))
     assert result.embeddings == {}
@@ -203,6 +209,7 @@ SAYS = {
 LOAD = """
 import json, sys
 from pathlib import Path
+from typing import Any
 import torch
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.pipeline.diarize import load_diarizer

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.conftest import KEY
-from tests.waiting import send, wait
+from tests.waiting import on_server, send, wait
 from whisperx_api.api import health
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.jobs import run
@@ -90,7 +90,7 @@ def test_ready_is_503_when_the_disk_is_nearly_full(client: TestClient, monkeypat
 
 
 def test_ready_is_503_when_the_database_is_gone(client: TestClient, tmp_path: Path) -> None:
-    client.portal.call(client.app.state.parts.store._sessions.kw["bind"].dispose)  # type: ignore[attr-defined,union-attr]  # no part has it as its own
+    on_server(client, lambda parts: parts.store._sessions.kw["bind"].dispose())
     for file in (tmp_path / "data").glob("whisperx-api.db*"):
         file.unlink()
     (tmp_path / "data" / "whisperx-api.db").mkdir()

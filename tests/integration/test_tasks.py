@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.waiting import send, wait
+from tests.waiting import on_server, send, wait
 
 API = "/api/v1/transcribe"
 
@@ -73,7 +73,7 @@ def test_running_task_tells_stage_message_and_time_left(client: TestClient, tone
 
 
 def test_task_that_waits_for_an_engine_to_come_up_says_so(client: TestClient, tone) -> None:
-    client.portal.call(client.app.state.parts.fleet.stop)  # type: ignore[union-attr,attr-defined]  # as after idleness
+    on_server(client, lambda parts: parts.fleet.stop())  # as after idleness
     task = task_of(client, tone())
     messages = set()
     while (status := client.get(f"{API}/status/{task}").json())["status"] != "completed":
@@ -171,7 +171,7 @@ def test_transcript_that_cant_be_read_is_said_so_and_the_status_still_answers(
     assert "can't be read" in status["message"]
 
 
-def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, tone) -> None:
+def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, tone, tmp_path: Path) -> None:
     task = task_of(client, tone(), prompt=script(seconds=60, stage="transcribe", what="hang"))
     deadline = time.monotonic() + 10
     while client.get(f"{API}/status/{task}").json()["stage"] != "transcribe":
@@ -184,6 +184,7 @@ def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, ton
     other = task_of(client, tone())
     assert wait(client, other)["status"] == "completed"
     assert client.get(f"{API}/status/{task}").json()["status"] == "cancelled"
+    assert {path.suffix for path in (tmp_path / "data" / "tasks" / task).iterdir()} == {".json"}  # the audio is gone
     assert client.post(f"{API}/cancel/{other}").json()["status"] == "completed"
 
 

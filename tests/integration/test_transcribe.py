@@ -155,8 +155,8 @@ def test_model_that_knows_only_english_says_so(transcriber: Transcriber, sample:
     options = Options(language="de", task=Task.TRANSLATE)
     ignored, transcribed = english_only("base.en", options)
     assert "language de was ignored" in ignored and "can't translate" in transcribed
-    model = SimpleNamespace(model=SimpleNamespace(is_multilingual=False))
-    result = run(Transcriber("base.en", model, transcriber._vad), np.zeros(0, dtype=np.float32), options)  # type: ignore[arg-type]  # no model, but asked like one
+    model: Any = SimpleNamespace(model=SimpleNamespace(is_multilingual=False))
+    result = run(Transcriber("base.en", model, transcriber._vad), np.zeros(0, dtype=np.float32), options)
     assert result.language == "en" and len(result.warnings) == 3
 
 

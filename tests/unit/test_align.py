@@ -150,7 +150,8 @@ def test_words_are_those_of_whisperx_with_a_torchaudio_model(punkt_tab: None) ->
         "group_norm", [(32, 10, 5)] + [(32, 3, 2)] * 4 + [(32, 2, 2)] * 2, False, 32, 0.0, 16, 4, 2, 2, 0.0, 64, 0.0,
         0.0, False, 0.0, 1 + len(LATIN),
     )  # fmt: skip
-    torch.nn.init.normal_(model.aux.weight, std=1.0)  # type: ignore[union-attr]  # this model has one
+    assert isinstance(model.aux, torch.nn.Linear)
+    torch.nn.init.normal_(model.aux.weight, std=1.0)
     classes = {label: index for index, label in enumerate("-" + LATIN)}
     audio, transcription = noise(30, seed=3), spoken(TEXTS["en"])
     alignment = Aligner("small", "en", model, classes, "cpu")(audio, transcription, report=silent)

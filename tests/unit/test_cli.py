@@ -72,7 +72,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What `serve` hands to uvicorn, in place of running it."""
     got: dict[str, Any] = {}
     fake_app = ModuleType("whisperx_api.app")
-    fake_app.create_app = lambda settings: got.update(settings=settings) or "application"  # type: ignore[attr-defined]  # a module made here
+    vars(fake_app)["create_app"] = lambda settings: got.update(settings=settings) or "application"
     monkeypatch.setitem(sys.modules, "whisperx_api.app", fake_app)
     monkeypatch.setattr("uvicorn.run", lambda application, **options: got.update(options))
     return got

@@ -6,7 +6,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +22,12 @@ CPU = Torch("2.8.0", "12.8", rocm=False, cuda=False, devices=(), missing=())
 CUDA = Torch("2.8.0", "12.8", rocm=False, cuda=True, devices=("H200",), missing=())
 
 
-def settings(tmp_path: Path, **values: object) -> Settings:
-    return Settings(_env_file=None, **{"data_dir": tmp_path, **values})  # type: ignore[arg-type]  # text, as in the environment
+def settings(tmp_path: Path, **values: Any) -> Settings:
+    return Settings(**{"_env_file": None, "data_dir": tmp_path, **values})
 
 
-def levels(checks: object) -> list[tuple[str, str]]:
-    return [(check.name, check.level.value) for check in checks]  # type: ignore[attr-defined]  # an iterable of checks
+def levels(checks: Iterable[Check]) -> list[tuple[str, str]]:
+    return [(check.name, check.level.value) for check in checks]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +101,8 @@ class Usage:
     free = 1000
 
 
-def model_checks(**values: object) -> dict[str, Check]:
-    return {check.name: check for check in models.model_checks(settings(**values))}  # type: ignore[arg-type]  # as above
+def model_checks(**values: Any) -> dict[str, Check]:
+    return {check.name: check for check in models.model_checks(settings(**values))}
 
 
 def test_models_that_are_here_are_found_without_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,5 +69,15 @@ def test_engine_that_says_nothing_for_too_long_is_killed(monkeypatch: pytest.Mon
         os.kill(engine.pid, signal.SIGSTOP)
         with pytest.raises(EngineDied, match="SIGKILL"):
             await engine.run(REQUEST, lambda message: None)
+
+    with_engine(test)
+
+
+def test_engine_that_computes_without_a_word_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "SILENCE_SECONDS", 0.5)
+    busy = replace(REQUEST, options=Options(prompt='{"stage": "align", "what": "compute"}'))
+
+    async def test(engine: EngineProcess) -> None:
+        assert "Hello" in await engine.run(busy, lambda message: None)
 
     with_engine(test)

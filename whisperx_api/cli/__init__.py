@@ -6,7 +6,7 @@ import importlib
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from whisperx_api import __version__
 
@@ -21,6 +21,10 @@ COMMANDS = {
 
 class _LazyGroup(TyperGroup):
     """Knows its commands by their one line of help, and imports the one that is called."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands.update({name: TyperCommand(name, help=text) for name, text in COMMANDS.items()})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
@@ -50,11 +54,3 @@ def _main(
     ] = False,
 ) -> None:
     """Hold what all commands share."""
-
-
-def _not_loaded() -> None:
-    raise NotImplementedError("the group imports the command before it is called")
-
-
-for _name, _help in COMMANDS.items():
-    app.command(_name, help=_help)(_not_loaded)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+import psutil
+
 from whisperx_api.engine.channel import Channel, ChannelClosed
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.protocol import (
@@ -41,7 +43,9 @@ CANCEL_GRACE_SECONDS = 1.0
 START_SECONDS = 180.0
 """Longest time for an engine to import its libraries and find its device."""
 SILENCE_SECONDS = 60.0
-"""How long an engine may say nothing, not even that it is alive, before it is killed."""
+"""How long an engine may say nothing, not even that it is alive, before it is killed unless it computes."""
+IDLE_CPU_SHARE = 0.1
+"""A process that takes no more of a core than this does not compute."""
 WORKER = "whisperx_api.engine.worker"
 
 
@@ -67,6 +71,15 @@ class StageError(RuntimeError):
     def __init__(self, reason: str, retryable: bool) -> None:
         super().__init__(reason)
         self.retryable = retryable
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken so far; 0 if it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
 
 
 class EngineProcess:
@@ -244,16 +257,25 @@ class EngineProcess:
                 logger.warning("the engine said what nobody waits for: %s", type(message).__name__)
 
     async def _watch(self, channel: Channel) -> None:
-        """Kill the process where it is silent for too long; who waits for it then hears that it died."""
-        channel.heard = time.monotonic()
+        """Kill the process where it neither speaks nor computes; who waits for it then hears that it died.
+
+        Silence alone proves nothing: a library that computes with Python's lock held keeps the heartbeat back too.
+        """
+        process = self._process
+        if process is None:
+            return
+        channel.heard, computed = time.monotonic(), cpu_seconds(process.pid)
         while True:
-            left = channel.heard + SILENCE_SECONDS - time.monotonic()
-            if left <= 0:
+            await asyncio.sleep(max(channel.heard + SILENCE_SECONDS - time.monotonic(), 0))
+            if time.monotonic() - channel.heard < SILENCE_SECONDS:
+                continue
+            if (now := cpu_seconds(process.pid)) - computed <= IDLE_CPU_SHARE * SILENCE_SECONDS:
                 break
-            await asyncio.sleep(left)
-        logger.error("engine %s has said nothing for %.0f s and is killed", self.pid, SILENCE_SECONDS)
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+            channel.heard, computed = time.monotonic(), now
+        logger.error("engine %d has neither said nor computed anything for %.0f s and is killed", process.pid,
+                     SILENCE_SECONDS)  # fmt: skip
+        if process.returncode is None:
+            process.kill()
 
     async def _cancel(self, channel: Channel, attempt: Attempt) -> None:
         """Ask for the end of the stage, then see to it."""
