@@ -18,9 +18,7 @@ ENDED = ("completed", "failed", "cancelled")
 def send(client: TestClient, path: Path, headers: dict[str, str] | None = None, **fields: Any) -> Response:
     """Upload a file."""
     with path.open("rb") as file:
-        return client.post(
-            "/api/v1/transcribe/upload", files={"file": (path.name, file)}, data=fields, headers=headers
-        )
+        return client.post("/api/v1/transcribe/upload", files={"file": (path.name, file)}, data=fields, headers=headers)
 
 
 def on_server(client: TestClient, call: Callable[[Parts], Awaitable[object]]) -> None:

@@ -137,5 +137,6 @@ def engine_config(settings: Settings, device: str) -> EngineConfig:
         chunk_size=settings.chunk_size_seconds,
         threads=settings.cpu_threads,
         residency=settings.model_residency.value,
+        diarization_mode=settings.diarization_mode,
         log_level=settings.logging_level,
     )

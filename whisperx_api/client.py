@@ -1,9 +1,9 @@
 """The Python client: upload a recording, wait for it, get the transcript. Needs httpx and nothing of the engine.
 
-    with Client("http://127.0.0.1:8000", api_key=KEY) as client:
-        task = client.upload("call.mp3", language="en")
-        client.wait(task.task_id)
-        print(client.result(task.task_id)["text"])
+with Client("http://127.0.0.1:8000", api_key=KEY) as client:
+    task = client.upload("call.mp3", language="en")
+    client.wait(task.task_id)
+    print(client.result(task.task_id)["text"])
 """
 
 from __future__ import annotations

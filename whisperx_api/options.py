@@ -13,6 +13,13 @@ class Task(str, Enum):
     TRANSLATE = "translate"
 
 
+class DiarizationMode(str, Enum):
+    """How a diarization pipeline works: with pyannote's own results, or with less work and nearly the same."""
+
+    EXACT = "exact"
+    FAST = "fast"
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of one job. The defaults are those of the HTTP contract."""

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from whisperx_api.errors import StartError
 from whisperx_api.keys import parse_key
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
+from whisperx_api.options import DiarizationMode
 from whisperx_api.validation import what_is_wrong
 
 GIB = 1024**3
@@ -58,7 +59,8 @@ class Settings(BaseSettings):
 
     # --- who may call ---
     api_keys: Names = Field(
-        (), description="Keys that may call, as KEY or NAME:KEY or NAME:KEY:SCOPES (scopes transcribe, read, admin, "
+        (),
+        description="Keys that may call, as KEY or NAME:KEY or NAME:KEY:SCOPES (scopes transcribe, read, admin, "
         "joined by +; all of them if left out), separated by commas. Jobs belong to the name. With no key set, the "
         "first start makes one and writes it to DATA_DIR/api_key.",
     )
@@ -68,7 +70,8 @@ class Settings(BaseSettings):
 
     # --- models ---
     whisper_model: str = Field(
-        "large-v2", description="Transcription model: a size (tiny … large-v3, turbo, distil-large-v3, base.en …), a "
+        "large-v2",
+        description="Transcription model: a size (tiny … large-v3, turbo, distil-large-v3, base.en …), a "
         "Hugging Face id of a CTranslate2 model, a folder, or starter.",
     )
     whisper_model_alias: Names = Field((), description="Further names by which requests may call WHISPER_MODEL.")
@@ -76,16 +79,23 @@ class Settings(BaseSettings):
         True, description="Fetch a model when it is first needed; false: only models that are already here."
     )
     align_model: str = Field(
-        "auto", description="Alignment model: auto (the language's own), a torchaudio bundle, a Hugging Face id, a "
+        "auto",
+        description="Alignment model: auto (the language's own), a torchaudio bundle, a Hugging Face id, a "
         "folder, or attention (Whisper's cross-attention only, no further model).",
     )
     diarization_model: str = Field(
         "pyannote/speaker-diarization-community-1",
         description="Diarization pipeline: a Hugging Face id, a folder, or starter.",
     )
+    diarization_mode: DiarizationMode | None = Field(
+        None,
+        description="exact: the turns that pyannote finds; fast: nearly the same turns, each moment's voice "
+        "computed once; if left out, fast for starter and exact for any other.",
+    )
     model_dir: Path | None = Field(None, description="Where models are kept; DATA_DIR/models if left out.")
     model_residency: Residency = Field(
-        Residency.AUTO, description="release: free each stage's model before the next loads; auto: keep what fits the "
+        Residency.AUTO,
+        description="release: free each stage's model before the next loads; auto: keep what fits the "
         "device's free memory; keep: free nothing until idle.",
     )
     model_unload_idle_minutes: float = Field(
@@ -130,7 +140,16 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("api_key", "hf_token", "compute_type", "model_dir", "upload_dir", "database_url", mode="before")
+    @field_validator(
+        "api_key",
+        "hf_token",
+        "diarization_mode",
+        "compute_type",
+        "model_dir",
+        "upload_dir",
+        "database_url",
+        mode="before",
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value

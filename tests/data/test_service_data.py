@@ -33,10 +33,7 @@ def test_clean_dialogue_has_every_word_with_its_speaker(server: Server, data_dir
 @pytest.mark.parametrize("container", ["mp3", "m4a", "opus", "webm"])
 def test_containers_give_the_same_words(server: Server, data_dir: Path, container) -> None:
     result = transcript(server, data_dir / "misc" / f"jfk.{container}", enable_diarization="false", language="en")
-    said = (
-        "And so my fellow Americans, ask not what your country can do for you, "
-        "ask what you can do for your country."
-    )
+    said = "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
     assert jiwer.wer(scoring.normal(said), scoring.normal(result["text"])) < 0.10
     assert result["duration"] == pytest.approx(11.0, abs=0.05)
 

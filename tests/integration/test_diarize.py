@@ -21,7 +21,7 @@ from pyannote import audio as pyannote_audio
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from whisperx_api.pipeline.campplus import CAMPPlusEmbedding
+from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 from whisperx_api.pipeline.diarize import STARTER_EMBEDDING, Diarizer, exclusive_turns, load_diarizer
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
 
@@ -84,7 +84,7 @@ def test_each_speaker_has_a_voice_of_their_own(run: tuple[Diarization, list]) ->
     embeddings = run[0].embeddings
     assert list(embeddings) == ["SPEAKER_00", "SPEAKER_01"]
     first, second = (np.array(vector) / np.linalg.norm(vector) for vector in embeddings.values())
-    assert first.shape == (192,) and first @ second < 0.5
+    assert first.shape == (192,) and first @ second < 0.7
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Speaker embeddings computed once a window are those that pyannote computes once a local speaker."""
+"""Speaker embeddings computed once a window are pyannote's own; from frames computed once they are nearly those."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ import soundfile
 import torch
 from pyannote.audio.models.embedding.wespeaker import WeSpeakerResNet34
 from pyannote.audio.pipelines import SpeakerDiarization
-from pyannote.core import SlidingWindow, SlidingWindowFeature
+from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
 
+from whisperx_api.pipeline import frames as frames_module
 from whisperx_api.pipeline.diarize import _starter
 from whisperx_api.pipeline.embeddings import embed_once
+from whisperx_api.pipeline.frames import Blocks, FrameNetwork, embed_frames_once
 
 FRAMES = 589
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
 def windows(seed: int, n_windows: int = 3) -> SlidingWindowFeature:
@@ -72,4 +79,88 @@ def test_turns_are_those_of_pyannote(starter_dir: Path, sample_dir: Path) -> Non
 def test_unknown_network_is_left_as_it_is(starter_dir: Path) -> None:
     pipeline: Any = _starter(starter_dir)
     pipeline._embedding.model_ = torch.nn.Identity()
-    assert not embed_once(pipeline)
+    assert not embed_once(pipeline) and not embed_frames_once(pipeline)
+
+
+def test_frames_of_a_window_that_is_a_block_make_the_embeddings_of_pyannote(
+    pipeline: SpeakerDiarization, sample_dir: Path
+) -> None:
+    sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
+    file = {"waveform": torch.from_numpy(sound[: 11 * rate])[None], "sample_rate": rate}
+    talk = windows(2, 2)
+    talk.data[0] = [1.0, 0.0, 0.0]  # all of the first block, then nobody
+    talk.data[1] = 0.0
+    stock = SpeakerDiarization.get_embeddings(pipeline, file, talk)
+    assert embed_frames_once(pipeline)
+    once = pipeline.get_embeddings(file, talk)
+    assert cosine(once[0, 0], stock[0, 0]) > 0.999
+    np.testing.assert_allclose(once[1], stock[1], atol=1e-5, equal_nan=True)
+
+
+def test_speakers_are_pooled_from_the_frames_in_which_they_talk(
+    starter_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mean(frames: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return (frames * weights).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+
+    network = FrameNetwork(hop=320, frames=lambda sound: sound[..., :-240:320], pool=mean)  # a frame is its time
+    monkeypatch.setattr(frames_module, "frame_network", lambda model: network)
+    pipeline, talk, told = _starter(starter_dir), windows(4, 40), []
+    seconds = torch.arange(49 * 16000, dtype=torch.float64)[None].float() / 16000
+    file = {"waveform": seconds, "sample_rate": 16000}
+    assert embed_frames_once(pipeline)
+    found = pipeline.get_embeddings(
+        file, talk, hook=lambda *_, total, completed: told.append(completed / total)
+    )[..., 0]  # fmt: skip
+    window, speaker = np.nonzero(talk.data.sum(axis=1))
+    expected = [
+        start + np.flatnonzero(talk.data[start, :, local]).mean() * 10 / FRAMES
+        for start, local in zip(window, speaker, strict=True)
+    ]
+    assert len(expected) > 50
+    np.testing.assert_allclose(found[window, speaker], expected, atol=0.02)
+    assert told == sorted(told) and told[-1] == 1.0
+
+
+def test_frames_are_computed_once_and_only_where_somebody_talks(starter_dir: Path) -> None:
+    pipeline: Any = _starter(starter_dir)
+    network, lengths = pipeline._embedding.model_, []
+    frames = network.frames
+    network.frames = lambda waveforms: lengths.append(waveforms.shape[-1] / 16000) or frames(waveforms)
+    assert embed_frames_once(pipeline)
+    random = np.random.default_rng(1)
+    file = {
+        "waveform": torch.from_numpy(random.standard_normal((1, 60 * 16000)).astype(np.float32)),
+        "sample_rate": 16000,
+    }
+    talk = SlidingWindowFeature(np.zeros((51, FRAMES, 3)), SlidingWindow(start=0.0, duration=10.0, step=1.0))
+    talk.data[:10, :, 0] = 1.0  # the first 19 s, and after half a minute without a word the last 11 s
+    talk.data[49:, :, 1] = 1.0
+    pipeline.get_embeddings(file, talk)
+    silence, *blocks = lengths
+    assert silence < 1.0
+    assert [round(length) for length in blocks] == [10, 10, 10, 10]
+
+
+def test_blocks_that_are_behind_are_forgotten(starter_dir: Path) -> None:
+    pipeline: Any = _starter(starter_dir)
+    network = FrameNetwork(hop=320, frames=lambda sound: sound[..., :-240:320], pool=lambda frames, weights: frames)
+    sound = torch.arange(60 * 16000, dtype=torch.float32)[None]
+    blocks = Blocks(pipeline, network, {"waveform": sound, "sample_rate": 16000})
+    for first in range(0, 2500, 50):
+        blocks.forget(first)
+        assert (
+            blocks.cut(first, first + 500)[0, 0].tolist() == sound[0, first * 320 : (first + 500) * 320 : 320].tolist()
+        )
+        assert len(blocks.kept) <= 2
+
+
+def test_turns_from_frames_are_nearly_those_of_pyannote(starter_dir: Path, sample_dir: Path) -> None:
+    sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
+    file = {"waveform": torch.from_numpy(sound)[None], "sample_rate": rate}
+    stock, fast = _starter(starter_dir), _starter(starter_dir)
+    assert embed_frames_once(fast)
+    expected: Any = stock(file)
+    found: Any = fast(file)
+    error: Any = DiarizationErrorRate()
+    assert abs(error(expected.speaker_diarization, found.speaker_diarization, uem=Timeline([Segment(0, 30)]))) < 0.01

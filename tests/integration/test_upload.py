@@ -163,11 +163,11 @@ def test_broken_form_is_400_and_leaves_no_file(client: TestClient, tmp_path: Pat
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        ("filename=\"b\u00e4r.wav\"", "b\u00e4r.wav"),
+        ('filename="b\u00e4r.wav"', "b\u00e4r.wav"),
         ("filename*=utf-8''b%C3%A4r.wav", "b\u00e4r.wav"),
-        ("filename=\"C:\\\\calls\\\\a.wav\"", "a.wav"),
-        ("filename=\"../../etc/passwd\"", "passwd"),
-        ("filename=\"\"", "recording"),
+        ('filename="C:\\\\calls\\\\a.wav"', "a.wav"),
+        ('filename="../../etc/passwd"', "passwd"),
+        ('filename=""', "recording"),
         ("filename*=iso-8859-1'de'b%E4r.wav", "b\u00e4r.wav"),
         ("filename*=utf-8''%ED%A0%80.wav", "\ufffd\ufffd\ufffd.wav"),
     ],

@@ -7,14 +7,8 @@ import hashlib
 import pytest
 import torch
 
-from whisperx_api.pipeline.campplus import (
-    EMBEDDING_DIMENSION,
-    MEL_BINS,
-    MIN_FRAMES,
-    SAMPLE_RATE,
-    CAMPPlusEmbedding,
-    ContextAwareMask,
-)
+from whisperx_api.pipeline.campplus import EMBEDDING_DIMENSION, MEL_BINS, ContextAwareMask
+from whisperx_api.pipeline.campplus_model import MIN_FRAMES, SAMPLE_RATE, CAMPPlusEmbedding
 
 CHECKPOINT_ENTRIES = 937
 CHECKPOINT_LAYOUT = "2958fda68cb1e0e2e3515bcf89a06763a46fd96b97691d79b088322ebaa07900"

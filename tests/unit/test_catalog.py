@@ -10,6 +10,7 @@ from whisperx_api.models.catalog import TRANSCRIPTION_MODELS, is_size, repo_id
 
 def test_sizes_are_those_of_faster_whisper():
     from faster_whisper import utils
+
     assert dict(TRANSCRIPTION_MODELS) == utils._MODELS
 
 

@@ -143,7 +143,11 @@ def test_setting_that_stops_the_start_is_said_without_a_traceback():
 # --- transcribe ---
 
 TRANSCRIPT = {
-    "task_id": "t1", "language": "en", "duration": 30.0, "text": "Hello? Hi.", "models": {},
+    "task_id": "t1",
+    "language": "en",
+    "duration": 30.0,
+    "text": "Hello? Hi.",
+    "models": {},
     "warnings": ["It is short."],
     "segments": [
         {"id": 0, "start": 6.71, "end": 7.16, "text": " Hello?", "speaker": "SPEAKER_00", "words": []},
@@ -151,7 +155,8 @@ TRANSCRIPT = {
         {"id": 2, "start": 59.97, "end": 3723.4, "text": "Hm.", "speaker": None, "words": []},
     ],
     "speakers": [
-        {"id": "SPEAKER_00", "name": None, "duration": 1}, {"id": "SPEAKER_01", "name": "Katie", "duration": 1},
+        {"id": "SPEAKER_00", "name": None, "duration": 1},
+        {"id": "SPEAKER_01", "name": "Katie", "duration": 1},
     ],
 }
 

@@ -16,7 +16,13 @@ from whisperx_api.client import ApiError, Client, ServerUnreachable, TaskState
 
 PROBLEM = "application/problem+json"
 TRANSCRIPT = {
-    "task_id": "t1", "language": "en", "duration": 30.0, "text": "Hello?", "speakers": [], "models": {}, "warnings": [],
+    "task_id": "t1",
+    "language": "en",
+    "duration": 30.0,
+    "text": "Hello?",
+    "speakers": [],
+    "models": {},
+    "warnings": [],
     "segments": [{"id": 0, "start": 6.71, "end": 7.16, "text": "Hello?", "speaker": "SPEAKER_00", "words": []}],
 }
 
@@ -130,7 +136,9 @@ def test_wait_polls_until_the_task_is_over(client: Client, server: Server):
     seen: list[Any] = []
     assert client.wait("t1", seen.append, poll_seconds=0.01).status is TaskState.COMPLETED
     assert [(s.status.value, s.progress, s.stage) for s in seen] == [
-        ("pending", 0, None), ("processing", 40, "transcribe"), ("completed", 100, None)
+        ("pending", 0, None),
+        ("processing", 40, "transcribe"),
+        ("completed", 100, None),
     ]
     assert client.result("t1")["segments"][0]["speaker"] == "SPEAKER_00"
 
@@ -154,7 +162,9 @@ def test_cancel_delete_and_list(client: Client, server: Server):
     [task] = client.tasks(TaskState.FAILED, limit=5)
     assert task.error == "It broke."
     assert [(m, p.removeprefix("/api/v1/transcribe")) for m, p, _ in server.requests] == [
-        ("POST", "/cancel/t1"), ("DELETE", "/task/t1"), ("GET", "/tasks?status=failed&limit=5")
+        ("POST", "/cancel/t1"),
+        ("DELETE", "/task/t1"),
+        ("GET", "/tasks?status=failed&limit=5"),
     ]
 
 

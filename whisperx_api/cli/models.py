@@ -13,7 +13,10 @@ from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS, is_size, 
 from whisperx_api.models.errors import ModelUnavailable
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Fetch, list, check and pack models.",
 )
 
@@ -30,7 +33,9 @@ def pull(
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FOLDER_OR_URL", show_default=False,
+            "--from",
+            metavar="FOLDER_OR_URL",
+            show_default=False,
             help="Take the starter models from a folder, an archive made by pack, or the URL of either.",
         ),
     ] = None,
@@ -46,8 +51,11 @@ def pull(
                 fetched = starter.pull(settings.models, source, report)
                 folder = starter_set.folder(settings.models)
             elif is_size(name):
-                fetched, folder = [name], resolve.transcription_folder(
-                    name, settings.models, allow_download=True, token=settings.hf_token, report=report
+                fetched, folder = (
+                    [name],
+                    resolve.transcription_folder(
+                        name, settings.models, allow_download=True, token=settings.hf_token, report=report
+                    ),
                 )
             elif name in alignment.BUNDLES:
                 fetched = [] if alignment.at_hand(name, settings.models) else [name]

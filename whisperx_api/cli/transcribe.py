@@ -68,8 +68,14 @@ def transcribe(
         with Client(server, api_key or _local_key(server)) as client:
             if file is not None:
                 task_id = client.upload(
-                    file, language=language, model=model, task=task, num_speakers=speakers, min_speakers=min_speakers,
-                    max_speakers=max_speakers, enable_diarization=diarization,
+                    file,
+                    language=language,
+                    model=model,
+                    task=task,
+                    num_speakers=speakers,
+                    min_speakers=min_speakers,
+                    max_speakers=max_speakers,
+                    enable_diarization=diarization,
                 ).task_id
                 typer.echo(f"Task {task_id}", err=True)
             assert task_id is not None

@@ -56,7 +56,8 @@ def machine_checks(settings: Settings) -> Iterator[Check]:
     driver = nvidia_driver()
     if not engine_installed():
         yield fail(
-            "engine", "The engine is not installed, so this machine can take uploads but not transcribe them: run "
+            "engine",
+            "The engine is not installed, so this machine can take uploads but not transcribe them: run "
             "`pip install 'whisperx-api[engine]'`.",
         )
     else:
@@ -78,8 +79,10 @@ def device_checks(devices: tuple[str, ...], torch: Torch, driver: str | None) ->
         yield ok("device", "DEVICE=cpu: the processor computes, many times slower than a GPU.")
         return
     if not torch.cuda:
-        yield fail("device", f"DEVICE={','.join(devices)}, but {_why_no_cuda(torch, driver)}") if asked else warn(
-            "device", f"The processor computes, many times slower than a GPU: {_why_no_cuda(torch, driver)}"
+        yield (
+            fail("device", f"DEVICE={','.join(devices)}, but {_why_no_cuda(torch, driver)}")
+            if asked
+            else warn("device", f"The processor computes, many times slower than a GPU: {_why_no_cuda(torch, driver)}")
         )
         return
     if torch.rocm:
@@ -92,7 +95,8 @@ def device_checks(devices: tuple[str, ...], torch: Torch, driver: str | None) ->
     yield ok("device", f"CUDA {torch.built_for} on {', '.join(torch.devices)}, driver {driver or 'unknown'}.")
     if torch.missing:
         yield fail(
-            "cuda", f"ctranslate2 needs {' and '.join(torch.missing)}, not found: run `pip install nvidia-cublas-cu12 "
+            "cuda",
+            f"ctranslate2 needs {' and '.join(torch.missing)}, not found: run `pip install nvidia-cublas-cu12 "
             "nvidia-cudnn-cu12`, or add the folder that holds them to LD_LIBRARY_PATH.",
         )
     else:
@@ -115,7 +119,10 @@ def nvidia_driver() -> str | None:
     try:
         done = subprocess.run(
             [command, "--query-gpu=driver_version", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=20, check=True,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -127,8 +134,7 @@ def _why_no_cuda(torch: Torch, driver: str | None) -> str:
         return "Whisper runs on the processor on a Mac, ctranslate2 has no MPS: leave DEVICE at auto."
     if driver is None:
         return (
-            "no NVIDIA driver answers: install one (or, in a container, run it with `--gpus all`), or "
-            "set DEVICE=cpu."
+            "no NVIDIA driver answers: install one (or, in a container, run it with `--gpus all`), or set DEVICE=cpu."
         )
     if not torch.built_for:
         return f"torch {torch.version} is built without CUDA: install torch's CUDA build."

@@ -23,7 +23,8 @@ def model_checks(settings: Settings) -> Iterator[Check]:
     yield from checks
     if any(check.level is not Level.OK for check in checks) and not starter_set.missing(settings.models):
         yield ok(
-            "starter", "The starter models are here and need nothing else: set WHISPER_MODEL=starter, "
+            "starter",
+            "The starter models are here and need nothing else: set WHISPER_MODEL=starter, "
             "DIARIZATION_MODEL=starter and ALIGN_MODEL=attention, as the Makefile does.",
         )
     yield _alignment(settings)
@@ -60,7 +61,8 @@ def _alignment(settings: Settings) -> Check:
         return ok(name, "ALIGN_MODEL=attention: word times come from Whisper itself, no further model is needed.")
     if model == "auto":
         return ok(
-            name, "ALIGN_MODEL=auto: the language's own model is fetched when it is first needed; word times come from "
+            name,
+            "ALIGN_MODEL=auto: the language's own model is fetched when it is first needed; word times come from "
             "Whisper itself where there is none.",
         )
     if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
@@ -68,9 +70,7 @@ def _alignment(settings: Settings) -> Check:
     return ok(name, f"ALIGN_MODEL={model}.")
 
 
-def _fetchable(
-    name: str, model: str, repository: str, settings: Settings, absent: ModelUnavailable
-) -> Check:
+def _fetchable(name: str, model: str, repository: str, settings: Settings, absent: ModelUnavailable) -> Check:
     """Say whether a model that is not here can be fetched; `absent` says that it is not."""
     if model == STARTER:
         can = settings.whisper_auto_download and find_client() is not None

@@ -34,9 +34,7 @@ async def probe(path: Path) -> float | None:
     return (await _run(PROBE_SECONDS, "probe", str(path))).get("duration")
 
 
-async def decode(
-    path: Path, target: Path, report: Callable[[float], None], timeout: float, longest: float
-) -> Audio:
+async def decode(path: Path, target: Path, report: Callable[[float], None], timeout: float, longest: float) -> Audio:
     """Decode `path` into `target` within `timeout` seconds; `report` gets the fraction done.
 
     `longest` is the most sound that is taken, in seconds. Raises `NotAudio`, `DecoderDied`, and `OSError` where the

@@ -69,7 +69,8 @@ class EngineModels:
             )
         load = functools.partial(
             load_diarizer, source, device=torch.device(self._device), batch_size=self._config.batch_size,
-            token=self._config.hf_token, cache_dir=self._config.model_dir / "hub",
+            mode=self._config.diarization_mode, token=self._config.hf_token,
+            cache_dir=self._config.model_dir / "hub",
         )  # fmt: skip
         return self._pool.get(f"diarize:{name}", load, TYPICAL_WEIGHTS)
 

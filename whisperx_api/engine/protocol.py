@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
-from whisperx_api.options import Options
+from whisperx_api.options import DiarizationMode, Options
 from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcript, Transcription
 
 HEADER = struct.Struct(">I")
@@ -43,6 +43,8 @@ class EngineConfig:
     chunk_size: int
     threads: int
     residency: str
+    diarization_mode: DiarizationMode | None = None
+    """None: what is the default of the model."""
     log_level: str = "info"
 
 

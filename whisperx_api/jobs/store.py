@@ -191,9 +191,7 @@ class JobStore:
         return await self._change(job, status=status.value, completed_at=_now(), **values)
 
     async def _change(self, job: Job, **values: Any) -> Job:
-        this_run = and_(
-            JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value
-        )
+        this_run = and_(JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value)
         if (changed := first(await self._update(this_run, **values))) is None:
             raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
         return changed

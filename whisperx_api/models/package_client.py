@@ -60,8 +60,18 @@ class PackageClient:
 
     def _pip_arguments(self, wheel: Wheel, target: Path) -> list[str]:
         return [
-            "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-            "--python-version", PYTHON_VERSION, "--platform", PLATFORM, "-d", str(target),
+            "download",
+            "--quiet",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version",
+            PYTHON_VERSION,
+            "--platform",
+            PLATFORM,
+            "-d",
+            str(target),
             f"{wheel.package}=={wheel.version}",
         ]
 
@@ -70,10 +80,25 @@ class PackageClient:
         requirements.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
         distribution, architecture = PLATFORM.removesuffix("_x86_64"), "x86_64"
         return [
-            "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes",
-            "--python", sys.executable, "--python-version", PYTHON_VERSION,
-            "--python-platform", f"{architecture}-{distribution}", "--cache-dir", str(folder / "cache"),
-            "--target", str(target), "-r", str(requirements),
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            "--python",
+            sys.executable,
+            "--python-version",
+            PYTHON_VERSION,
+            "--python-platform",
+            f"{architecture}-{distribution}",
+            "--cache-dir",
+            str(folder / "cache"),
+            "--target",
+            str(target),
+            "-r",
+            str(requirements),
         ]
 
 

@@ -14,7 +14,11 @@ from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.progress import Report, silent
 
 TRANSCRIPTION_FILES: Sequence[str] = (
-    "config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*",
+    "config.json",
+    "preprocessor_config.json",
+    "model.bin",
+    "tokenizer.json",
+    "vocabulary.*",
 )
 """What is fetched of a transcription model; the weights of a Transformers repository do not match."""
 

@@ -137,10 +137,18 @@ def _manifest_of_set() -> dict[str, object]:
     return {
         "files": [
             {
-                "path": file.path, "size": file.size, "sha256": file.sha256, "licence": file.licence,
+                "path": file.path,
+                "size": file.size,
+                "sha256": file.sha256,
+                "licence": file.licence,
                 "sources": [
-                    {"package": part.wheel.package, "version": part.wheel.version, "wheel": part.wheel.filename,
-                     "wheel_sha256": part.wheel.sha256, "member": part.member}
+                    {
+                        "package": part.wheel.package,
+                        "version": part.wheel.version,
+                        "wheel": part.wheel.filename,
+                        "wheel_sha256": part.wheel.sha256,
+                        "member": part.member,
+                    }
                     for part in file.parts
                 ],
             }

@@ -1,4 +1,4 @@
-"""CAM++, the speaker embedding network of the starter models, as a pyannote.audio model.
+"""CAM++, the speaker embedding network of the starter models.
 
 Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking",
 Interspeech 2023, arXiv 2303.00332. Parameter names are those of the checkpoints of the 3D-Speaker project, so they
@@ -7,32 +7,15 @@ load with `strict=True`.
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
-from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchaudio.compliance import kaldi
 
-with warnings.catch_warnings():
-    # Audio always comes in decoded, so the decoder that pyannote may lack is of no consequence.
-    warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly", category=UserWarning)
-    from pyannote.audio import Model
-    from pyannote.audio.core.task import Problem, Resolution, Specifications
-
-SAMPLE_RATE = 16_000
-"""Samples a second the network was trained on."""
 MEL_BINS = 80
 """Kaldi filterbank channels, one frame every 10 ms from 25 ms of signal."""
 EMBEDDING_DIMENSION = 192
-MIN_FRAMES = 4
-"""Fewest 10 ms frames that can be embedded: pooling takes a standard deviation over half as many."""
-TRAINING_SECONDS = 3.0
-"""Length of the excerpts the network was trained on; the pipeline does not depend on it."""
-
 HEAD_CHANNELS = 32
 TDNN_CHANNELS = 128
 GROWTH = 32
@@ -42,6 +25,8 @@ CONTEXT_FRAMES = 100
 """Length of the segments whose mean tells the mask what is near; the network's frames are 20 ms apart."""
 BLOCKS = ((12, 1), (24, 2), (16, 2))
 """Layers and dilation of each densely connected block."""
+POOLING = ("stats", "dense")
+"""Names of the last layers: from frames to an embedding."""
 
 
 def _batchnorm(channels: int, affine: bool = True) -> nn.Sequential:
@@ -203,8 +188,7 @@ class CAMPPlus(nn.Module):
             layers[f"block{i}"] = block
             layers[f"transit{i}"] = Transition(block.out_channels, channels)
         layers["out_nonlinear"] = _batchnorm_relu(channels)
-        layers["stats"] = StatisticsPooling()
-        layers["dense"] = Dense(2 * channels, EMBEDDING_DIMENSION)
+        layers |= zip(POOLING, (StatisticsPooling(), Dense(2 * channels, EMBEDDING_DIMENSION)), strict=True)
         self.xvector = nn.Sequential(layers)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -215,76 +199,10 @@ class CAMPPlus(nn.Module):
         """
         return self.xvector(self.head(features.transpose(1, 2)))
 
+    def forward_frames(self, features: Tensor) -> Tensor:
+        """(batch, frames, MEL_BINS) -> (batch, channels, ceil(frames / 2)): what the statistics are taken over."""
+        return self.xvector[: -len(POOLING)](self.head(features.transpose(1, 2)))
 
-class CAMPPlusEmbedding(Model):
-    """CAM++ on waveforms, with each speaker's frames selected before the network runs."""
-
-    def __init__(self) -> None:
-        super().__init__(sample_rate=SAMPLE_RATE, num_channels=1)
-        self.specifications = Specifications(
-            problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=TRAINING_SECONDS
-        )
-        self.network = CAMPPlus()
-        self.fbank = partial(
-            kaldi.fbank, num_mel_bins=MEL_BINS, sample_frequency=SAMPLE_RATE, dither=0.0, use_energy=False
-        )
-
-    @classmethod
-    def from_checkpoint(cls, path: Path) -> CAMPPlusEmbedding:
-        """Load the weights at `path`, a plain state dict. Raises `RuntimeError` where they are another network's."""
-        model = cls()
-        model.network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
-        return model.eval()
-
-    @property
-    def dimension(self) -> int:
-        """Length of an embedding."""
-        return EMBEDDING_DIMENSION
-
-    def features(self, waveforms: Tensor) -> Tensor:
-        """(batch, 1, samples) float32 in -1..1 -> (batch, frames, MEL_BINS) log mel energies, 100 frames a second."""
-        return torch.stack([self.fbank(waveform) for waveform in waveforms])
-
-    def embed(self, features: Tensor) -> Tensor:
-        """(frames, MEL_BINS) -> (EMBEDDING_DIMENSION,)"""
-        return self.network((features - features.mean(0)).unsqueeze(0)).squeeze(0)
-
-    def forward(self, waveforms: Tensor, weights: Tensor | None = None, **kwargs: object) -> Tensor:
-        """Embed each waveform, or each speaker's part of it.
-
-        waveforms: (batch, 1, samples) float32 in -1..1 at `SAMPLE_RATE`.
-        weights: (batch, frames) at any frame rate; the speaker talks where it is over 0.5. The frames of the
-            others never reach the network, so what they say has no influence.
-        Returns (batch, EMBEDDING_DIMENSION) float32: NaN where fewer than `MIN_FRAMES` frames are selected.
-        Raises `ValueError` without weights where the waveforms are shorter than that.
-        """
-        out = waveforms.new_full((waveforms.shape[0], EMBEDDING_DIMENSION), torch.nan)
-        if weights is None:
-            features = self.features(waveforms)
-            if features.shape[1] < MIN_FRAMES:
-                raise ValueError(f"{features.shape[1]} frames are too few for an embedding")
-            return self.network(features - features.mean(1, keepdim=True))
-        for i in torch.nonzero((weights > 0.5).any(-1)).flatten().tolist():
-            out[i] = self.embed_selected(self.features(waveforms[i : i + 1])[0], weights[i])
-        return out
-
-    def embed_speakers(self, waveforms: Tensor, weights: Tensor) -> Tensor:
-        """Embed the parts of several speakers of each waveform, whose features are made once.
-
-        waveforms: (batch, 1, samples). weights: (batch, speakers, frames), as in `forward`.
-        Returns (batch, speakers, EMBEDDING_DIMENSION) float32, NaN as in `forward`.
-        """
-        out = waveforms.new_full((*weights.shape[:2], EMBEDDING_DIMENSION), torch.nan)
-        talks = (weights > 0.5).any(-1)
-        for i in torch.nonzero(talks.any(-1)).flatten().tolist():
-            features = self.features(waveforms[i : i + 1])[0]
-            for speaker in torch.nonzero(talks[i]).flatten().tolist():
-                out[i, speaker] = self.embed_selected(features, weights[i, speaker])
-        return out
-
-    def embed_selected(self, features: Tensor, weights: Tensor) -> Tensor:
-        """(frames, MEL_BINS), and weights at any frame rate -> (EMBEDDING_DIMENSION,), NaN if too few are selected."""
-        selected = F.interpolate(weights[None, None], size=len(features), mode="nearest")[0, 0] > 0.5
-        if int(selected.sum()) < MIN_FRAMES:
-            return features.new_full((EMBEDDING_DIMENSION,), torch.nan)
-        return self.embed(features[selected])
+    def forward_embedding(self, frames: Tensor) -> Tensor:
+        """(batch, channels, frames) of `forward_frames` -> (batch, EMBEDDING_DIMENSION)"""
+        return self.xvector[-len(POOLING) :](frames)

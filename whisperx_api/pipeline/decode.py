@@ -27,9 +27,7 @@ SHORTFALL = 1.0
 """Seconds that may be missing from the length a file states before it counts as broken off."""
 LOWEST_RATE = 2000
 """Samples a second below which there is nothing to be heard; such a file is small and would become a huge one."""
-CONTAINERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
-)
+CONTAINERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,eac3,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
 """FFmpeg's names of the formats that are read. Playlists and manifests are not among them: they name other files."""
 
 

@@ -23,6 +23,7 @@ import torch
 from huggingface_hub.errors import HFValidationError
 
 from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.options import DiarizationMode
 from whisperx_api.pipeline.diarizer_faults import OR_STARTER, what_to_do
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
 
@@ -36,8 +37,10 @@ with warnings.catch_warnings():
     from pyannote.audio.telemetry import set_telemetry_metrics
     from pyannote.core import Annotation
 
-    from whisperx_api.pipeline.campplus import CAMPPlusEmbedding
+    from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
     from whisperx_api.pipeline.embeddings import embed_once
+    from whisperx_api.pipeline.frames import embed_frames_once
+    from whisperx_api.pipeline.segmentation import filter_once, window_by_window
 
 STARTER_SEGMENTATION = Path("segmentation/pytorch_model.bin")
 STARTER_EMBEDDING = Path("embedding/campplus_cn_en_common.pt")
@@ -52,13 +55,21 @@ STARTER_PARAMETERS = {
         "min_cluster_size": 12,
         # Distance of unit vectors, 0..2. A telephone and a studio dialogue find their two speakers from 0.6 to 0.9.
         # Half-minute excerpts of far-field meetings (AMI) gain by every step up, for few speakers are best there;
-        # longer recordings hold more of them, so the threshold stays in the middle.
+        # longer recordings hold more of them, so the threshold stays in the middle. Embeddings from frames computed
+        # once are a little farther apart: from 0.65 to 0.75 their turns are within half a point of the others'.
         "threshold": 0.70,
     },
 }
 
-STEPS = {"segmentation": (0.0, 0.22), "embeddings": (0.22, 0.98)}
-"""From which to which fraction of the work each step of pyannote goes: measured with the starter models on a CPU."""
+CPU_SEGMENTATION_BATCH = 16
+"""Windows in one pass of the segmentation network on a CPU: its LSTM gains up to eight of them, and no more after."""
+
+Steps = dict[str, tuple[float, float]]
+"""From which to which fraction of the work each step of pyannote goes."""
+
+EXACT_STEPS: Steps = {"segmentation": (0.0, 0.15), "embeddings": (0.15, 0.98)}
+FAST_STEPS: Steps = {"segmentation": (0.0, 0.65), "embeddings": (0.65, 0.98)}
+"""Both measured with the starter models on a CPU."""
 
 NOISE = (
     r"\s*TensorFloat-32 \(TF32\) has been disabled",
@@ -73,7 +84,8 @@ NOISE = (
 class _Progress:
     """pyannote's hook as one fraction that never falls."""
 
-    def __init__(self, report: Callable[[float], None]) -> None:
+    def __init__(self, steps: Steps, report: Callable[[float], None]) -> None:
+        self._steps = steps
         self._report = report
         self._fraction = 0.0
 
@@ -81,9 +93,9 @@ class _Progress:
         self, step: str, artifact: Any, file: Any = None, total: int | None = None, completed: int | None = None
     ) -> None:
         """Called before and after every batch, with counts, and once a finished step, without."""
-        if step not in STEPS:
+        if step not in self._steps:
             return
-        start, end = STEPS[step]
+        start, end = self._steps[step]
         done = 1.0 if completed is None or not total else min(1.0, completed / total)
         self._fraction = max(self._fraction, float(start + (end - start) * done))
         self._report(self._fraction)
@@ -99,9 +111,10 @@ class _NoPLDA(PLDA):
 class Diarizer:
     """A loaded diarization pipeline."""
 
-    def __init__(self, name: str, pipeline: Pipeline) -> None:
+    def __init__(self, name: str, pipeline: Pipeline, steps: Steps = EXACT_STEPS) -> None:
         self.name = name
         self._pipeline = pipeline
+        self._steps = steps
 
     def __call__(
         self,
@@ -137,7 +150,7 @@ class Diarizer:
                 num_speakers=num_speakers,
                 min_speakers=min_speakers,
                 max_speakers=max_speakers,
-                hook=_Progress(report),
+                hook=_Progress(self._steps, report),
             )
         result = _diarization(output, self.name, num_speakers or min_speakers, num_speakers or max_speakers)
         report(1.0)
@@ -145,13 +158,21 @@ class Diarizer:
 
 
 def load_diarizer(
-    model: str | Path, *, device: torch.device, batch_size: int, token: str | None = None, cache_dir: Path | None = None
+    model: str | Path,
+    *,
+    device: torch.device,
+    batch_size: int,
+    mode: DiarizationMode | None = None,
+    token: str | None = None,
+    cache_dir: Path | None = None,
 ) -> Diarizer:
     """Load a diarization pipeline.
 
     model: the folder of the starter models, a folder with a `config.yaml` (or that file), or a Hugging Face id, with
         `@revision` after it where not the newest is meant.
-    batch_size: windows or local speakers in one pass of a network; on a CPU it only sets how often progress comes.
+    batch_size: windows in one pass of a network; on a CPU the fastest number is taken.
+    mode: exact, for the turns that pyannote finds, or fast, for nearly the same from frames that are computed once;
+        where None, fast for the starter models and exact for others.
     token: Hugging Face token; the hub's own (`HF_TOKEN`, or a login) where None.
     cache_dir: folder of the hub's cache; the hub's own (`HF_HUB_CACHE`) where None.
 
@@ -163,13 +184,27 @@ def load_diarizer(
         pipeline, name = _starter(folder), "starter"
     else:
         pipeline, name = _pretrained(str(model), token, cache_dir), str(model)
-    for attribute in ("segmentation_batch_size", "embedding_batch_size"):
+    segmentation_batch = CPU_SEGMENTATION_BATCH if device.type == "cpu" else batch_size
+    for attribute, size in (("segmentation_batch_size", segmentation_batch), ("embedding_batch_size", batch_size)):
         if hasattr(pipeline, attribute):
-            setattr(pipeline, attribute, batch_size)
+            setattr(pipeline, attribute, size)
     pipeline = pipeline.to(device)
+    steps = EXACT_STEPS
     if isinstance(pipeline, SpeakerDiarization):
-        embed_once(pipeline)
-    return Diarizer(name, pipeline)
+        if mode is DiarizationMode.FAST or (mode is None and name == "starter"):
+            steps = _make_fast(pipeline)
+        else:
+            window_by_window(pipeline._segmentation.model)
+            embed_once(pipeline)
+    return Diarizer(name, pipeline, steps)
+
+
+def _make_fast(pipeline: SpeakerDiarization) -> Steps:
+    filter_once(pipeline._segmentation.model)
+    if embed_frames_once(pipeline):
+        return FAST_STEPS
+    embed_once(pipeline)
+    return EXACT_STEPS
 
 
 def _starter(folder: Path, embedding: Model | None = None) -> SpeakerDiarization:

@@ -21,7 +21,7 @@ from pyannote.audio.models.embedding.wespeaker import BaseWeSpeakerResNet
 from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import SlidingWindowFeature
 
-from whisperx_api.pipeline.campplus import CAMPPlusEmbedding
+from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 
 Hook = Callable[..., None]
 Embed = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -65,7 +65,7 @@ def _embeddings(
 ) -> np.ndarray:
     """Return (n_windows, n_speakers, dimension): what `SpeakerDiarization.get_embeddings` does."""
     embedding: Any = pipeline._embedding
-    weights = _weights(windows, exclude_overlap, embedding.min_num_samples, embedding.sample_rate)
+    weights = speaker_weights(windows, exclude_overlap, embedding.min_num_samples, embedding.sample_rate)
     n_windows, n_speakers, _ = weights.shape
     found = np.empty((n_windows, n_speakers, embedding.dimension), np.float32)
     active = np.flatnonzero(weights.any(axis=(1, 2)))
@@ -86,7 +86,9 @@ def _embeddings(
     return found
 
 
-def _weights(windows: SlidingWindowFeature, exclude_overlap: bool, min_samples: int, sample_rate: int) -> np.ndarray:
+def speaker_weights(
+    windows: SlidingWindowFeature, exclude_overlap: bool, min_samples: int, sample_rate: int
+) -> np.ndarray:
     """Return each local speaker's frames, (n_windows, n_speakers, n_frames) float32.
 
     With `exclude_overlap` those in which others talk too are left out, unless too few are left for an embedding.

@@ -34,9 +34,7 @@ def letter_spans(emissions: Sequence[np.ndarray], tokens: Sequence[Sequence[int]
     return spans
 
 
-def _batches(
-    order: Sequence[int], emissions: Sequence[np.ndarray], tokens: Sequence[Sequence[int]]
-) -> list[list[int]]:
+def _batches(order: Sequence[int], emissions: Sequence[np.ndarray], tokens: Sequence[Sequence[int]]) -> list[list[int]]:
     """Cut segments, sorted by length, into batches of at most `CELLS`, a segment that is larger alone."""
     batches: list[list[int]] = []
     letters = 0

@@ -1,0 +1,141 @@
+"""Speaker embeddings from frames that are computed once: the fast way, which is not quite the same as pyannote's.
+
+A speaker embedding network turns sound into frames, and pools the frames of a speaker to one vector. pyannote runs it
+on windows of which ten overlap at every moment. Here the frames come from blocks that do not overlap, each computed
+once, and every local speaker of every window is pooled from them. A frame so sees the sound of its block, whoever
+talks in it, instead of its window (WeSpeaker's ResNets) or its speaker's part of the window (CAM++).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pyannote.audio.models.embedding.wespeaker import BaseWeSpeakerResNet
+from pyannote.audio.pipelines import SpeakerDiarization
+from pyannote.core import Segment, SlidingWindowFeature
+
+from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
+from whisperx_api.pipeline.embeddings import Hook, speaker_weights
+
+BLOCK_SECONDS = 10.0
+"""Length of a block: that of pyannote's windows, which is what the pipelines' thresholds were found with."""
+
+TAIL = 240
+"""Samples that the last frame of a block needs beyond it: its features look at 25 ms in steps of 10 ms."""
+
+POOLED_SILENCE = 8
+"""Frames of silence that make the embedding of a local speaker who says nothing; any number makes the same."""
+
+PROGRESS_WINDOWS = 5
+"""Windows between two reports of progress."""
+
+
+@dataclass(frozen=True)
+class FrameNetwork:
+    """A network in two halves.
+
+    `frames`: (batch, 1, n_samples + TAIL) -> (batch, ..., n_samples // hop), where `TAIL` samples more are in.
+    `pool`: frames (1, ..., n_frames) and weights (1, n_speakers, n_frames) -> (1, n_speakers, dimension).
+    """
+
+    hop: int
+    frames: Callable[[torch.Tensor], torch.Tensor]
+    pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def frame_network(model: object) -> FrameNetwork | None:
+    """Return `model`'s two halves; None for a network that is not known here."""
+    if isinstance(model, BaseWeSpeakerResNet):
+        return FrameNetwork(hop=8 * 160, frames=model.forward_frames, pool=model.forward_embedding)
+    if isinstance(model, CAMPPlusEmbedding):
+        return FrameNetwork(hop=2 * 160, frames=model.frames, pool=model.pool)
+    return None
+
+
+def embed_frames_once(pipeline: SpeakerDiarization) -> bool:
+    """Have `pipeline` compute each frame once, where its network is known here; return whether it is."""
+    network = frame_network(getattr(getattr(pipeline, "_embedding", None), "model_", None))
+    if network is None:
+        return False
+
+    def get_embeddings(
+        file: Any, binary_segmentations: SlidingWindowFeature, exclude_overlap: bool = False, hook: Hook | None = None
+    ) -> np.ndarray:
+        return _embeddings(pipeline, network, file, binary_segmentations, exclude_overlap, hook)
+
+    pipeline.get_embeddings = get_embeddings
+    return True
+
+
+class Blocks:
+    """The frames of a recording, block by block: computed when they are asked for, and kept until they are behind."""
+
+    def __init__(self, pipeline: SpeakerDiarization, network: FrameNetwork, file: Any) -> None:
+        self._pipeline = pipeline
+        self._network = network
+        self._file = file
+        self._length = round(BLOCK_SECONDS * pipeline._embedding.sample_rate / network.hop)
+        self.kept: dict[int, torch.Tensor] = {}
+
+    def cut(self, first: int, last: int) -> torch.Tensor:
+        """Return frames `first` to `last` of the recording, (1, ..., last - first)."""
+        blocks = range(first // self._length, math.ceil(last / self._length))
+        for block in blocks:
+            if block not in self.kept:
+                self.kept[block] = self._compute(block)
+        start = blocks.start * self._length
+        return torch.cat([self.kept[block] for block in blocks], dim=-1)[..., first - start : last - start]
+
+    def forget(self, before: int) -> None:
+        """Drop the blocks that end before frame `before`."""
+        self.kept = {block: frames for block, frames in self.kept.items() if (block + 1) * self._length > before}
+
+    def _compute(self, block: int) -> torch.Tensor:
+        embedding: Any = self._pipeline._embedding
+        n_samples = self._length * self._network.hop
+        start, end = block * n_samples, (block + 1) * n_samples + TAIL
+        span = Segment(start / embedding.sample_rate, end / embedding.sample_rate)
+        waveform, _ = self._pipeline._audio.crop(self._file, span, mode="pad")
+        return self._network.frames(waveform[None].to(embedding.device))
+
+
+@torch.inference_mode()
+def _embeddings(
+    pipeline: SpeakerDiarization,
+    network: FrameNetwork,
+    file: Any,
+    windows: SlidingWindowFeature,
+    exclude_overlap: bool,
+    hook: Hook | None,
+) -> np.ndarray:
+    """Return (n_windows, n_speakers, dimension), in the place of `SpeakerDiarization.get_embeddings`."""
+    embedding: Any = pipeline._embedding
+    weights = speaker_weights(windows, exclude_overlap, embedding.min_num_samples, embedding.sample_rate)
+    rate = embedding.sample_rate / network.hop
+    n_frames = round(windows.sliding_window.duration * rate)
+    blocks = Blocks(pipeline, network, file)
+    found = np.empty((*weights.shape[:2], embedding.dimension), np.float32)
+    silence = torch.zeros(1, 1, POOLED_SILENCE * network.hop + TAIL, device=embedding.device)
+    nobody = torch.zeros(1, 1, POOLED_SILENCE, device=embedding.device)
+    found[:] = network.pool(network.frames(silence), nobody)[0].cpu().numpy()
+    total = len(weights)
+    for index, speakers in enumerate(weights):
+        first = round(windows.sliding_window[index].start * rate)
+        blocks.forget(first)
+        if hook is not None and index % PROGRESS_WINDOWS == 0:
+            hook("embeddings", None, total=total, completed=index)
+        resampled = F.interpolate(torch.from_numpy(speakers)[None], size=n_frames, mode="nearest")
+        talk = torch.nonzero(resampled.any(dim=1)[0]).flatten()
+        if len(talk):
+            start, end = int(talk[0]), int(talk[-1]) + 1
+            frames = blocks.cut(first + start, first + end)
+            found[index] = network.pool(frames, resampled[..., start:end].to(embedding.device))[0].cpu().numpy()
+    if hook is not None:
+        hook("embeddings", None, total=total, completed=total)
+    return found

@@ -1,0 +1,92 @@
+"""The segmentation network of pyannote, without what its overlapping windows share.
+
+PyanNet (Bredin and Laurent, "End-to-end speaker segmentation for overlap-aware resegmentation", Interspeech 2021)
+slides over a recording in windows, ten of which overlap at every moment. On a CPU its convolutions are quickest one
+window at a time, for that is what fits the cache; its LSTM is quickest with a batch.
+
+It starts by normalising the window, and with a bank of sinc filters (Ravanelli and Bengio, "Speaker recognition from
+raw waveform with SincNet", SLT 2018). Both are linear, so the filters can run once over all windows of a batch, and
+each window be normalised after them. Everything behind sees what it would have seen but for the rounding of sums, which
+turns the decision on a frame in some ten thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pyannote.audio.models.blocks.sincnet import SincNet
+from pyannote.audio.models.segmentation import PyanNet
+
+
+def window_by_window(model: object) -> bool:
+    """Have the segmentation network `model` take the windows of a batch through its convolutions one by one.
+
+    The scores stay the same to the bit. Returns whether it was done: on a CPU, where the network is known.
+    """
+    return _replace(model, _one_by_one)
+
+
+def filter_once(model: object) -> bool:
+    """Have the segmentation network `model` filter the overlapping windows of a batch once, and go on one by one.
+
+    The scores are the same but for rounding. Returns whether it was done: on a CPU, where the network is known.
+    """
+    return _replace(model, _filtered_once)
+
+
+def _replace(model: object, forward: Callable[[SincNet, torch.Tensor], torch.Tensor]) -> bool:
+    """Elsewhere than on a CPU windows are copied to the device apart, and convolutions are quickest in a batch."""
+    if not isinstance(model, PyanNet) or model.device.type != "cpu":
+        return False
+    net = model.sincnet
+
+    def replacement(waveforms: torch.Tensor) -> torch.Tensor:
+        return forward(net, waveforms)
+
+    net.forward = replacement
+    return True
+
+
+def _one_by_one(net: SincNet, waveforms: torch.Tensor) -> torch.Tensor:
+    """(batch, 1, n_samples) -> (batch, n_features, n_frames), as `SincNet.forward`."""
+    return torch.cat([SincNet.forward(net, waveform[None]) for waveform in waveforms])
+
+
+def _filtered_once(net: SincNet, waveforms: torch.Tensor) -> torch.Tensor:
+    """(batch, 1, n_samples) -> (batch, n_features, n_frames), as `SincNet.forward`.
+
+    The filters run once where the batch is an overlapping view of one waveform, as `Inference.slide` makes it.
+    """
+    filters: Any = net.conv1d[0]
+    hop, size = net.stride, filters.filterbank.kernel_size
+    batch, _, n_samples = waveforms.shape
+    step = waveforms.stride(0)
+    if batch > 1 and 0 < step < n_samples and step % hop == 0 and waveforms.stride(2) == 1:
+        whole = torch.as_strided(waveforms, (1, 1, (batch - 1) * step + n_samples), (n_samples, n_samples, 1))
+        filtered = filters(whole)
+        n_frames = (n_samples - size) // hop + 1
+        windows = [filtered[..., first : first + n_frames] for first in range(0, batch * step // hop, step // hop)]
+    else:
+        windows = [filters(waveform[None]) for waveform in waveforms]
+    constant = filters(waveforms.new_ones(1, 1, size))
+    return torch.cat(
+        [_window(net, filtered, waveform, constant) for filtered, waveform in zip(windows, waveforms, strict=True)]
+    )
+
+
+def _window(net: SincNet, filtered: torch.Tensor, waveform: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
+    """Go on with one window: `filtered` (1, n_filters, n_frames) as it came from the filters, and its `waveform`.
+
+    `constant` (1, n_filters, 1) is what the filters make of a signal that is one everywhere.
+    """
+    norm = net.wav_norm1d
+    variance, mean = torch.var_mean(waveform, correction=0)
+    scale = norm.weight * torch.rsqrt(variance + norm.eps)
+    x = torch.addcmul(constant * (norm.bias - mean * scale), filtered, scale).abs_()
+    x = F.leaky_relu(net.norm1d[0](net.pool1d[0](x)))
+    for convolution, pool, normalise in zip(net.conv1d[1:], net.pool1d[1:], net.norm1d[1:], strict=True):
+        x = F.leaky_relu(normalise(pool(convolution(x))))
+    return x
