@@ -173,6 +173,39 @@ def test_bare_annotation_of_an_older_pipeline() -> None:
     assert result.embeddings == {}
 
 
+class SmallDevice:
+    """Stands for a pipeline on a device whose memory has room for `fits` windows at once."""
+
+    def __init__(self, fits: int) -> None:
+        self.segmentation_batch_size, self.embedding_batch_size = 32, 8
+        self.tried: list[tuple[int, int]] = []
+        self._fits = fits
+
+    def __call__(self, file: object, **options: Any) -> Annotation:
+        self.tried.append((self.segmentation_batch_size, self.embedding_batch_size))
+        options["hook"]("segmentation", None, total=2, completed=1)
+        if self.segmentation_batch_size > self._fits:
+            raise MemoryError("batch_size (32) is probably too large.")
+        return Annotation()
+
+
+def test_batches_that_do_not_fit_the_device_are_halved_for_good() -> None:
+    pipeline: Any = SmallDevice(fits=8)
+    diarizer, fractions = Diarizer("small", pipeline), list[float]()
+    diarizer(np.zeros(160_000, np.float32), report=fractions.append)
+    assert pipeline.tried == [(32, 8), (16, 4), (8, 2)]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    diarizer(np.zeros(160_000, np.float32))
+    assert pipeline.tried[3:] == [(8, 2)]
+
+
+def test_one_window_that_does_not_fit_is_an_error() -> None:
+    pipeline: Any = SmallDevice(fits=0)
+    with pytest.raises(MemoryError):
+        Diarizer("small", pipeline)(np.zeros(160_000, np.float32))
+    assert pipeline.tried[-1] == (1, 1)
+
+
 def test_whoever_talks_keeps_the_floor() -> None:
     turns = (Turn(0, 2, "A"), Turn(1, 3, "B"), Turn(3, 4, "A"))
     assert exclusive_turns(turns) == (Turn(0, 2, "A"), Turn(2, 3, "B"), Turn(3, 4, "A"))

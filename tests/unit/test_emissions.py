@@ -78,3 +78,41 @@ def test_batches_hold_what_they_may_with_the_longest_first() -> None:
     emissions.padded_frames = 100
     sounds = [np.zeros(int(seconds * SAMPLE_RATE), np.float32) for seconds in (0.5, 3.0, 0.9, 0.9)]
     assert [[index for index, _ in batch] for batch in emissions(sounds)] == [[1], [2, 3], [0]]
+
+
+def test_batch_that_does_not_fit_the_device_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    sounds = [np.full(SAMPLE_RATE, value, np.float32) for value in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    model = torchaudio_model("layer_norm").eval()
+    whole = {index: emission for batch in Emissions(model, torch.device("cpu"))(sounds) for index, emission in batch}
+    tried: list[int] = []
+    batch = Emissions._batch
+
+    def small_device(emissions: Emissions, waves: list[np.ndarray]) -> list[np.ndarray]:
+        tried.append(len(waves))
+        if len(waves) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return batch(emissions, waves)
+
+    monkeypatch.setattr(Emissions, "_batch", small_device)
+    found = {index: emission for part in Emissions(model, torch.device("cpu"))(sounds) for index, emission in part}
+    assert tried == [5, 2, 1, 1, 1, 1, 1]
+    for index, emission in whole.items():
+        np.testing.assert_allclose(found[index], emission, atol=2e-5)
+
+
+def test_segment_that_does_not_fit_alone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_device(emissions: Emissions, waves: list[np.ndarray]) -> list[np.ndarray]:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Emissions, "_batch", no_device)
+    with pytest.raises(torch.OutOfMemoryError):
+        list(Emissions(torchaudio_model("layer_norm"), torch.device("cpu"))([np.zeros(SAMPLE_RATE, np.float32)] * 3))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(emissions: Emissions, waves: list[np.ndarray]) -> list[np.ndarray]:
+        raise RuntimeError("shapes can't be multiplied")
+
+    monkeypatch.setattr(Emissions, "_batch", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        list(Emissions(torchaudio_model("layer_norm"), torch.device("cpu"))([np.zeros(SAMPLE_RATE, np.float32)] * 3))

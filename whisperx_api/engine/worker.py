@@ -163,8 +163,10 @@ def beat(wire: Wire) -> None:
 
 def explain(error: Exception) -> str:
     """Say what went wrong in a sentence for the job's owner; the log has the rest."""
+    from whisperx_api.pipeline.out_of_memory import is_out_of_memory
+
     text = str(error).strip() or type(error).__name__
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+    if is_out_of_memory(error):
         return f"The device ran out of memory: set a smaller BATCH_SIZE or MODEL_RESIDENCY=release. ({text[:200]})"
     return f"{type(error).__name__}: {text[:500]}"
 

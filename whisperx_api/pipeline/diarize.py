@@ -25,6 +25,7 @@ from huggingface_hub.errors import HFValidationError
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import DiarizationMode
 from whisperx_api.pipeline.diarizer_faults import OR_STARTER, what_to_do
+from whisperx_api.pipeline.out_of_memory import is_out_of_memory, make_room
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
 
 with warnings.catch_warnings():
@@ -60,6 +61,9 @@ STARTER_PARAMETERS = {
         "threshold": 0.70,
     },
 }
+
+BATCH_SIZES = ("segmentation_batch_size", "embedding_batch_size")
+"""What pyannote's pipelines call the sizes of their batches."""
 
 CPU_SEGMENTATION_BATCH = 16
 """Windows in one pass of the segmentation network on a CPU: its LSTM gains up to eight of them, and no more after."""
@@ -132,9 +136,9 @@ class Diarizer:
         report: called between batches with the fraction of the work that is done, 0..1; whatever it raises ends the
             work and comes out of this call.
 
-        Speakers too short to be recognised (about 2 s alone in no 10 s window) have turns but no embedding. Raises
-        `ValueError` for other audio or bounds that contradict each other, and `MemoryError` or
-        `torch.OutOfMemoryError` where the batch is too large for the device.
+        Speakers too short to be recognised (about 2 s alone in no 10 s window) have turns but no embedding. A
+        batch that does not fit the device is halved, for good. Raises `ValueError` for other audio or bounds that
+        contradict each other, and `MemoryError` or `torch.OutOfMemoryError` where one window is too large.
         """
         if audio.ndim != 1 or audio.dtype != np.float32:
             raise ValueError(f"audio must be one-dimensional float32, not {audio.ndim}-dimensional {audio.dtype}")
@@ -145,16 +149,37 @@ class Diarizer:
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             for message in NOISE:
                 warnings.filterwarnings("ignore", message=message)
-            output: Any = self._pipeline(
-                {"waveform": _tensor(audio)[None], "sample_rate": SAMPLE_RATE},
-                num_speakers=num_speakers,
-                min_speakers=min_speakers,
-                max_speakers=max_speakers,
-                hook=_Progress(self._steps, report),
-            )
+            bounds: dict[str, Any] = {
+                "num_speakers": num_speakers,
+                "min_speakers": min_speakers,
+                "max_speakers": max_speakers,
+            }
+            progress = _Progress(self._steps, report)
+            while (output := self._fitting(audio, bounds, progress)) is None:
+                make_room("Diarization's batch", self._halve())
         result = _diarization(output, self.name, num_speakers or min_speakers, num_speakers or max_speakers)
         report(1.0)
         return result
+
+    def _fitting(self, audio: np.ndarray, bounds: dict[str, Any], progress: _Progress) -> Any:
+        """Return the pipeline's output, None where its batches are too large for the device; raises that at one."""
+        try:
+            return self._pipeline(
+                {"waveform": _tensor(audio)[None], "sample_rate": SAMPLE_RATE}, **bounds, hook=progress
+            )
+        except Exception as error:
+            if not is_out_of_memory(error) or max(self._batches().values(), default=1) == 1:
+                raise
+            return None
+
+    def _batches(self) -> dict[str, int]:
+        return {name: getattr(self._pipeline, name) for name in BATCH_SIZES if hasattr(self._pipeline, name)}
+
+    def _halve(self) -> int:
+        """Halve the batches of the networks, for good, and return the larger one."""
+        for name, size in self._batches().items():
+            setattr(self._pipeline, name, max(1, size // 2))
+        return max(self._batches().values())
 
 
 def load_diarizer(
@@ -185,7 +210,7 @@ def load_diarizer(
     else:
         pipeline, name = _pretrained(str(model), token, cache_dir), str(model)
     segmentation_batch = CPU_SEGMENTATION_BATCH if device.type == "cpu" else batch_size
-    for attribute, size in (("segmentation_batch_size", segmentation_batch), ("embedding_batch_size", batch_size)):
+    for attribute, size in zip(BATCH_SIZES, (segmentation_batch, batch_size), strict=True):
         if hasattr(pipeline, attribute):
             setattr(pipeline, attribute, size)
     pipeline = pipeline.to(device)

@@ -15,6 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torchaudio.models import Wav2Vec2Model
 from transformers import Wav2Vec2ForCTC
 
+from whisperx_api.pipeline.out_of_memory import is_out_of_memory, make_room
+
 MIN_SAMPLES = 400
 """Shortest sound that wav2vec2's convolutions take: 25 ms."""
 
@@ -35,14 +37,29 @@ class Emissions:
         """Yield batches of (index, log-probabilities) of `sounds`, each of shape (n_samples,), float32, at 16 kHz.
 
         Log-probabilities have shape (n_frames, n_classes), float32. Segments of about one length go together, the
-        longest first, so that a batch that does not fit is met at once.
+        longest first, so that a batch that does not fit the device is met at once; it is halved, and stays so.
         """
         order = sorted(range(len(sounds)), key=lambda index: -len(sounds[index]))
         while order:
             frames = max(1, len(sounds[order[0]]) // 320)
             size = max(1, self.padded_frames // frames) if self._parts else 1
-            batch, order = order[:size], order[size:]
-            yield list(zip(batch, self._batch([sounds[index] for index in batch]), strict=True))
+            batch = order[:size]
+            found = self._fitting([sounds[index] for index in batch])
+            if found is None:
+                self.padded_frames = frames * len(batch) // 2
+                make_room("Emissions", self.padded_frames)
+                continue
+            order = order[size:]
+            yield list(zip(batch, found, strict=True))
+
+    def _fitting(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+        """Return the emissions, None where the batch is too large for the device; of one segment it raises that."""
+        try:
+            return self._batch(sounds)
+        except Exception as error:
+            if len(sounds) == 1 or not is_out_of_memory(error):
+                raise
+            return None
 
     @torch.inference_mode()
     def _batch(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:

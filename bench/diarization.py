@@ -1,0 +1,179 @@
+"""How fast diarization is beside pyannote's own pipeline: `python -m bench.diarization [--seconds N] [FOLDER]`.
+
+Exact: WeSpeaker's ResNet34, which community-1 and 3.1 use, with random weights (its work does not depend on them), on
+pyannote's sample repeated to N seconds (120), with and without as much silence after it; the turns must be the same.
+Fast: the starter models, beside exact and beside pyannote, on the recordings with known turns in FOLDER (`ami/*.flac`,
+`katiesteve/katiesteve.flac`) and the sample, with the diarization error of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from pyannote.audio.models.embedding.wespeaker import WeSpeakerResNet34
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.database.util import load_rttm
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+from bench.figures import Figure, publish, timed
+from whisperx_api.demo import sample
+from whisperx_api.options import DiarizationMode
+from whisperx_api.pipeline.diarize import _starter, load_diarizer
+from whisperx_api.pipeline.embeddings import embed_once
+from whisperx_api.pipeline.segmentation import window_by_window
+from whisperx_api.settings import load_settings
+from whisperx_api.transcript import SAMPLE_RATE
+
+BATCH = 32
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """`sound` (n_samples,) float32 at 16 kHz, and who talks when in truth."""
+
+    name: str
+    sound: np.ndarray
+    truth: Annotation
+
+    def error(self, turns: Annotation) -> float:
+        """Return the diarization error, no collar, overlap counted."""
+        metric: Any = DiarizationErrorRate()
+        return float(metric(self.truth, turns, uem=Timeline([Segment(0, len(self.sound) / SAMPLE_RATE)])))
+
+
+def recording(path: Path) -> Recording:
+    """Read a recording, and its turns from the .rttm beside it."""
+    sound, rate = soundfile.read(path, dtype="float32")
+    if rate != SAMPLE_RATE or sound.ndim != 1:
+        raise SystemExit(f"{path} is not 16 kHz mono.")
+    (truth,) = load_rttm(path.with_suffix(".rttm")).values()
+    return Recording(path.stem, sound, truth)
+
+
+def as_file(sound: np.ndarray) -> dict[str, Any]:
+    """Return samples as pyannote's pipelines take them."""
+    return {"waveform": torch.from_numpy(sound)[None], "sample_rate": SAMPLE_RATE}
+
+
+def exact(starter: Path, seconds: int) -> list[Figure]:
+    """Measure stock and exact on the same random network."""
+    sound = soundfile.read(sample(), dtype="float32")[0]
+    speech = np.resize(sound, seconds * SAMPLE_RATE)
+    figures: list[Figure] = []
+    for what, heard in (("speech", speech), ("half silence", np.concatenate([speech, np.zeros_like(speech)]))):
+        torch.manual_seed(0)
+        network = WeSpeakerResNet34().eval()
+        stock, ours = _starter(starter, network), _starter(starter, network)
+        for pipeline in (stock, ours):
+            pipeline.segmentation_batch_size = pipeline.embedding_batch_size = BATCH
+        assert window_by_window(ours._segmentation.model)
+        assert embed_once(ours)
+        quick, found = timed(lambda ours=ours, heard=heard: turns(ours, heard))
+        slow, expected = timed(lambda stock=stock, heard=heard: turns(stock, heard))
+        note = f"the same {len(found)} turns" if found == expected else f"{differing(found, expected)} turns differ"
+        figures.append(
+            Figure(
+                f"exact, ResNet34, {len(heard) / SAMPLE_RATE:.0f} s, {what}",
+                "s",
+                quick,
+                slow,
+                "pyannote",
+                "3.5 times, the same turns",
+                note,
+            )
+        )
+    return figures
+
+
+def turns(pipeline: Any, sound: np.ndarray) -> list[tuple[int, int, str]]:
+    """Return turns in whole milliseconds."""
+    output = pipeline(as_file(sound))
+    return [
+        (round(1000 * segment.start), round(1000 * segment.end), label)
+        for segment, _, label in output.speaker_diarization.itertracks(yield_label=True)
+    ]
+
+
+def differing(found: Sequence[Any], expected: Sequence[Any]) -> int:
+    """Return how many turns are in one of the two only."""
+    return len(set(found) ^ set(expected))
+
+
+def fast(starter: Path, recordings: Sequence[Recording]) -> list[Figure]:
+    """Measure stock, exact and fast on the starter models: time over all recordings, and the error of each."""
+    stock: Any = _starter(starter)
+    stock.segmentation_batch_size = stock.embedding_batch_size = BATCH
+    runs: dict[str, Callable[[np.ndarray], Any]] = {"pyannote": lambda sound: stock(as_file(sound))}
+    runs |= {mode.value: load_diarizer(starter, device=CPU, batch_size=BATCH, mode=mode) for mode in DiarizationMode}
+    times = dict.fromkeys(runs, 0.0)
+    errors: dict[str, dict[str, list[tuple[float, float]]]] = {name: {} for name in times}
+    for one in recordings:
+        for name, call in runs.items():
+            seconds, output = timed(functools.partial(call, one.sound), 2)
+            times[name] += seconds
+            spoken = one.truth.get_timeline(copy=False).duration()
+            group = one.name if one.name in ("katiesteve", "sample") else "AMI"
+            errors[name].setdefault(group, []).append((one.error(annotation(output)), spoken))
+    said = {
+        name: ", ".join(f"{group} {100 * pooled(values):.1f}" for group, values in groups.items())
+        for name, groups in errors.items()
+    }
+    note = "; ".join(f"DER % {name}: {text}" for name, text in said.items())
+    length = sum(len(one.sound) for one in recordings) / SAMPLE_RATE
+    return [
+        Figure(f"fast, starter, {length:.0f} s", "s", times["fast"], times["exact"], "exact", "4 times", note),
+        Figure(f"fast, starter, {length:.0f} s", "s", times["fast"], times["pyannote"], "pyannote"),
+        Figure(f"exact, starter, {length:.0f} s", "s", times["exact"], times["pyannote"], "pyannote"),
+    ]
+
+
+def annotation(output: Any) -> Annotation:
+    """Return the turns of pyannote's output or of a `Diarization`."""
+    if hasattr(output, "speaker_diarization"):
+        return output.speaker_diarization
+    heard = Annotation()
+    for index, turn in enumerate(output.turns):
+        heard[Segment(turn.start, turn.end), index] = turn.speaker
+    return heard
+
+
+def pooled(errors: Sequence[tuple[float, float]]) -> float:
+    """Return one error rate of several, each weighted by the time spoken."""
+    return sum(error * spoken for error, spoken in errors) / sum(spoken for _, spoken in errors)
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="recordings with known turns")
+    parser.add_argument("--seconds", type=int, default=120, help="length of the exact comparison (%(default)s)")
+    parser.add_argument("--only", choices=("exact", "fast"))
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    starter = load_settings().models / "starter"
+    paths = [sample()]
+    if arguments.folder is not None:
+        paths += [
+            arguments.folder / "katiesteve" / "katiesteve.flac",
+            *sorted((arguments.folder / "ami").glob("*.flac")),
+        ]
+    figures: list[Figure] = []
+    if arguments.only != "fast":
+        figures += exact(starter, arguments.seconds)
+    if arguments.only != "exact":
+        figures += fast(starter, [recording(path) for path in paths])
+    publish("diarization", figures)
+
+
+if __name__ == "__main__":
+    main()
