@@ -138,5 +138,6 @@ def engine_config(settings: Settings, device: str) -> EngineConfig:
         threads=settings.cpu_threads,
         residency=settings.model_residency.value,
         diarization_mode=settings.diarization_mode,
+        preload=settings.model_preload,
         log_level=settings.logging_level,
     )

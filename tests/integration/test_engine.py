@@ -117,7 +117,12 @@ def test_recording_that_breaks_off_is_transcribed_with_a_warning(server: Server,
 
 
 def test_diarization_model_out_of_reach_fails_the_task_with_what_to_do(start_server, call: Path) -> None:
-    server = start_server(diarization_model="pyannote/speaker-diarization-community-1")
+    server = start_server(diarization_model="pyannote/speaker-diarization-community-1", model_preload=True)
+    deadline = time.monotonic() + 60
+    while server.client.get("/health").json()["loaded_models"] != ["transcribe:starter"]:  # before any task
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "can't be loaded ahead" in server.log.read_text()
     status = server.wait(server.upload(call), seconds=120)
     assert status["status"] == "failed"
     assert "pyannote/speaker-diarization-community-1" in status["error"]

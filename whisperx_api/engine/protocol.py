@@ -45,6 +45,7 @@ class EngineConfig:
     residency: str
     diarization_mode: DiarizationMode | None = None
     """None: what is the default of the model."""
+    preload: bool = False
     log_level: str = "info"
 
 

@@ -72,6 +72,7 @@ class Engine:
         self.ready = describe(self.device)
         torch.set_num_threads(config.threads or max(1, cores() // 2))
         self._wire = wire
+        self._preload = config.preload and config.residency != "release"
         self._decoding = Decoding(config.batch_size, config.chunk_size)
         self._pool = ModelPool(config.residency, DeviceMemory(self.device), self._models_changed, self._loading)
         self._models = EngineModels(config, self.device, self._pool)
@@ -84,6 +85,8 @@ class Engine:
 
     def serve(self, requests: queue.Queue[RunStage]) -> None:
         """Run requests as they come, for ever."""
+        if self._preload:
+            self._load_ahead()
         while True:
             self._current = request = requests.get()
             answer = self._answer(request)
@@ -93,6 +96,14 @@ class Engine:
             self._wire.send(answer)
             if isinstance(answer, StageFailed) and self._device_is_lost(answer.reason):
                 os._exit(1)  # a CUDA context that has failed once fails for ever; a new process has a new one
+
+    def _load_ahead(self) -> None:
+        """Load what every task needs. What can't be loaded is said in the log here, and to the task that needs it."""
+        for load in (lambda: self._models.transcriber(None), self._models.diarizer):
+            try:
+                load()
+            except Exception as error:
+                logger.warning("a model can't be loaded ahead: %s", explain(error))
 
     def _answer(self, request: RunStage) -> StageDone | StageFailed | StageCancelled:
         try:
