@@ -37,7 +37,9 @@ with warnings.catch_warnings():
     from pyannote.core import Annotation
 
     from whisperx_api.pipeline.campplus import CAMPPlusEmbedding
+    from whisperx_api.pipeline.clustering import cluster_sample
     from whisperx_api.pipeline.embeddings import embed_once
+    from whisperx_api.pipeline.reconstruct import reconstruct_in_blocks
 
 STARTER_SEGMENTATION = Path("segmentation/pytorch_model.bin")
 STARTER_EMBEDDING = Path("embedding/campplus_cn_en_common.pt")
@@ -169,6 +171,8 @@ def load_diarizer(
     pipeline = pipeline.to(device)
     if isinstance(pipeline, SpeakerDiarization):
         embed_once(pipeline)
+        cluster_sample(pipeline)
+        reconstruct_in_blocks(pipeline)
     return Diarizer(name, pipeline)
 
 
