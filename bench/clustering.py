@@ -100,7 +100,9 @@ def difference(run: Run, reference: Run) -> float:
         for i, (start, end, speaker) in enumerate(turns):
             annotation[Segment(start, end), i] = speaker
         annotations.append(annotation)
-    return abs(DiarizationErrorRate()(*annotations))
+    metric = DiarizationErrorRate()
+    metric(*annotations)
+    return abs(metric)
 
 
 def main(lengths: list[float]) -> None:

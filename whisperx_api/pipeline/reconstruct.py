@@ -10,6 +10,7 @@ same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ def reconstruct_in_blocks(pipeline: SpeakerDiarization) -> None:
 
     Takes effect from the next call on; the pipeline can still be moved to another device.
     """
-    segmentation = pipeline._segmentation
+    segmentation: Any = pipeline._segmentation
     if segmentation.model.specifications.powerset and not segmentation.skip_conversion:
         segmentation.conversion = torch.nn.Sequential(segmentation.conversion, _Bytes())
     pipeline.speaker_count = speaker_count
