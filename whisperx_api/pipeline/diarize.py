@@ -39,8 +39,10 @@ with warnings.catch_warnings():
     from pyannote.core import Annotation
 
     from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
+    from whisperx_api.pipeline.clustering import cluster_sample
     from whisperx_api.pipeline.embeddings import embed_once
     from whisperx_api.pipeline.frames import embed_frames_once
+    from whisperx_api.pipeline.reconstruct import reconstruct_in_blocks
     from whisperx_api.pipeline.segmentation import filter_once, window_by_window
 
 STARTER_SEGMENTATION = Path("segmentation/pytorch_model.bin")
@@ -216,6 +218,8 @@ def load_diarizer(
     pipeline = pipeline.to(device)
     steps = EXACT_STEPS
     if isinstance(pipeline, SpeakerDiarization):
+        cluster_sample(pipeline)
+        reconstruct_in_blocks(pipeline)
         if mode is DiarizationMode.FAST or (mode is None and name == "starter"):
             steps = _make_fast(pipeline)
         else:
