@@ -27,7 +27,7 @@ from rich.table import Table
 
 from bench.meeting import make_meeting
 from whisperx_api.pipeline.clustering import cluster_sample
-from whisperx_api.pipeline.diarize import _starter
+from whisperx_api.pipeline.diarizers import starter_pipeline
 from whisperx_api.pipeline.reconstruct import reconstruct_in_blocks
 from whisperx_api.settings import load_settings
 from whisperx_api.transcript import SAMPLE_RATE
@@ -48,7 +48,7 @@ class Run:
 def work(pipe: Connection, hours: float, ours: bool) -> None:
     """Diarize a made-up meeting, and send "loaded", how long it took, and the turns."""
     warnings.simplefilter("ignore")
-    pipeline: Any = _starter(load_settings().models / "starter")
+    pipeline: Any = starter_pipeline(load_settings().models / "starter")
     if ours:
         cluster_sample(pipeline)
         reconstruct_in_blocks(pipeline)

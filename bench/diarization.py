@@ -27,7 +27,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from bench.figures import Figure, publish, timed
 from whisperx_api.demo import sample
 from whisperx_api.options import DiarizationMode
-from whisperx_api.pipeline.diarize import _starter, load_diarizer
+from whisperx_api.pipeline.diarizers import load_diarizer, starter_pipeline
 from whisperx_api.pipeline.embeddings import embed_once
 from whisperx_api.pipeline.segmentation import window_by_window
 from whisperx_api.settings import load_settings
@@ -73,7 +73,7 @@ def exact(starter: Path, seconds: int) -> list[Figure]:
     for what, heard in (("speech", speech), ("half silence", np.concatenate([speech, np.zeros_like(speech)]))):
         torch.manual_seed(0)
         network = WeSpeakerResNet34().eval()
-        stock, ours = _starter(starter, network), _starter(starter, network)
+        stock, ours = starter_pipeline(starter, network), starter_pipeline(starter, network)
         for pipeline in (stock, ours):
             pipeline.segmentation_batch_size = pipeline.embedding_batch_size = BATCH
         assert window_by_window(ours._segmentation.model)
@@ -111,7 +111,7 @@ def differing(found: Sequence[Any], expected: Sequence[Any]) -> int:
 
 def fast(starter: Path, recordings: Sequence[Recording]) -> list[Figure]:
     """Measure stock, exact and fast on the starter models: time over all recordings, and the error of each."""
-    stock: Any = _starter(starter)
+    stock: Any = starter_pipeline(starter)
     stock.segmentation_batch_size = stock.embedding_batch_size = BATCH
     runs: dict[str, Callable[[np.ndarray], Any]] = {"pyannote": lambda sound: stock(as_file(sound))}
     runs |= {mode.value: load_diarizer(starter, device=CPU, batch_size=BATCH, mode=mode) for mode in DiarizationMode}

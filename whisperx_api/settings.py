@@ -99,8 +99,8 @@ class Settings(BaseSettings):
         "device's free memory; keep: free nothing until idle.",
     )
     model_preload: bool = Field(
-        False, description="Load the models for transcription and diarization when an engine starts, not with its "
-        "first task.",
+        False,
+        description="Load the models for transcription and diarization when an engine starts, not with its first task.",
     )
     model_unload_idle_minutes: float = Field(
         30, ge=0, description="Give the device back after so many minutes without work; 0: never."

@@ -13,7 +13,8 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from whisperx_api.options import DiarizationMode
-from whisperx_api.pipeline.diarize import Diarizer, load_diarizer
+from whisperx_api.pipeline.diarize import Diarizer
+from whisperx_api.pipeline.diarizers import load_diarizer
 from whisperx_api.transcript import SAMPLE_RATE, Diarization
 
 

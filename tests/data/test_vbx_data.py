@@ -23,9 +23,10 @@ from pyannote.audio.pipelines import clustering as stock
 from pyannote.audio.utils.vbx import cluster_vbx
 from pyannote.core import SlidingWindow, SlidingWindowFeature
 
-from whisperx_api.pipeline.campplus import CAMPPlusEmbedding
+from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 from whisperx_api.pipeline.clustering import cluster_sample
-from whisperx_api.pipeline.diarize import STARTER_EMBEDDING, STARTER_SEGMENTATION, Diarizer
+from whisperx_api.pipeline.diarize import Diarizer
+from whisperx_api.pipeline.diarizers import STARTER_EMBEDDING, STARTER_SEGMENTATION
 from whisperx_api.pipeline.reconstruct import reconstruct_in_blocks
 from whisperx_api.transcript import Diarization
 

@@ -22,7 +22,8 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
-from whisperx_api.pipeline.diarize import STARTER_EMBEDDING, Diarizer, exclusive_turns, load_diarizer
+from whisperx_api.pipeline.diarize import Diarizer, exclusive_turns
+from whisperx_api.pipeline.diarizers import STARTER_EMBEDDING, load_diarizer
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
 
 SAMPLE = Path(pyannote_audio.__file__).parent / "sample" / "sample.wav"
@@ -213,7 +214,7 @@ def test_whoever_talks_keeps_the_floor() -> None:
 
 def test_telemetry_is_off_and_nothing_is_printed(starter_dir: Path) -> None:
     script = (
-        "import os, sys, numpy, torch; from whisperx_api.pipeline.diarize import load_diarizer;"
+        "import os, sys, numpy, torch; from whisperx_api.pipeline.diarizers import load_diarizer;"
         "d = load_diarizer(sys.argv[1], device=torch.device('cpu'), batch_size=8);"
         "d(0.1 * numpy.random.default_rng(0).standard_normal(40000).astype('f4'), num_speakers=4);"
         "assert os.environ['PYANNOTE_METRICS_ENABLED'] == 'false'"
@@ -245,7 +246,7 @@ from pathlib import Path
 from typing import Any
 import torch
 from whisperx_api.models.errors import ModelUnavailable
-from whisperx_api.pipeline.diarize import load_diarizer
+from whisperx_api.pipeline.diarizers import load_diarizer
 said = {}
 for model in sys.argv[2:]:
     try:

@@ -15,7 +15,7 @@ from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from whisperx_api.pipeline import frames as frames_module
-from whisperx_api.pipeline.diarize import _starter
+from whisperx_api.pipeline.diarizers import starter_pipeline
 from whisperx_api.pipeline.embeddings import embed_once
 from whisperx_api.pipeline.frames import Blocks, FrameNetwork, embed_frames_once
 
@@ -42,7 +42,7 @@ def pipeline(request: pytest.FixtureRequest, starter_dir: Path) -> SpeakerDiariz
     """The starter's pipeline, with its own embedding and with community-1's network on random weights."""
     torch.manual_seed(0)
     network = WeSpeakerResNet34().eval() if request.param == "resnet" else None
-    pipeline = _starter(starter_dir) if network is None else _starter(starter_dir, network)
+    pipeline = starter_pipeline(starter_dir) if network is None else starter_pipeline(starter_dir, network)
     pipeline.embedding_batch_size = 2
     return pipeline
 
@@ -66,7 +66,7 @@ def test_embeddings_are_those_of_pyannote(pipeline: SpeakerDiarization, exclude_
 def test_turns_are_those_of_pyannote(starter_dir: Path, sample_dir: Path) -> None:
     sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
     file = {"waveform": torch.from_numpy(sound)[None], "sample_rate": rate}
-    stock, once = _starter(starter_dir), _starter(starter_dir)
+    stock, once = starter_pipeline(starter_dir), starter_pipeline(starter_dir)
     assert embed_once(once)
     expected: Any = stock(file)
     found: Any = once(file)
@@ -77,7 +77,7 @@ def test_turns_are_those_of_pyannote(starter_dir: Path, sample_dir: Path) -> Non
 
 
 def test_unknown_network_is_left_as_it_is(starter_dir: Path) -> None:
-    pipeline: Any = _starter(starter_dir)
+    pipeline: Any = starter_pipeline(starter_dir)
     pipeline._embedding.model_ = torch.nn.Identity()
     assert not embed_once(pipeline) and not embed_frames_once(pipeline)
 
@@ -105,7 +105,7 @@ def test_speakers_are_pooled_from_the_frames_in_which_they_talk(
 
     network = FrameNetwork(hop=320, frames=lambda sound: sound[..., :-240:320], pool=mean)  # a frame is its time
     monkeypatch.setattr(frames_module, "frame_network", lambda model: network)
-    pipeline, talk, told = _starter(starter_dir), windows(4, 40), []
+    pipeline, talk, told = starter_pipeline(starter_dir), windows(4, 40), []
     seconds = torch.arange(49 * 16000, dtype=torch.float64)[None].float() / 16000
     file = {"waveform": seconds, "sample_rate": 16000}
     assert embed_frames_once(pipeline)
@@ -123,7 +123,7 @@ def test_speakers_are_pooled_from_the_frames_in_which_they_talk(
 
 
 def test_frames_are_computed_once_and_only_where_somebody_talks(starter_dir: Path) -> None:
-    pipeline: Any = _starter(starter_dir)
+    pipeline: Any = starter_pipeline(starter_dir)
     network, lengths = pipeline._embedding.model_, []
     frames = network.frames
     network.frames = lambda waveforms: lengths.append(waveforms.shape[-1] / 16000) or frames(waveforms)
@@ -143,7 +143,7 @@ def test_frames_are_computed_once_and_only_where_somebody_talks(starter_dir: Pat
 
 
 def test_blocks_that_are_behind_are_forgotten(starter_dir: Path) -> None:
-    pipeline: Any = _starter(starter_dir)
+    pipeline: Any = starter_pipeline(starter_dir)
     network = FrameNetwork(hop=320, frames=lambda sound: sound[..., :-240:320], pool=lambda frames, weights: frames)
     sound = torch.arange(60 * 16000, dtype=torch.float32)[None]
     blocks = Blocks(pipeline, network, {"waveform": sound, "sample_rate": 16000})
@@ -158,7 +158,7 @@ def test_blocks_that_are_behind_are_forgotten(starter_dir: Path) -> None:
 def test_turns_from_frames_are_nearly_those_of_pyannote(starter_dir: Path, sample_dir: Path) -> None:
     sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
     file = {"waveform": torch.from_numpy(sound)[None], "sample_rate": rate}
-    stock, fast = _starter(starter_dir), _starter(starter_dir)
+    stock, fast = starter_pipeline(starter_dir), starter_pipeline(starter_dir)
     assert embed_frames_once(fast)
     expected: Any = stock(file)
     found: Any = fast(file)

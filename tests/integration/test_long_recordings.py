@@ -11,7 +11,8 @@ import pytest
 import soundfile
 import torch
 
-from whisperx_api.pipeline.diarize import Diarizer, _starter, load_diarizer
+from whisperx_api.pipeline.diarize import Diarizer
+from whisperx_api.pipeline.diarizers import load_diarizer, starter_pipeline
 from whisperx_api.transcript import SAMPLE_RATE
 
 HOURS = 1
@@ -31,7 +32,7 @@ def anonymous_megabytes() -> float:
 def test_segmentation_is_that_of_pyannote_in_bytes(diarizer: Diarizer, starter_dir: Path, sample_dir: Path) -> None:
     sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32", start=160_000, frames=100_000)
     file = {"waveform": torch.from_numpy(sound)[None], "sample_rate": rate}
-    stock: Any = _starter(starter_dir)
+    stock: Any = starter_pipeline(starter_dir)
     stock.segmentation_batch_size = 32  # sums are rounded by the batch
     found, expected = (pipeline.get_segmentations(file).data for pipeline in (diarizer._pipeline, stock))
     assert found.dtype == np.uint8 and expected.any(axis=(0, 1)).sum() > 1

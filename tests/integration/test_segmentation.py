@@ -11,7 +11,7 @@ import soundfile
 import torch
 from pyannote.audio import Inference, Model
 
-from whisperx_api.pipeline.diarize import STARTER_SEGMENTATION
+from whisperx_api.pipeline.diarizers import STARTER_SEGMENTATION
 from whisperx_api.pipeline.segmentation import filter_once, window_by_window
 
 
