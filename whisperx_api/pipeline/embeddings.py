@@ -65,13 +65,13 @@ def _embeddings(
 ) -> np.ndarray:
     """Return (n_windows, n_speakers, dimension): what `SpeakerDiarization.get_embeddings` does."""
     embedding: Any = pipeline._embedding
-    weights = speaker_weights(windows, exclude_overlap, embedding.min_num_samples, embedding.sample_rate)
-    n_windows, n_speakers, _ = weights.shape
+    fewest = fewest_frames(embedding, windows)
+    n_windows, n_frames, n_speakers = windows.data.shape
     found = np.empty((n_windows, n_speakers, embedding.dimension), np.float32)
-    active = np.flatnonzero(weights.any(axis=(1, 2)))
+    active = np.flatnonzero((windows.data > 0).any(axis=(1, 2)))
     if len(active) < n_windows:
         silence = torch.zeros(1, 1, embedding.sample_rate, device=embedding.device)
-        found[:] = embed(silence, torch.zeros(1, 1, weights.shape[2], device=embedding.device))[0].cpu().numpy()
+        found[:] = embed(silence, torch.zeros(1, 1, n_frames, device=embedding.device))[0].cpu().numpy()
     size = 1 if embedding.device.type == "cpu" else pipeline.embedding_batch_size  # a CPU's cache holds no batch
     total = math.ceil(len(active) / size)
     if hook is not None:
@@ -79,24 +79,28 @@ def _embeddings(
     for done, start in enumerate(range(0, len(active), size), 1):
         batch = active[start : start + size]
         waveforms = torch.stack([pipeline._audio.crop(file, windows.sliding_window[i], mode="pad")[0] for i in batch])
-        part = embed(waveforms.to(embedding.device), torch.from_numpy(weights[batch]).to(embedding.device))
+        weights = torch.from_numpy(speaker_weights(windows.data[batch], exclude_overlap, fewest))
+        part = embed(waveforms.to(embedding.device), weights.to(embedding.device))
         found[batch] = part.cpu().numpy()
         if hook is not None:
             hook("embeddings", found[batch], total=total, completed=done)
     return found
 
 
-def speaker_weights(
-    windows: SlidingWindowFeature, exclude_overlap: bool, min_samples: int, sample_rate: int
-) -> np.ndarray:
+def fewest_frames(embedding: Any, windows: SlidingWindowFeature) -> int:
+    """Return how many frames of a window make up the shortest sound that pyannote's `embedding` takes."""
+    n_samples = windows.sliding_window.duration * embedding.sample_rate
+    return math.ceil(windows.data.shape[1] * embedding.min_num_samples / n_samples)
+
+
+def speaker_weights(talking: np.ndarray, exclude_overlap: bool, fewest: int) -> np.ndarray:
     """Return each local speaker's frames, (n_windows, n_speakers, n_frames) float32.
 
-    With `exclude_overlap` those in which others talk too are left out, unless too few are left for an embedding.
+    talking: (n_windows, n_frames, n_speakers) of 0 and 1, NaN where unknown.
+    exclude_overlap: leave out frames in which others talk too, unless no more than `fewest` are left.
     """
-    masks = np.nan_to_num(windows.data, nan=0.0).astype(np.float32).transpose(0, 2, 1)
+    masks = np.nan_to_num(talking.astype(np.float32), nan=0.0).transpose(0, 2, 1)
     if not exclude_overlap:
         return masks
-    n_frames = masks.shape[2]
-    fewest = math.ceil(n_frames * min_samples / (windows.sliding_window.duration * sample_rate))
-    clean = masks * (np.nansum(windows.data, axis=2) < 2)[:, None, :]
+    clean = masks * (masks.sum(axis=1, keepdims=True) < 2)
     return np.where(clean.sum(axis=2, keepdims=True) > fewest, clean, masks)

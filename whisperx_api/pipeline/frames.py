@@ -21,7 +21,7 @@ from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import Segment, SlidingWindowFeature
 
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
-from whisperx_api.pipeline.embeddings import Hook, speaker_weights
+from whisperx_api.pipeline.embeddings import Hook, fewest_frames, speaker_weights
 
 BLOCK_SECONDS = 10.0
 """Length of a block: that of pyannote's windows, which is what the pipelines' thresholds were found with."""
@@ -116,21 +116,22 @@ def _embeddings(
 ) -> np.ndarray:
     """Return (n_windows, n_speakers, dimension), in the place of `SpeakerDiarization.get_embeddings`."""
     embedding: Any = pipeline._embedding
-    weights = speaker_weights(windows, exclude_overlap, embedding.min_num_samples, embedding.sample_rate)
+    fewest = fewest_frames(embedding, windows)
     rate = embedding.sample_rate / network.hop
     n_frames = round(windows.sliding_window.duration * rate)
     blocks = Blocks(pipeline, network, file)
-    found = np.empty((*weights.shape[:2], embedding.dimension), np.float32)
+    total, _, n_speakers = windows.data.shape
+    found = np.empty((total, n_speakers, embedding.dimension), np.float32)
     silence = torch.zeros(1, 1, POOLED_SILENCE * network.hop + TAIL, device=embedding.device)
     nobody = torch.zeros(1, 1, POOLED_SILENCE, device=embedding.device)
     found[:] = network.pool(network.frames(silence), nobody)[0].cpu().numpy()
-    total = len(weights)
-    for index, speakers in enumerate(weights):
+    for index in range(total):
         first = round(windows.sliding_window[index].start * rate)
         blocks.forget(first)
         if hook is not None and index % PROGRESS_WINDOWS == 0:
             hook("embeddings", None, total=total, completed=index)
-        resampled = F.interpolate(torch.from_numpy(speakers)[None], size=n_frames, mode="nearest")
+        weights = torch.from_numpy(speaker_weights(windows.data[index : index + 1], exclude_overlap, fewest))
+        resampled = F.interpolate(weights, size=n_frames, mode="nearest")
         talk = torch.nonzero(resampled.any(dim=1)[0]).flatten()
         if len(talk):
             start, end = int(talk[0]), int(talk[-1]) + 1
