@@ -16,10 +16,13 @@ from whisperx.asr import FasterWhisperPipeline
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
+from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
-from whisperx_api.pipeline.transcribe import Transcriber, as_tensor, batches, english_only, load_transcriber
+from whisperx_api.pipeline.transcribe import Transcriber, batches, english_only, load_transcriber
+from whisperx_api.pipeline.voice_activity import as_tensor
+from whisperx_api.pipeline.whisper import compression_ratio, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
 
 DEFAULTS = Options()
@@ -95,6 +98,22 @@ def test_words_progress_and_segments_come_as_they_are_made(transcriber: Transcri
         times = [time for word in segment.words for time in (word.start, word.end)]
         assert times == sorted(times) and segment.start <= times[0] and times[-1] <= segment.end
         assert all(word.end > word.start and word.score is not None and 0 < word.score <= 1 for word in segment.words)
+    assert_kept_from_decoding(transcriber, result)
+
+
+def assert_kept_from_decoding(transcriber: Transcriber, result: Transcription) -> None:
+    """Every segment says how it was decoded; its tokens are those of its text, also once it is cut into sentences."""
+    tokenizer = Tokenizer(transcriber._model.hf_tokenizer, True, "transcribe", "en")
+    for segment in result.segments:
+        assert segment.temperature == 0.0 and segment.seek == int(segment.start * 100)
+        assert segment.no_speech_prob is not None and 0 < segment.no_speech_prob < 0.5
+        assert segment.compression_ratio == compression_ratio(segment.text)
+    sentences = from_attention(result).segments
+    assert len(sentences) > len(result.segments)
+    for sentence in sentences:
+        assert tokenizer.decode(list(sentence.tokens)).strip() == sentence.text
+    cut = [token for sentence in sentences for token in sentence.tokens]
+    assert cut == [token for segment in result.segments for token in segment.tokens]
 
 
 def test_raise_in_report_stops_the_work(transcriber: Transcriber, sample: np.ndarray) -> None:
@@ -231,3 +250,16 @@ def test_words_of_japanese_are_whole_characters(transcriber: Transcriber) -> Non
     tokens = tokenizer.encode("齟齬を来す。")
     words, _ = tokenizer.split_to_word_tokens(tokens)
     assert words == ["齟", "齬", "を", "来", "す", "。"] and len(tokens) > len(words)
+
+
+@pytest.mark.parametrize("text", [" Grüße aus Köln, ok?", "齟齬を来す。", " 🙂 yes", "x"])
+def test_tokens_begin_where_their_text_does(transcriber: Transcriber, text: str) -> None:
+    tokenizer = Tokenizer(transcriber._model.hf_tokenizer, True, "transcribe", "de")
+    tokens, written = tokenizer.encode(text), text.strip()
+    starts = token_starts(tokenizer, tokens, written)
+    assert len(starts) == len(tokens) and starts[0] == 0 and list(starts) == sorted(starts)
+    for cut in set(starts) - {0}:
+        before = [token for token, start in zip(tokens, starts, strict=True) if start < cut]
+        assert tokenizer.decode(before).strip() == written[:cut].strip()
+    broken = [*tokenizer.encode(" ok"), *tokenizer.encode(" 🙂")[:-1]]
+    assert token_starts(tokenizer, broken, "ok \ufffd")[0] == 0 and len(token_starts(tokenizer, broken, "ok")) == 3
