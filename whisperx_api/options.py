@@ -28,6 +28,8 @@ class Options:
     max_speakers: int | None = None
     prompt: str | None = None
     hotwords: str | None = None
+    temperature: float = 0.0
+    """0 for beam search, with Whisper's fallback to higher ones; above it, samples at this one."""
     suppress_numerals: bool = False
     word_timestamps: bool = True
     speaker_embeddings: bool = False

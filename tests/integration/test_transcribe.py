@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from whisperx.asr import FasterWhisperPipeline
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
+from whisperx_api.pipeline import fallback
 from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
 from whisperx_api.pipeline.decode import decode
@@ -263,3 +265,58 @@ def test_tokens_begin_where_their_text_does(transcriber: Transcriber, text: str)
         assert tokenizer.decode(before).strip() == written[:cut].strip()
     broken = [*tokenizer.encode(" ok"), *tokenizer.encode(" 🙂")[:-1]]
     assert token_starts(tokenizer, broken, "ok \ufffd")[0] == 0 and len(token_starts(tokenizer, broken, "ok")) == 3
+
+
+def decoded(
+    transcriber: Transcriber, sounds: Sequence[np.ndarray], options: Options = ENGLISH, timed: bool = False
+) -> list[Segment]:
+    """Decode stretches of sound as one batch of chunks."""
+    ends = (np.cumsum([len(sound) for sound in sounds]) / SAMPLE_RATE).tolist()
+    chunks = [Chunk(start, end, ((start, end),)) for start, end in zip([0.0, *ends], ends, strict=False)]
+    request = transcriber._request(options, options.language or "en", lambda language: timed, [])
+    return transcriber._decode(np.concatenate(sounds), chunks, request)
+
+
+class Generator:
+    """Whisper as ctranslate2 has it, with a note of how many chunks were decoded at which temperature."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.calls: list[tuple[int, float]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def generate(self, features: Any, prompts: list, **options: Any) -> Any:
+        self.calls.append((len(prompts), options.get("sampling_temperature", 0.0)))
+        return self.model.generate(features, prompts, **options)
+
+
+@pytest.fixture
+def generator(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> Generator:
+    spy = Generator(transcriber._model.model)
+    monkeypatch.setattr(transcriber._model, "model", spy)
+    return spy
+
+
+def test_only_what_beam_search_fails_at_is_decoded_again_and_gets_no_worse(
+    transcriber: Transcriber, sample: np.ndarray, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # speech backwards is as hard as speech gets
+    sounds = [sample[8 * SAMPLE_RATE : 10 * SAMPLE_RATE], sample[16 * SAMPLE_RATE : 26 * SAMPLE_RATE][::-1]]
+    clear, hard = decoded(transcriber, sounds)
+    assert generator.calls[:2] == [(2, 0.0), (1, 0.2)]
+    monkeypatch.setattr(fallback, "TEMPERATURES", ())
+    same, beam = decoded(transcriber, sounds)
+    assert clear == same
+    assert (beam.avg_logprob or 0.0) < fallback.LOWEST_AVG_LOGPROB
+    assert (hard.avg_logprob or -9.0) >= (beam.avg_logprob or 0.0)
+    assert (hard.compression_ratio or 9.0) <= fallback.HIGHEST_COMPRESSION_RATIO
+
+
+def test_temperature_asked_for_is_the_only_one(
+    transcriber: Transcriber, sample: np.ndarray, generator: Generator
+) -> None:
+    (segment,) = decoded(transcriber, [sample[8 * SAMPLE_RATE : 10 * SAMPLE_RATE]], replace(ENGLISH, temperature=0.4))
+    assert generator.calls == [(1, 0.4)] and segment.temperature == 0.4
+    assert "hello" in segment.text.lower()

@@ -2,6 +2,7 @@
 
 Chunks and decoding are those of whisperx (Bain et al., "WhisperX: Time-Accurate Speech Transcription of Long-Form
 Audio", Interspeech 2023, arXiv 2303.00747): beam 5, temperature 0, no timestamps, no text carried from chunk to chunk.
+What that fails at is decoded again (`fallback`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import ctranslate2
 import numpy as np
 import whisperx
 from faster_whisper.tokenizer import Tokenizer
@@ -20,6 +22,7 @@ from whisperx.vads import Pyannote
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
+from whisperx_api.pipeline import fallback
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
@@ -39,6 +42,9 @@ ENGLISH = "en"
 FRAMES_PER_SECOND = 100
 """Whisper's features: one frame every 10 ms."""
 
+SEED = 0
+"""Of the samples that are drawn at a temperature above 0."""
+
 
 def _ignore(_: Segment) -> None:
     """Let a segment pass unseen."""
@@ -53,6 +59,7 @@ class _Request:
 
     prompt: Prompt
     suppressed: list[int]
+    temperature: float
     timed: bool
 
 
@@ -82,6 +89,9 @@ class Transcriber:
         translation, whose words are not in the audio. `report` is told the fraction done, 0..1 and never falling; what
         it raises stops the work and reaches the caller. Batches grow 1, 2, 4 … `batch_size` chunks, so that the first
         text comes early; `on_segment` gets each segment as it is final. A recording without speech has no segments.
+
+        What beam search does well comes out the same each time. What is sampled may not: ctranslate2 draws from one
+        sequence of random numbers a loaded model, so it depends on what the model has sampled before.
         """
         given, warnings = self._given_language(options)
         chunks = speech_chunks(
@@ -144,7 +154,7 @@ class Transcriber:
         )
         timed = options.task is Task.TRANSCRIBE and word_times(language)
         suppressed = sorted({-1, *(self._numerals if options.suppress_numerals else ())})
-        return _Request(Prompt(tokenizer, tuple(tokens)), suppressed, timed)
+        return _Request(Prompt(tokenizer, tuple(tokens)), suppressed, options.temperature, timed)
 
     @cached_property
     def _numerals(self) -> list[int]:
@@ -156,8 +166,14 @@ class Transcriber:
         sounds = [audio[int(chunk.start * SAMPLE_RATE) : int(chunk.end * SAMPLE_RATE)] for chunk in chunks]
         prompts = [request.prompt] * len(chunks)
         batch = EncodedBatch(self._model, encode(self._model, sounds), chunks, prompts, request.suppressed)
-        hypotheses = batch.decode(range(len(chunks)), temperature=0.0)
-        heard = {place: hypothesis for place, hypothesis in enumerate(hypotheses) if hypothesis.text}
+        hypotheses = batch.decode(range(len(chunks)), request.temperature)
+        if not request.temperature:
+            hypotheses = fallback.fall_back(hypotheses, batch.decode)
+        heard = {
+            place: hypothesis
+            for place, hypothesis in enumerate(hypotheses)
+            if hypothesis.text and not fallback.is_silence(hypothesis)
+        }
         words = batch.words(heard) if request.timed else {}
         return [
             _segment(chunks[place], hypothesis, request.prompt, words.get(place, ()))
@@ -196,6 +212,8 @@ def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str,
         )
     except ValueError as error:  # what ctranslate2 says of a device or compute type that it lacks
         raise ModelUnavailable(f"The model {name} can't be loaded: {error}") from error
+    # Global, but read only when a loaded model first draws a sample: from then on it has its own sequence.
+    ctranslate2.set_random_seed(SEED)
     return Transcriber(name, pipeline.model, pipeline.vad_model)
 
 
