@@ -17,7 +17,7 @@ from whisperx.asr import FasterWhisperPipeline
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
-from whisperx_api.pipeline import fallback
+from whisperx_api.pipeline import fallback, transcribe
 from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
 from whisperx_api.pipeline.decode import decode
@@ -320,3 +320,22 @@ def test_temperature_asked_for_is_the_only_one(
     (segment,) = decoded(transcriber, [sample[8 * SAMPLE_RATE : 10 * SAMPLE_RATE]], replace(ENGLISH, temperature=0.4))
     assert generator.calls == [(1, 0.4)] and segment.temperature == 0.4
     assert "hello" in segment.text.lower()
+
+
+def test_phrase_repeated_in_the_sound_is_kept_as_it_is(
+    transcriber: Transcriber, sample: np.ndarray, generator: Generator
+) -> None:
+    phrase = sample[8 * SAMPLE_RATE : int(9.6 * SAMPLE_RATE)]
+    (segment,) = decoded(transcriber, [np.tile(phrase, 8)])
+    assert segment.compression_ratio is not None and segment.compression_ratio > fallback.HIGHEST_COMPRESSION_RATIO
+    assert segment.text.lower().count("i didn't know you were there") >= 4
+    assert generator.calls == [(1, 0.0)]
+    assert segment.words == ()  # their times were not asked for
+
+
+def test_the_same_word_over_silence_is_kept_once(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = np.zeros(3 * SAMPLE_RATE, dtype=np.float32)
+    assert [segment.text for segment in decoded(transcriber, [silence] * 2)] == ["you", "you"]
+    chunks = [Chunk(float(start), start + 1.0, ()) for start in range(3)]
+    monkeypatch.setattr(transcribe, "speech_chunks", lambda *given, **options: chunks)
+    assert [segment.text for segment in run(transcriber, silence, ENGLISH, batch_size=2).segments] == ["you"]

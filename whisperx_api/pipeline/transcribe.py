@@ -2,13 +2,13 @@
 
 Chunks and decoding are those of whisperx (Bain et al., "WhisperX: Time-Accurate Speech Transcription of Long-Form
 Audio", Interspeech 2023, arXiv 2303.00747): beam 5, temperature 0, no timestamps, no text carried from chunk to chunk.
-What that fails at is decoded again (`fallback`).
+What that fails at is decoded again (`fallback`), and repeats that nobody said are left out (`repeats`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from whisperx.vads import Pyannote
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
-from whisperx_api.pipeline import fallback
+from whisperx_api.pipeline import fallback, repeats
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.sentences import cut_text, word_starts
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
@@ -108,8 +109,9 @@ class Transcriber:
         done = 0
         for batch in batches(chunks, batch_size):
             for segment in self._decode(audio, batch, request):
-                segments.append(segment)
-                on_segment(segment)
+                if not segments or not repeats.is_echo(segment, segments[-1]):
+                    segments.append(segment)
+                    on_segment(segment)
             done += len(batch)
             report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
         return Transcription(language, tuple(segments), self.name, warnings=tuple(warnings))
@@ -168,22 +170,33 @@ class Transcriber:
         batch = EncodedBatch(self._model, encode(self._model, sounds), chunks, prompts, request.suppressed)
         hypotheses = batch.decode(range(len(chunks)), request.temperature)
         if not request.temperature:
-            hypotheses = fallback.fall_back(hypotheses, batch.decode)
+            hypotheses = fallback.fall_back(hypotheses, batch.decode, lambda some: _said(batch, some))
         heard = {
             place: hypothesis
             for place, hypothesis in enumerate(hypotheses)
             if hypothesis.text and not fallback.is_silence(hypothesis)
         }
-        words = batch.words(heard) if request.timed else {}
-        return [
+        times_wanted = {
+            place: hypothesis
+            for place, hypothesis in heard.items()
+            if request.timed or fallback.is_repetitive(hypothesis)
+        }
+        words = batch.words(times_wanted)
+        segments = [
             _segment(chunks[place], hypothesis, request.prompt, words.get(place, ()))
             for place, hypothesis in heard.items()
         ]
+        return segments if request.timed else [replace(segment, words=()) for segment in segments]
+
+
+def _said(batch: EncodedBatch, repetitive: Mapping[int, Hypothesis]) -> set[int]:
+    """Return where text that repeats itself is spread over the sound as speech is."""
+    return {place for place, words in batch.words(repetitive).items() if repeats.have_times(words)}
 
 
 def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[Word, ...]) -> Segment:
-    """Return what was heard in a chunk."""
-    return Segment(
+    """Return what was heard in a chunk, without repeats that nobody said."""
+    segment = Segment(
         start=round(chunk.start, 3),
         end=round(chunk.end, 3),
         text=hypothesis.text,
@@ -196,6 +209,11 @@ def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[
         tokens=hypothesis.tokens,
         token_starts=token_starts(prompt.tokenizer, hypothesis.tokens, hypothesis.text),
     )
+    unsaid = repeats.first_unsaid(words) if fallback.is_repetitive(hypothesis) else None
+    starts = word_starts(segment.text, words)
+    if unsaid is None or starts is None:
+        return segment
+    return replace(cut_text(segment, 0, starts[unsaid]), words=words[:unsaid])
 
 
 def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str, threads: int) -> Transcriber:
