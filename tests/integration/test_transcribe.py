@@ -159,6 +159,12 @@ def test_silence_has_no_segments(transcriber: Transcriber, options: Options, len
     assert seen[-1] == 1.0
 
 
+def test_speech_below_the_threshold_asked_for_is_not_decoded(transcriber: Transcriber, sample: np.ndarray) -> None:
+    spoken = sample[8 * SAMPLE_RATE : 12 * SAMPLE_RATE]
+    assert len(run(transcriber, spoken, ENGLISH).segments) == 1
+    assert run(transcriber, spoken, replace(ENGLISH, vad_onset=1.0)).segments == ()
+
+
 def test_prompt_longer_than_whisper_reads_is_cut_with_a_warning(transcriber: Transcriber, sample: np.ndarray) -> None:
     options = Options(language="en", prompt="a lot of words " * 200, hotwords="more of them " * 100)
     result = run(transcriber, sample[: 12 * SAMPLE_RATE], options)
@@ -169,6 +175,8 @@ def test_language_that_the_model_lacks_is_detected_with_a_warning(transcriber: T
     result = run(transcriber, sample[: 12 * SAMPLE_RATE], Options(language="yue"))
     assert result.language == "en"
     assert result.warnings == ("The model starter does not know language yue: it was detected.",)
+    known, warned = transcriber._languages(Options(languages=("en", "yue")))
+    assert known == ("en",) and warned == ["The model starter does not know language yue: it was left out."]
 
 
 def test_model_that_knows_only_english_says_so(transcriber: Transcriber, sample: np.ndarray) -> None:
@@ -273,7 +281,8 @@ def decoded(
     """Decode stretches of sound as one batch of chunks."""
     ends = (np.cumsum([len(sound) for sound in sounds]) / SAMPLE_RATE).tolist()
     chunks = [Chunk(start, end, ((start, end),)) for start, end in zip([0.0, *ends], ends, strict=False)]
-    request = transcriber._request(options, options.language or "en", lambda language: timed, [])
+    languages = (options.language,) if options.language else options.languages
+    request = transcriber._request(options, languages[0], languages, lambda language: timed, [])
     return transcriber._decode(np.concatenate(sounds), chunks, request)
 
 

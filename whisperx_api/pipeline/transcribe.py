@@ -22,14 +22,13 @@ from whisperx.vads import Pyannote
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
-from whisperx_api.pipeline import fallback, repeats
+from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.sentences import cut_text, word_starts
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
 
-VAD_ONSET, VAD_OFFSET = 0.500, 0.363
 VAD_SHARE = 0.1
 """Share of the stage's time that voice activity detection takes: an estimate, for the progress only."""
 
@@ -55,13 +54,15 @@ def _ignore(_: Segment) -> None:
 class _Request:
     """How the chunks of one recording are decoded.
 
-    `timed` says whether words get their times from cross-attention.
+    `language` is the main one. There is a prompt for each language that a chunk may be in; if there are several, each
+    chunk is decoded in its own. `timed` are the languages whose words get their times from cross-attention.
     """
 
-    prompt: Prompt
+    language: str
+    prompts: dict[str, Prompt]
     suppressed: list[int]
     temperature: float
-    timed: bool
+    timed: frozenset[str]
 
 
 class Transcriber:
@@ -86,24 +87,27 @@ class Transcriber:
         """Return what is said in `audio`, one segment a chunk of at most `chunk_size` seconds (30 or less).
 
         `audio` has shape (n_samples,), float32 at 16 kHz, and may be a read-only memory map: it is never copied whole.
-        `word_times(language)` says whether words are to get their times from cross-attention; it is not asked for a
-        translation, whose words are not in the audio. `report` is told the fraction done, 0..1 and never falling; what
-        it raises stops the work and reaches the caller. Batches grow 1, 2, 4 … `batch_size` chunks, so that the first
-        text comes early; `on_segment` gets each segment as it is final. A recording without speech has no segments.
+        `word_times(language)` says whether words are to get their times from cross-attention; it is asked for the main
+        language alone, and not for a translation, whose words are not in the audio. Segments in another language than
+        the main one say so, and have words with times, as the main one's alignment model can't align them. `report` is
+        told the fraction done, 0..1 and never falling; what it raises stops the work and reaches the caller. Batches
+        grow 1, 2, 4 … `batch_size` chunks, so that the first text comes early; `on_segment` gets each segment as it is
+        final. A recording without speech has no segments.
 
         What beam search does well comes out the same each time. What is sampled may not: ctranslate2 draws from one
         sequence of random numbers a loaded model, so it depends on what the model has sampled before.
         """
-        given, warnings = self._given_language(options)
+        languages, warnings = self._languages(options)
         chunks = speech_chunks(
-            self._vad, audio, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), onset=VAD_ONSET, offset=VAD_OFFSET,
-            report=lambda fraction: report(VAD_SHARE * fraction),
+            self._vad, audio, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), onset=options.vad_onset,
+            offset=options.vad_offset, report=lambda fraction: report(VAD_SHARE * fraction),
         )  # fmt: skip
         if not chunks:
             report(1.0)
-            return Transcription(given or NO_SPEECH_LANGUAGE, (), self.name, warnings=(*warnings, NO_SPEECH))
-        language = given or self._language(audio, chunks)
-        request = self._request(options, language, word_times, warnings)
+            spoken = languages[0] if languages else NO_SPEECH_LANGUAGE
+            return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
+        main = self._main_language(audio, chunks, languages, warnings)
+        request = self._request(options, main, languages or (main,), word_times, warnings)
         segments: list[Segment] = []
         ends = np.cumsum([chunk.end - chunk.start for chunk in chunks])
         done = 0
@@ -114,49 +118,60 @@ class Transcriber:
                     on_segment(segment)
             done += len(batch)
             report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
-        return Transcription(language, tuple(segments), self.name, warnings=tuple(warnings))
+        return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
 
-    def _given_language(self, options: Options) -> tuple[str | None, list[str]]:
-        """Return the language to decode in, None to detect it, and what this model can't do of what is asked."""
-        model, language = self._model, options.language
+    def _languages(self, options: Options) -> tuple[tuple[str, ...], list[str]]:
+        """Return the languages to decode in, none to detect it, and what this model can't do of what is asked."""
+        model = self._model
         if not model.model.is_multilingual:
-            return ENGLISH, english_only(self.name, options)
-        if language is not None and model.hf_tokenizer.token_to_id(f"<|{language}|>") is None:
-            return None, [f"The model {self.name} does not know language {language}: it was detected."]
-        return language, []
+            return (ENGLISH,), english_only(self.name, options)
+        asked = (options.language,) if options.language is not None else options.languages
+        known = tuple(code for code in asked if model.hf_tokenizer.token_to_id(f"<|{code}|>") is not None)
+        instead = "it was left out" if known else "it was detected"
+        return known, [
+            f"The model {self.name} does not know language {code}: {instead}." for code in asked if code not in known
+        ]
 
-    def _language(self, audio: np.ndarray, chunks: Sequence[Chunk]) -> str:
-        """Detect the language in the first 30 s of speech.
-
-        whisperx takes the first 30 s of the recording, which may be silence or music.
-        """
-        pieces: list[np.ndarray] = []
-        for start, end in (span for chunk in chunks for span in chunk.speech):
-            pieces.append(audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)])
-            if sum(map(len, pieces)) >= N_SAMPLES:
-                break
-        encoder_output = encode(self._model, [np.concatenate(pieces)])
-        token, _ = self._model.model.detect_language(encoder_output)[0][0]
-        return token[2:-2]
+    def _main_language(
+        self, audio: np.ndarray, chunks: Sequence[Chunk], languages: Sequence[str], warnings: list[str]
+    ) -> str:
+        """Return the language of most speech; that others are spoken, where none were named, goes to `warnings`."""
+        if len(languages) == 1:
+            return languages[0]
+        found = language.vote(self._model, audio, chunks, languages)
+        if found.others and not languages:
+            warnings.append(language.disagreement(found))
+        return found.language
 
     def _request(
-        self, options: Options, language: str, word_times: Callable[[str], bool], warnings: list[str]
+        self,
+        options: Options,
+        main: str,
+        languages: Sequence[str],
+        word_times: Callable[[str], bool],
+        warnings: list[str],
     ) -> _Request:
-        """Make the prompt and the choices that all chunks share; what had to be left out goes to `warnings`."""
+        """Make the prompts and the choices that all chunks share; what had to be left out goes to `warnings`."""
         model = self._model
-        tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, options.task.value, language)
+        tokenizers = [
+            Tokenizer(model.hf_tokenizer, model.model.is_multilingual, options.task.value, code) for code in languages
+        ]
         room = model.max_length // 2 - 1  # Whisper's prompt is half of its context, the other half is the answer
-        hotwords = tokenizer.encode(" " + options.hotwords.strip()) if options.hotwords else []
-        previous = tokenizer.encode(" " + options.prompt.strip()) if options.prompt else []
+        hotwords = tokenizers[0].encode(" " + options.hotwords.strip()) if options.hotwords else []
+        previous = tokenizers[0].encode(" " + options.prompt.strip()) if options.prompt else []
         if len(hotwords) + len(previous) > room:
             warnings.append(f"Prompt and hotwords are longer than the {room} tokens that Whisper reads: they were cut.")
         kept = room - min(room, len(hotwords))
-        tokens = model.get_prompt(
-            tokenizer, previous[-kept:] if kept else [], without_timestamps=True, hotwords=options.hotwords
-        )
-        timed = options.task is Task.TRANSCRIBE and word_times(language)
+        previous = previous[-kept:] if kept else []
+        prompts: dict[str, Prompt] = {}
+        for code, tokenizer in zip(languages, tokenizers, strict=True):
+            tokens = model.get_prompt(tokenizer, previous, without_timestamps=True, hotwords=options.hotwords)
+            prompts[code] = Prompt(tokenizer, tuple(tokens))
+        timed: frozenset[str] = frozenset()
+        if options.task is Task.TRANSCRIBE:
+            timed = frozenset(code for code in languages if code != main or word_times(main))
         suppressed = sorted({-1, *(self._numerals if options.suppress_numerals else ())})
-        return _Request(Prompt(tokenizer, tuple(tokens)), suppressed, options.temperature, timed)
+        return _Request(main, prompts, suppressed, options.temperature, timed)
 
     @cached_property
     def _numerals(self) -> list[int]:
@@ -165,9 +180,7 @@ class Transcriber:
 
     def _decode(self, audio: np.ndarray, chunks: Sequence[Chunk], request: _Request) -> list[Segment]:
         """Decode one batch; chunks without text are left out."""
-        sounds = [audio[int(chunk.start * SAMPLE_RATE) : int(chunk.end * SAMPLE_RATE)] for chunk in chunks]
-        prompts = [request.prompt] * len(chunks)
-        batch = EncodedBatch(self._model, encode(self._model, sounds), chunks, prompts, request.suppressed)
+        batch = self._encode(audio, chunks, request)
         hypotheses = batch.decode(range(len(chunks)), request.temperature)
         if not request.temperature:
             hypotheses = fallback.fall_back(hypotheses, batch.decode, lambda some: _said(batch, some))
@@ -179,14 +192,31 @@ class Transcriber:
         times_wanted = {
             place: hypothesis
             for place, hypothesis in heard.items()
-            if request.timed or fallback.is_repetitive(hypothesis)
+            if batch.prompts[place].language in request.timed or fallback.is_repetitive(hypothesis)
         }
         words = batch.words(times_wanted)
-        segments = [
-            _segment(chunks[place], hypothesis, request.prompt, words.get(place, ()))
-            for place, hypothesis in heard.items()
-        ]
-        return segments if request.timed else [replace(segment, words=()) for segment in segments]
+        segments: list[Segment] = []
+        for place, hypothesis in heard.items():
+            prompt = batch.prompts[place]
+            segment = _segment(chunks[place], hypothesis, prompt, words.get(place, ()))
+            segments.append(
+                replace(
+                    segment,
+                    words=segment.words if prompt.language in request.timed else (),
+                    language=prompt.language if prompt.language != request.language else None,
+                )
+            )
+        return segments
+
+    def _encode(self, audio: np.ndarray, chunks: Sequence[Chunk], request: _Request) -> EncodedBatch:
+        """Encode a batch and find the prompt of each chunk."""
+        sounds = [audio[int(chunk.start * SAMPLE_RATE) : int(chunk.end * SAMPLE_RATE)] for chunk in chunks]
+        encoder_output = encode(self._model, sounds)
+        prompts = [request.prompts[request.language]] * len(chunks)
+        if len(request.prompts) > 1:
+            found = language.probabilities(self._model, encoder_output)
+            prompts = [request.prompts[language.likeliest(some, tuple(request.prompts))] for some in found]
+        return EncodedBatch(self._model, encoder_output, chunks, prompts, request.suppressed)
 
 
 def _said(batch: EncodedBatch, repetitive: Mapping[int, Hypothesis]) -> set[int]:
