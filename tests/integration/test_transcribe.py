@@ -342,6 +342,13 @@ def test_phrase_repeated_in_the_sound_is_kept_as_it_is(
     assert segment.words == ()  # their times were not asked for
 
 
+def test_guess_at_silence_is_left_out(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = (np.random.default_rng(0).standard_normal(3 * SAMPLE_RATE) * 0.05).astype(np.float32)
+    assert decoded(transcriber, [noise]) == []
+    monkeypatch.setattr(fallback, "is_silence", lambda hypothesis: False)
+    assert len(decoded(transcriber, [noise])) == 1
+
+
 def test_the_same_word_over_silence_is_kept_once(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:
     silence = np.zeros(3 * SAMPLE_RATE, dtype=np.float32)
     assert [segment.text for segment in decoded(transcriber, [silence] * 2)] == ["you", "you"]

@@ -29,6 +29,9 @@ from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
 
+VAD_BATCH = 8
+"""Windows of 5 s that voice activity detection takes at once on a CPU: their layers stay in its cache. It takes a
+quarter less time than whisperx's 32, for the same scores to the bit."""
 VAD_SHARE = 0.1
 """Share of the stage's time that voice activity detection takes: an estimate, for the progress only."""
 
@@ -260,6 +263,8 @@ def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str,
         )
     except ValueError as error:  # what ctranslate2 says of a device or compute type that it lacks
         raise ModelUnavailable(f"The model {name} can't be loaded: {error}") from error
+    if kind == "cpu":
+        pipeline.vad_model.vad_pipeline._segmentation.batch_size = VAD_BATCH
     # Global, but read only when a loaded model first draws a sample: from then on it has its own sequence.
     ctranslate2.set_random_seed(SEED)
     return Transcriber(name, pipeline.model, pipeline.vad_model)
