@@ -26,6 +26,8 @@ class Options:
 
     language: str | None = None
     """Whisper's code for the language spoken; None to detect it."""
+    languages: tuple[str, ...] = ()
+    """Codes of the languages that may be spoken, where `language` is None; of several, each chunk is in its own."""
     model: str | None = None
     """Name of the transcription model; None for the configured one."""
     task: Task = Task.TRANSCRIBE
@@ -35,6 +37,12 @@ class Options:
     max_speakers: int | None = None
     prompt: str | None = None
     hotwords: str | None = None
+    temperature: float = 0.0
+    """0 for beam search, with Whisper's fallback to higher ones; above it, samples at this one."""
     suppress_numerals: bool = False
     word_timestamps: bool = True
     speaker_embeddings: bool = False
+    vad_onset: float = 0.500
+    """Probability of speech above which it begins, 0..1; whisperx's own."""
+    vad_offset: float = 0.363
+    """Probability of speech below which it ends."""

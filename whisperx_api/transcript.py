@@ -36,7 +36,11 @@ class Word:
 class Segment:
     """A stretch of text: a decoded chunk at first, a sentence of one speaker in the end.
 
-    `avg_logprob` is the mean log-probability of the tokens of the decoded chunk that the text came from.
+    `tokens` are Whisper's for this text, and the n-th begins at the character `token_starts[n]` of it, so that they can
+    be cut with the text. `language` is set where it is not the transcription's. The rest is of the decoded chunk that
+    the text came from: `avg_logprob` is the mean log-probability of its tokens, `no_speech_prob` the probability that
+    nobody speaks in it, `compression_ratio` how much its text repeats itself (bytes over bytes when compressed),
+    `temperature` the one it was decoded at, and `seek` its start in frames of 10 ms.
     """
 
     start: float
@@ -45,6 +49,13 @@ class Segment:
     words: tuple[Word, ...] = ()
     speaker: str | None = None
     avg_logprob: float | None = None
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+    temperature: float | None = None
+    seek: int | None = None
+    tokens: tuple[int, ...] = ()
+    token_starts: tuple[int, ...] = ()
+    language: str | None = None
 
 
 @dataclass(frozen=True)

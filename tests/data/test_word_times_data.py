@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 from whisperx_api.options import Options
+from whisperx_api.pipeline import language
 from whisperx_api.pipeline.align import from_attention
+from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.speakers import assign
@@ -161,6 +163,46 @@ def test_language_is_heard_in_speech_and_not_in_what_comes_before(
     german = sound(data_dir / "languages" / "de_thorsten_sample03-gt.wav")
     late = np.concatenate([np.zeros(31 * SAMPLE_RATE, dtype=np.float32), german])
     assert heard(transcriber, late).language == "de"
+
+
+def test_second_language_is_warned_of_and_decoded_as_the_first(
+    transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray]
+) -> None:
+    both = heard(transcriber, sound(data_dir / "misc" / "multilingual.mp3"))
+    assert both.language == "en" and {segment.language for segment in both.segments} == {None}
+    (warning,) = both.warnings
+    assert "English, German" in warning and "decoded as English" in warning
+
+
+def test_chunks_are_in_their_own_of_the_languages_named(
+    transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray]
+) -> None:
+    audio = sound(data_dir / "misc" / "multilingual.mp3")
+    options = Options(languages=("de", "en"))
+    result = transcriber(
+        audio, options, word_times=lambda language: False, report=lambda fraction: None, batch_size=4, chunk_size=15
+    )
+    assert result.warnings == ()
+    assert "Permission is hereby granted, free of charge" in result.segments[0].text
+    german = [segment for segment in result.segments if segment.start > 31]
+    english = [segment for segment in result.segments if segment.end < 31]
+    main, other = (english, german) if result.language == "en" else (german, english)
+    assert len(english) > 1 and len(german) > 1
+    assert {segment.language for segment in main} == {None} and not any(segment.words for segment in main)
+    assert [segment.language for segment in other] == [{"en": "de", "de": "en"}[result.language]] * len(other)
+    for segment in other:  # they can't be aligned by the main language's model
+        assert " ".join(word.word for word in segment.words) == segment.text
+    written = normal(" ".join(segment.text for segment in german))
+    assert all(word in written.split() for word in ("software", "und", "der", "die", "oder"))
+
+
+def test_meetings_in_one_language_give_no_warning(
+    transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray]
+) -> None:
+    audio = np.concatenate([sound(data_dir / "ami" / f"{name}.flac") for name in MEETINGS])
+    chunks = [Chunk(start, start + 30.0, ((start, start + 30.0),)) for start in np.arange(0.0, 180.0, 30.0).tolist()]
+    found = language.vote(transcriber._model, audio, chunks)
+    assert found == language.Vote("en")
 
 
 def test_numerals_are_written_as_words(

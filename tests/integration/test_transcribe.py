@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +17,14 @@ from whisperx.asr import FasterWhisperPipeline
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
+from whisperx_api.pipeline import fallback, transcribe
+from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
-from whisperx_api.pipeline.transcribe import Transcriber, as_tensor, batches, english_only, load_transcriber
+from whisperx_api.pipeline.transcribe import Transcriber, batches, english_only, load_transcriber
+from whisperx_api.pipeline.voice_activity import as_tensor
+from whisperx_api.pipeline.whisper import compression_ratio, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
 
 DEFAULTS = Options()
@@ -95,6 +100,22 @@ def test_words_progress_and_segments_come_as_they_are_made(transcriber: Transcri
         times = [time for word in segment.words for time in (word.start, word.end)]
         assert times == sorted(times) and segment.start <= times[0] and times[-1] <= segment.end
         assert all(word.end > word.start and word.score is not None and 0 < word.score <= 1 for word in segment.words)
+    assert_kept_from_decoding(transcriber, result)
+
+
+def assert_kept_from_decoding(transcriber: Transcriber, result: Transcription) -> None:
+    """Every segment says how it was decoded; its tokens are those of its text, also once it is cut into sentences."""
+    tokenizer = Tokenizer(transcriber._model.hf_tokenizer, True, "transcribe", "en")
+    for segment in result.segments:
+        assert segment.temperature == 0.0 and segment.seek == int(segment.start * 100)
+        assert segment.no_speech_prob is not None and 0 < segment.no_speech_prob < 0.5
+        assert segment.compression_ratio == compression_ratio(segment.text)
+    sentences = from_attention(result).segments
+    assert len(sentences) > len(result.segments)
+    for sentence in sentences:
+        assert tokenizer.decode(list(sentence.tokens)).strip() == sentence.text
+    cut = [token for sentence in sentences for token in sentence.tokens]
+    assert cut == [token for segment in result.segments for token in segment.tokens]
 
 
 def test_raise_in_report_stops_the_work(transcriber: Transcriber, sample: np.ndarray) -> None:
@@ -138,6 +159,12 @@ def test_silence_has_no_segments(transcriber: Transcriber, options: Options, len
     assert seen[-1] == 1.0
 
 
+def test_speech_below_the_threshold_asked_for_is_not_decoded(transcriber: Transcriber, sample: np.ndarray) -> None:
+    spoken = sample[8 * SAMPLE_RATE : 12 * SAMPLE_RATE]
+    assert len(run(transcriber, spoken, ENGLISH).segments) == 1
+    assert run(transcriber, spoken, replace(ENGLISH, vad_onset=1.0)).segments == ()
+
+
 def test_prompt_longer_than_whisper_reads_is_cut_with_a_warning(transcriber: Transcriber, sample: np.ndarray) -> None:
     options = Options(language="en", prompt="a lot of words " * 200, hotwords="more of them " * 100)
     result = run(transcriber, sample[: 12 * SAMPLE_RATE], options)
@@ -148,6 +175,8 @@ def test_language_that_the_model_lacks_is_detected_with_a_warning(transcriber: T
     result = run(transcriber, sample[: 12 * SAMPLE_RATE], Options(language="yue"))
     assert result.language == "en"
     assert result.warnings == ("The model starter does not know language yue: it was detected.",)
+    known, warned = transcriber._languages(Options(languages=("en", "yue")))
+    assert known == ("en",) and warned == ["The model starter does not know language yue: it was left out."]
 
 
 def test_model_that_knows_only_english_says_so(transcriber: Transcriber, sample: np.ndarray) -> None:
@@ -231,3 +260,98 @@ def test_words_of_japanese_are_whole_characters(transcriber: Transcriber) -> Non
     tokens = tokenizer.encode("齟齬を来す。")
     words, _ = tokenizer.split_to_word_tokens(tokens)
     assert words == ["齟", "齬", "を", "来", "す", "。"] and len(tokens) > len(words)
+
+
+@pytest.mark.parametrize("text", [" Grüße aus Köln, ok?", "齟齬を来す。", " 🙂 yes", "x"])
+def test_tokens_begin_where_their_text_does(transcriber: Transcriber, text: str) -> None:
+    tokenizer = Tokenizer(transcriber._model.hf_tokenizer, True, "transcribe", "de")
+    tokens, written = tokenizer.encode(text), text.strip()
+    starts = token_starts(tokenizer, tokens, written)
+    assert len(starts) == len(tokens) and starts[0] == 0 and list(starts) == sorted(starts)
+    for cut in set(starts) - {0}:
+        before = [token for token, start in zip(tokens, starts, strict=True) if start < cut]
+        assert tokenizer.decode(before).strip() == written[:cut].strip()
+    broken = [*tokenizer.encode(" ok"), *tokenizer.encode(" 🙂")[:-1]]
+    assert token_starts(tokenizer, broken, "ok \ufffd")[0] == 0 and len(token_starts(tokenizer, broken, "ok")) == 3
+
+
+def decoded(
+    transcriber: Transcriber, sounds: Sequence[np.ndarray], options: Options = ENGLISH, timed: bool = False
+) -> list[Segment]:
+    """Decode stretches of sound as one batch of chunks."""
+    ends = (np.cumsum([len(sound) for sound in sounds]) / SAMPLE_RATE).tolist()
+    chunks = [Chunk(start, end, ((start, end),)) for start, end in zip([0.0, *ends], ends, strict=False)]
+    languages = (options.language,) if options.language else options.languages
+    request = transcriber._request(options, languages[0], languages, lambda language: timed, [])
+    return transcriber._decode(np.concatenate(sounds), chunks, request)
+
+
+class Generator:
+    """Whisper as ctranslate2 has it, with a note of how many chunks were decoded at which temperature."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.calls: list[tuple[int, float]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def generate(self, features: Any, prompts: list, **options: Any) -> Any:
+        self.calls.append((len(prompts), options.get("sampling_temperature", 0.0)))
+        return self.model.generate(features, prompts, **options)
+
+
+@pytest.fixture
+def generator(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> Generator:
+    spy = Generator(transcriber._model.model)
+    monkeypatch.setattr(transcriber._model, "model", spy)
+    return spy
+
+
+def test_only_what_beam_search_fails_at_is_decoded_again_and_gets_no_worse(
+    transcriber: Transcriber, sample: np.ndarray, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # speech backwards is as hard as speech gets
+    sounds = [sample[8 * SAMPLE_RATE : 10 * SAMPLE_RATE], sample[16 * SAMPLE_RATE : 26 * SAMPLE_RATE][::-1]]
+    clear, hard = decoded(transcriber, sounds)
+    assert generator.calls[:2] == [(2, 0.0), (1, 0.2)]
+    monkeypatch.setattr(fallback, "TEMPERATURES", ())
+    same, beam = decoded(transcriber, sounds)
+    assert clear == same
+    assert (beam.avg_logprob or 0.0) < fallback.LOWEST_AVG_LOGPROB
+    assert (hard.avg_logprob or -9.0) >= (beam.avg_logprob or 0.0)
+    assert (hard.compression_ratio or 9.0) <= fallback.HIGHEST_COMPRESSION_RATIO
+
+
+def test_temperature_asked_for_is_the_only_one(
+    transcriber: Transcriber, sample: np.ndarray, generator: Generator
+) -> None:
+    (segment,) = decoded(transcriber, [sample[8 * SAMPLE_RATE : 10 * SAMPLE_RATE]], replace(ENGLISH, temperature=0.4))
+    assert generator.calls == [(1, 0.4)] and segment.temperature == 0.4
+    assert "hello" in segment.text.lower()
+
+
+def test_phrase_repeated_in_the_sound_is_kept_as_it_is(
+    transcriber: Transcriber, sample: np.ndarray, generator: Generator
+) -> None:
+    phrase = sample[8 * SAMPLE_RATE : int(9.6 * SAMPLE_RATE)]
+    (segment,) = decoded(transcriber, [np.tile(phrase, 8)])
+    assert segment.compression_ratio is not None and segment.compression_ratio > fallback.HIGHEST_COMPRESSION_RATIO
+    assert segment.text.lower().count("i didn't know you were there") >= 4
+    assert generator.calls == [(1, 0.0)]
+    assert segment.words == ()  # their times were not asked for
+
+
+def test_guess_at_silence_is_left_out(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = (np.random.default_rng(0).standard_normal(3 * SAMPLE_RATE) * 0.05).astype(np.float32)
+    assert decoded(transcriber, [noise]) == []
+    monkeypatch.setattr(fallback, "is_silence", lambda hypothesis: False)
+    assert len(decoded(transcriber, [noise])) == 1
+
+
+def test_the_same_word_over_silence_is_kept_once(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = np.zeros(3 * SAMPLE_RATE, dtype=np.float32)
+    assert [segment.text for segment in decoded(transcriber, [silence] * 2)] == ["you", "you"]
+    chunks = [Chunk(float(start), start + 1.0, ()) for start in range(3)]
+    monkeypatch.setattr(transcribe, "speech_chunks", lambda *given, **options: chunks)
+    assert [segment.text for segment in run(transcriber, silence, ENGLISH, batch_size=2).segments] == ["you"]

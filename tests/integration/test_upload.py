@@ -11,7 +11,9 @@ from fastapi.testclient import TestClient
 
 from tests.conftest import KEY, UPLOAD
 from tests.waiting import send, wait
+from whisperx_api.api.requests import options, parse
 from whisperx_api.engine import decoder
+from whisperx_api.settings import load_settings
 
 
 def test_upload_is_accepted_and_becomes_a_transcript(client: TestClient, tone) -> None:
@@ -58,7 +60,8 @@ def test_wrong_or_no_key_is_401_before_the_body_is_looked_at(client: TestClient,
         ({"num_speakers": "4", "max_speakers": "2"}, "num_speakers"),
         ({"temperature": "1.5"}, "temperature"),
         ({"temperature": "nan"}, "temperature"),
-        ({"temperature": "0.4"}, "temperature"),
+        ({"temperature": "-0.1"}, "temperature"),
+        ({"temperature": "warm"}, "temperature"),
         ({"channels": "separate"}, "channels"),
         ({"url": "http://example.org/a.mp3"}, "url"),
         ({"webhook_url": "http://example.org/"}, "webhook_url"),
@@ -239,6 +242,11 @@ def test_idempotency_key_gives_the_same_task_for_the_same_request(client: TestCl
     assert send(client, tone(2.0, "other.wav"), headers=key).status_code == 409
     assert send(client, tone()).json()["task_id"] != first
     assert len(list((tmp_path / "data" / "uploads").iterdir())) == 2
+
+
+def test_temperature_is_of_the_job() -> None:
+    assert options(parse({"temperature": "0.4"}), load_settings()).temperature == 0.4
+    assert options(parse({}), load_settings()).temperature == 0.0
 
 
 def test_priority_above_zero_needs_the_admin_scope(make_client, tone) -> None:

@@ -170,6 +170,19 @@ def test_chunks_become_sentences_that_keep_their_logprob(aligner: Aligner) -> No
     assert alignment.segments[0].start == alignment.segments[0].words[0].start
 
 
+def test_segment_in_another_language_keeps_its_words_and_its_sentences(aligner: Aligner) -> None:
+    text = "Das gilt z.B. hier. Und dort."
+    words = tuple(Word(word, 2 + index * 0.3, 2.2 + index * 0.3, 0.5) for index, word in enumerate(text.split()))
+    german = Segment(2.0, 5.0, text, words, language="de")
+    transcription = replace(spoken(["One here."]), segments=(*spoken(["One here."]).segments, german))
+    english, *others = aligner(noise(10), transcription, report=silent).segments
+    assert [word.word for word in english.words] == ["One", "here."]
+    assert [segment.text for segment in others] == ["Das gilt z.B. hier.", "Und dort."]
+    assert tuple(word for segment in others for word in segment.words) == words
+    attended = from_attention(Transcription("en", (german,), "t"))
+    assert [segment.text for segment in attended.segments] == ["Das gilt z.B. hier.", "Und dort."]
+
+
 @pytest.mark.parametrize("text", ["2024 – 10.000", "你好", "|", "one two three " * 200])
 def test_every_word_has_times_inside_its_chunk(aligner: Aligner, text: str) -> None:
     transcription = spoken([text.strip()], seconds=4.0)

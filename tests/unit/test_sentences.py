@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,19 @@ def test_chunk_is_cut_into_sentences_with_their_own_times() -> None:
     assert third.avg_logprob == -0.3
 
 
+def test_tokens_go_with_the_text_they_are_of() -> None:
+    text = "Hello there. How are you?"
+    #                     Hello, there, "." | How, are, you, "?"
+    starts = (0, 6, 11, 13, 17, 21, 24)
+    segment = replace(chunk(text, text.split()), tokens=(1, 2, 3, 4, 5, 6, 7), token_starts=starts, temperature=0.2)
+    first, second = split_sentences(segment, "en")
+    assert (first.tokens, first.token_starts) == ((1, 2, 3), (0, 6, 11))
+    assert (second.tokens, second.token_starts) == ((4, 5, 6, 7), (0, 4, 8, 11))
+    assert first.temperature == second.temperature == 0.2
+    left, right = cut_at_words(second, [1], "en")  # a change of speaker inside the sentence
+    assert (left.tokens, right.tokens, right.token_starts) == ((4,), (5, 6, 7), (0, 4, 7))
+
+
 def test_a_single_sentence_takes_the_times_of_its_words() -> None:
     (only,) = split_sentences(chunk("Hello there", ["Hello", "there"]), "en")
     assert (only.start, only.end) == (0.0, 1.8)
@@ -90,5 +104,6 @@ def test_chunk_without_words_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize(("language", "text"), [("en", "b c"), ("ja", "bc")])
 def test_words_that_are_not_in_the_text_are_joined_as_the_language_writes(language: str, text: str) -> None:
-    parts = cut_at_words(chunk("something else", ["a", "b", "c"]), [1], language)
+    parts = cut_at_words(replace(chunk("something else", ["a", "b", "c"]), tokens=(1, 2)), [1], language)
     assert [part.text for part in parts] == ["a", text]
+    assert [part.tokens for part in parts] == [(), ()]

@@ -20,7 +20,7 @@ from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
 
 NOT_YET: dict[str, object] = {
-    "channels": "mix", "temperature": 0, "webhook_url": None, "webhook_secret": None, "url": None,
+    "channels": "mix", "webhook_url": None, "webhook_secret": None, "url": None,
 }  # fmt: skip
 """Fields of the contract that can't do anything yet, with the value at which they ask for nothing."""
 
@@ -54,6 +54,7 @@ def options(given: UploadFields, settings: Settings) -> Options:
         max_speakers=given.max_speakers,
         prompt=given.prompt,
         hotwords=given.hotwords,
+        temperature=given.temperature,
         suppress_numerals=given.suppress_numerals,
         word_timestamps=given.word_timestamps,
         speaker_embeddings=given.speaker_embeddings,

@@ -40,7 +40,7 @@ class UploadFields(BaseModel):
     hotwords: str | None = Field(None, max_length=4096)
     """Words to expect."""
     temperature: float = Field(0, ge=0, le=1)
-    """Only 0 yet."""
+    """0 for the likeliest text, with higher temperatures only where that fails; above 0, samples at this one."""
     suppress_numerals: bool = False
     """Write numbers as words."""
     word_timestamps: bool = True

@@ -64,11 +64,12 @@ class Aligner:
         """Return the transcription as sentences, every word with a start and an end in the recording (seconds).
 
         `audio` has shape (n_samples,), float32 at 16 kHz, and may be a read-only memory map. Words that could not be
-        aligned share the time between their neighbours and have no score. `report` is told the fraction done, 0..1
+        aligned share the time between their neighbours and have no score. Segments that have words already, those in
+        another language, keep them. `report` is told the fraction done, 0..1
         and never falling; what it raises stops the work and reaches the caller.
         """
         segments = transcription.segments
-        letters = [self._letters(segment.text) for segment in segments]
+        letters = [self._letters("" if segment.words else segment.text) for segment in segments]
         end = len(audio) / SAMPLE_RATE
         sentences: list[Segment] = []
         for segment, spelt, spans in zip(segments, letters, self._spans(audio, segments, letters, report), strict=True):
@@ -76,8 +77,10 @@ class Aligner:
             for owner, span in zip(spelt.owners, spans, strict=False):
                 if owner is not None:
                     parts[owner].append(span)
-            words = interpolated(spelt.words, [_joined(part) for part in parts], segment.start, min(segment.end, end))
-            sentences.extend(split_sentences(replace(segment, words=words), self.language))
+            words = segment.words or interpolated(
+                spelt.words, [_joined(part) for part in parts], segment.start, min(segment.end, end)
+            )
+            sentences.extend(split_sentences(replace(segment, words=words), segment.language or self.language))
         report(1.0)
         return Alignment(tuple(sentences), self.name)
 
@@ -175,7 +178,11 @@ def from_attention(transcription: Transcription) -> Alignment:
 
     Chunks without words, those of a translation, stay as they are.
     """
-    sentences = [part for chunk in transcription.segments for part in split_sentences(chunk, transcription.language)]
+    sentences = [
+        part
+        for chunk in transcription.segments
+        for part in split_sentences(chunk, chunk.language or transcription.language)
+    ]
     return Alignment(tuple(sentences), ATTENTION if any(sentence.words for sentence in sentences) else "")
 
 

@@ -6,6 +6,7 @@ Nothing is downloaded: the models are modules of that package.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -92,9 +93,9 @@ def word_starts(text: str, words: Sequence[Word]) -> list[int] | None:
 def cut_at_words(segment: Segment, cuts: Iterable[int], language: str) -> tuple[Segment, ...]:
     """Cut a segment before the words with the indices `cuts`.
 
-    Each part begins and ends with its words, and has its stretch of the text as it was written, so that the parts
-    joined are the text. Where the words are not found in the text, a part's text is its words joined as the language
-    writes them.
+    Each part begins and ends with its words, and has its stretch of the text as it was written, with its tokens, so
+    that the parts joined are the text. Where the words are not found in the text, a part's text is its words joined as
+    the language writes them, and its tokens are not known.
     """
     words = segment.words
     bounds = sorted({0, len(words), *(cut for cut in cuts if 0 < cut < len(words))})
@@ -104,13 +105,28 @@ def cut_at_words(segment: Segment, cuts: Iterable[int], language: str) -> tuple[
     for first, last in pairwise(bounds):
         part = words[first:last]
         if starts is None:
-            text = joint.join(word.word for word in part)
+            piece = replace(segment, text=joint.join(word.word for word in part), tokens=(), token_starts=())
         else:
             text_start = starts[first] if first else 0
-            text_end = starts[last] if last < len(words) else len(segment.text)
-            text = segment.text[text_start:text_end].strip()
-        parts.append(replace(segment, start=part[0].start, end=max(word.end for word in part), text=text, words=part))
+            text_end = starts[last] if last < len(words) else None
+            piece = cut_text(segment, text_start, text_end)
+        parts.append(replace(piece, start=part[0].start, end=max(word.end for word in part), words=part))
     return tuple(parts)
+
+
+def cut_text(segment: Segment, start: int, end: int | None) -> Segment:
+    """Return the segment with the text from the character `start` to before `end` (None: to the end), and its tokens.
+
+    A token that reaches over a cut belongs to the part that it begins in.
+    """
+    first = bisect_left(segment.token_starts, start)
+    last = len(segment.tokens) if end is None else bisect_left(segment.token_starts, end)
+    return replace(
+        segment,
+        text=segment.text[start:end].strip(),
+        tokens=segment.tokens[first:last],
+        token_starts=tuple(begin - start for begin in segment.token_starts[first:last]),
+    )
 
 
 @cache

@@ -123,7 +123,7 @@ def _labelled(segments: Sequence[Segment], turns: _Turns, language: str) -> list
         speakers = _inherited([turns.of_word(word, next(near_words)) for word in segment.words])
         labelled = tuple(replace(word, speaker=speaker) for word, speaker in zip(segment.words, speakers, strict=True))
         cuts = [index for index in range(1, len(speakers)) if speakers[index] != speakers[index - 1]]
-        parts = cut_at_words(replace(segment, words=labelled), cuts, language)
+        parts = cut_at_words(replace(segment, words=labelled), cuts, segment.language or language)
         out.extend(replace(part, speaker=part.words[0].speaker) for part in parts)
     return out
 

@@ -2,37 +2,38 @@
 
 Chunks and decoding are those of whisperx (Bain et al., "WhisperX: Time-Accurate Speech Transcription of Long-Form
 Audio", Interspeech 2023, arXiv 2303.00747): beam 5, temperature 0, no timestamps, no text carried from chunk to chunk.
+What that fails at is decoded again (`fallback`), and repeats that nobody said are left out (`repeats`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import ctranslate2
 import numpy as np
-import torch
 import whisperx
 from faster_whisper.tokenizer import Tokenizer
 from whisperx.asr import WhisperModel, find_numeral_symbol_tokens
-from whisperx.audio import N_SAMPLES, log_mel_spectrogram
+from whisperx.audio import N_SAMPLES
 from whisperx.vads import Pyannote
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
+from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
-from whisperx_api.pipeline.attention import word_times as attention_word_times
+from whisperx_api.pipeline.sentences import cut_text, word_starts
+from whisperx_api.pipeline.voice_activity import speech_chunks
+from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
 
-BEAM_SIZE = 5
-VAD_ONSET, VAD_OFFSET = 0.500, 0.363
+VAD_BATCH = 8
+"""Windows of 5 s that voice activity detection takes at once on a CPU: their layers stay in its cache. It takes a
+quarter less time than whisperx's 32, for the same scores to the bit."""
 VAD_SHARE = 0.1
 """Share of the stage's time that voice activity detection takes: an estimate, for the progress only."""
-
-MIN_SAMPLES = SAMPLE_RATE // 10
-"""Shorter recordings hold no word, and voice activity detection needs some frames."""
 
 NO_SPEECH_LANGUAGE = "en"
 """Language of a recording without speech, where none was given: what Whisper hears in noise is any of its hundred."""
@@ -41,19 +42,30 @@ NO_SPEECH = "No speech was found in the recording."
 
 ENGLISH = "en"
 
+FRAMES_PER_SECOND = 100
+"""Whisper's features: one frame every 10 ms."""
+
+SEED = 0
+"""Of the samples that are drawn at a temperature above 0."""
+
 
 def _ignore(_: Segment) -> None:
     """Let a segment pass unseen."""
 
 
 @dataclass(frozen=True)
-class _Decoding:
-    """How the chunks of one request are decoded."""
+class _Request:
+    """How the chunks of one recording are decoded.
 
-    tokenizer: Tokenizer
-    prompt: list[int]
+    `language` is the main one. There is a prompt for each language that a chunk may be in; if there are several, each
+    chunk is decoded in its own. `timed` are the languages whose words get their times from cross-attention.
+    """
+
+    language: str
+    prompts: dict[str, Prompt]
     suppressed: list[int]
-    word_times: bool
+    temperature: float
+    timed: frozenset[str]
 
 
 class Transcriber:
@@ -78,139 +90,163 @@ class Transcriber:
         """Return what is said in `audio`, one segment a chunk of at most `chunk_size` seconds (30 or less).
 
         `audio` has shape (n_samples,), float32 at 16 kHz, and may be a read-only memory map: it is never copied whole.
-        `word_times(language)` says whether words are to get their times from cross-attention; it is not asked for a
-        translation, whose words are not in the audio. `report` is told the fraction done, 0..1 and never falling; what
-        it raises stops the work and reaches the caller. Batches grow 1, 2, 4 … `batch_size` chunks, so that the first
-        text comes early; `on_segment` gets each segment as it is final. A recording without speech has no segments.
+        `word_times(language)` says whether words are to get their times from cross-attention; it is asked for the main
+        language alone, and not for a translation, whose words are not in the audio. Segments in another language than
+        the main one say so, and have words with times, as the main one's alignment model can't align them. `report` is
+        told the fraction done, 0..1 and never falling; what it raises stops the work and reaches the caller. Batches
+        grow 1, 2, 4 … `batch_size` chunks, so that the first text comes early; `on_segment` gets each segment as it is
+        final. A recording without speech has no segments.
+
+        What beam search does well comes out the same each time. What is sampled may not: ctranslate2 draws from one
+        sequence of random numbers a loaded model, so it depends on what the model has sampled before.
         """
-        given, warnings = self._given_language(options)
-        chunks = self._chunks(audio, min(chunk_size, N_SAMPLES / SAMPLE_RATE), report)
-        language = given or self._language(audio, chunks)
+        languages, warnings = self._languages(options)
+        chunks = speech_chunks(
+            self._vad, audio, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), onset=options.vad_onset,
+            offset=options.vad_offset, report=lambda fraction: report(VAD_SHARE * fraction),
+        )  # fmt: skip
+        if not chunks:
+            report(1.0)
+            spoken = languages[0] if languages else NO_SPEECH_LANGUAGE
+            return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
+        main = self._main_language(audio, chunks, languages, warnings)
+        request = self._request(options, main, languages or (main,), word_times, warnings)
         segments: list[Segment] = []
-        if chunks:
-            decoding = self._decoding(options, language, word_times, warnings)
-            ends = np.cumsum([chunk.end - chunk.start for chunk in chunks])
-            done = 0
-            for batch in batches(chunks, batch_size):
-                for segment in self._decode(audio, batch, decoding):
+        ends = np.cumsum([chunk.end - chunk.start for chunk in chunks])
+        done = 0
+        for batch in batches(chunks, batch_size):
+            for segment in self._decode(audio, batch, request):
+                if not segments or not repeats.is_echo(segment, segments[-1]):
                     segments.append(segment)
                     on_segment(segment)
-                done += len(batch)
-                report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
-        else:
-            warnings.append(NO_SPEECH)
-            report(1.0)
-        return Transcription(language, tuple(segments), self.name, warnings=tuple(warnings))
+            done += len(batch)
+            report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
+        return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
 
-    def _given_language(self, options: Options) -> tuple[str | None, list[str]]:
-        """Return the language to decode in, None to detect it, and what this model can't do of what is asked."""
-        model, language = self._model, options.language
+    def _languages(self, options: Options) -> tuple[tuple[str, ...], list[str]]:
+        """Return the languages to decode in, none to detect it, and what this model can't do of what is asked."""
+        model = self._model
         if not model.model.is_multilingual:
-            return ENGLISH, english_only(self.name, options)
-        if language is not None and model.hf_tokenizer.token_to_id(f"<|{language}|>") is None:
-            return None, [f"The model {self.name} does not know language {language}: it was detected."]
-        return language, []
-
-    def _chunks(self, audio: np.ndarray, chunk_size: float, report: Callable[[float], None]) -> list[Chunk]:
-        """Find the speech, merged into chunks of at most `chunk_size` seconds."""
-        if len(audio) < MIN_SAMPLES:
-            return []
-
-        def hook(completed: int, total: int) -> None:
-            report(VAD_SHARE * min(1.0, float(completed) / total))
-
-        file = {"waveform": as_tensor(audio)[None], "sample_rate": SAMPLE_RATE}
-        # whisperx's VAD pipeline does no more than call this, and hands no hook on
-        scores = self._vad.vad_pipeline._segmentation(file, hook=hook)
-        merged = Pyannote.merge_chunks(scores, chunk_size, onset=VAD_ONSET, offset=VAD_OFFSET)
-        end = len(audio) / SAMPLE_RATE  # the last frame may reach over it
-        return [
-            Chunk(
-                start=chunk["start"],
-                end=min(chunk["end"], end),
-                speech=tuple((first, min(last, end)) for first, last in chunk["segments"] if first < end),
-            )
-            for chunk in merged
-            if chunk["start"] < end
+            return (ENGLISH,), english_only(self.name, options)
+        asked = (options.language,) if options.language is not None else options.languages
+        known = tuple(code for code in asked if model.hf_tokenizer.token_to_id(f"<|{code}|>") is not None)
+        instead = "it was left out" if known else "it was detected"
+        return known, [
+            f"The model {self.name} does not know language {code}: {instead}." for code in asked if code not in known
         ]
 
-    def _language(self, audio: np.ndarray, chunks: Sequence[Chunk]) -> str:
-        """Detect the language in the first 30 s of speech.
+    def _main_language(
+        self, audio: np.ndarray, chunks: Sequence[Chunk], languages: Sequence[str], warnings: list[str]
+    ) -> str:
+        """Return the language of most speech; that others are spoken, where none were named, goes to `warnings`."""
+        if len(languages) == 1:
+            return languages[0]
+        found = language.vote(self._model, audio, chunks, languages)
+        if found.others and not languages:
+            warnings.append(language.disagreement(found))
+        return found.language
 
-        whisperx takes the first 30 s of the recording, which may be silence or music.
-        """
-        if not chunks:
-            return NO_SPEECH_LANGUAGE
-        pieces: list[np.ndarray] = []
-        for start, end in (span for chunk in chunks for span in chunk.speech):
-            pieces.append(_cut(audio, start, end))
-            if sum(map(len, pieces)) >= N_SAMPLES:
-                break
-        token, _ = self._model.model.detect_language(self._encode([np.concatenate(pieces)]))[0][0]
-        return token[2:-2]
-
-    def _decoding(
-        self, options: Options, language: str, word_times: Callable[[str], bool], warnings: list[str]
-    ) -> _Decoding:
-        """Make the prompt and the choices that all chunks share; what had to be left out goes to `warnings`."""
+    def _request(
+        self,
+        options: Options,
+        main: str,
+        languages: Sequence[str],
+        word_times: Callable[[str], bool],
+        warnings: list[str],
+    ) -> _Request:
+        """Make the prompts and the choices that all chunks share; what had to be left out goes to `warnings`."""
         model = self._model
-        tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, options.task.value, language)
+        tokenizers = [
+            Tokenizer(model.hf_tokenizer, model.model.is_multilingual, options.task.value, code) for code in languages
+        ]
         room = model.max_length // 2 - 1  # Whisper's prompt is half of its context, the other half is the answer
-        hotwords = tokenizer.encode(" " + options.hotwords.strip()) if options.hotwords else []
-        previous = tokenizer.encode(" " + options.prompt.strip()) if options.prompt else []
+        hotwords = tokenizers[0].encode(" " + options.hotwords.strip()) if options.hotwords else []
+        previous = tokenizers[0].encode(" " + options.prompt.strip()) if options.prompt else []
         if len(hotwords) + len(previous) > room:
             warnings.append(f"Prompt and hotwords are longer than the {room} tokens that Whisper reads: they were cut.")
         kept = room - min(room, len(hotwords))
-        prompt = model.get_prompt(
-            tokenizer, previous[-kept:] if kept else [], without_timestamps=True, hotwords=options.hotwords
-        )
+        previous = previous[-kept:] if kept else []
+        prompts: dict[str, Prompt] = {}
+        for code, tokenizer in zip(languages, tokenizers, strict=True):
+            tokens = model.get_prompt(tokenizer, previous, without_timestamps=True, hotwords=options.hotwords)
+            prompts[code] = Prompt(tokenizer, tuple(tokens))
+        timed: frozenset[str] = frozenset()
+        if options.task is Task.TRANSCRIBE:
+            timed = frozenset(code for code in languages if code != main or word_times(main))
         suppressed = sorted({-1, *(self._numerals if options.suppress_numerals else ())})
-        timed = options.task is Task.TRANSCRIBE and word_times(language)
-        return _Decoding(tokenizer, prompt, suppressed, timed)
+        return _Request(main, prompts, suppressed, options.temperature, timed)
 
     @cached_property
     def _numerals(self) -> list[int]:
         """Tokens that hold a digit or a sign of money or per cent: a fact of the model, found once."""
         return find_numeral_symbol_tokens(Tokenizer(self._model.hf_tokenizer, multilingual=False))
 
-    def _encode(self, pieces: Sequence[np.ndarray]) -> ctranslate2.StorageView:
-        """Encode stretches of sound, each padded or cut to 30 s; shape = (n_pieces, 1500, n_state)."""
-        features = [
-            log_mel_spectrogram(
-                torch.from_numpy(np.array(piece[:N_SAMPLES])),  # a copy of 2 MB: the map may be read-only
-                n_mels=self._model.model.n_mels,
-                padding=N_SAMPLES - min(len(piece), N_SAMPLES),
+    def _decode(self, audio: np.ndarray, chunks: Sequence[Chunk], request: _Request) -> list[Segment]:
+        """Decode one batch; chunks without text are left out."""
+        batch = self._encode(audio, chunks, request)
+        hypotheses = batch.decode(range(len(chunks)), request.temperature)
+        if not request.temperature:
+            hypotheses = fallback.fall_back(hypotheses, batch.decode, lambda some: _said(batch, some))
+        heard = {
+            place: hypothesis
+            for place, hypothesis in enumerate(hypotheses)
+            if hypothesis.text and not fallback.is_silence(hypothesis)
+        }
+        times_wanted = {
+            place: hypothesis
+            for place, hypothesis in heard.items()
+            if batch.prompts[place].language in request.timed or fallback.is_repetitive(hypothesis)
+        }
+        words = batch.words(times_wanted)
+        segments: list[Segment] = []
+        for place, hypothesis in heard.items():
+            prompt = batch.prompts[place]
+            segment = _segment(chunks[place], hypothesis, prompt, words.get(place, ()))
+            segments.append(
+                replace(
+                    segment,
+                    words=segment.words if prompt.language in request.timed else (),
+                    language=prompt.language if prompt.language != request.language else None,
+                )
             )
-            for piece in pieces
-        ]
-        return self._model.encode(torch.stack(features).numpy())
+        return segments
 
-    def _decode(self, audio: np.ndarray, chunks: Sequence[Chunk], decoding: _Decoding) -> list[Segment]:
-        """Decode one batch as whisperx's `generate_segment_batched` does; chunks without text are left out."""
-        encoder_output = self._encode([_cut(audio, chunk.start, chunk.end) for chunk in chunks])
-        results = self._model.model.generate(
-            encoder_output,
-            [decoding.prompt] * len(chunks),
-            beam_size=BEAM_SIZE,
-            max_length=self._model.max_length,
-            suppress_tokens=decoding.suppressed,
-            return_scores=True,
-        )
-        tokens = [result.sequences_ids[0] for result in results]
-        words: list[tuple[Word, ...]] = [()] * len(chunks)
-        if decoding.word_times:
-            words = attention_word_times(self._model, decoding.tokenizer, encoder_output, tokens, chunks)
-        segments = [
-            Segment(
-                start=round(chunk.start, 3),
-                end=round(chunk.end, 3),
-                text=decoding.tokenizer.decode(ids).strip(),
-                words=chunk_words,
-                avg_logprob=result.scores[0] * len(ids) / (len(ids) + 1),  # the mean counts the end of text
-            )
-            for chunk, chunk_words, ids, result in zip(chunks, words, tokens, results, strict=True)
-        ]
-        return [segment for segment in segments if segment.text]
+    def _encode(self, audio: np.ndarray, chunks: Sequence[Chunk], request: _Request) -> EncodedBatch:
+        """Encode a batch and find the prompt of each chunk."""
+        sounds = [audio[int(chunk.start * SAMPLE_RATE) : int(chunk.end * SAMPLE_RATE)] for chunk in chunks]
+        encoder_output = encode(self._model, sounds)
+        prompts = [request.prompts[request.language]] * len(chunks)
+        if len(request.prompts) > 1:
+            found = language.probabilities(self._model, encoder_output)
+            prompts = [request.prompts[language.likeliest(some, tuple(request.prompts))] for some in found]
+        return EncodedBatch(self._model, encoder_output, chunks, prompts, request.suppressed)
+
+
+def _said(batch: EncodedBatch, repetitive: Mapping[int, Hypothesis]) -> set[int]:
+    """Return where text that repeats itself is spread over the sound as speech is."""
+    return {place for place, words in batch.words(repetitive).items() if repeats.have_times(words)}
+
+
+def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[Word, ...]) -> Segment:
+    """Return what was heard in a chunk, without repeats that nobody said."""
+    segment = Segment(
+        start=round(chunk.start, 3),
+        end=round(chunk.end, 3),
+        text=hypothesis.text,
+        words=words,
+        avg_logprob=hypothesis.avg_logprob,
+        no_speech_prob=hypothesis.no_speech_prob,
+        compression_ratio=hypothesis.compression_ratio,
+        temperature=hypothesis.temperature,
+        seek=int(chunk.start * FRAMES_PER_SECOND),
+        tokens=hypothesis.tokens,
+        token_starts=token_starts(prompt.tokenizer, hypothesis.tokens, hypothesis.text),
+    )
+    unsaid = repeats.first_unsaid(words) if fallback.is_repetitive(hypothesis) else None
+    starts = word_starts(segment.text, words)
+    if unsaid is None or starts is None:
+        return segment
+    return replace(cut_text(segment, 0, starts[unsaid]), words=words[:unsaid])
 
 
 def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str, threads: int) -> Transcriber:
@@ -227,6 +263,10 @@ def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str,
         )
     except ValueError as error:  # what ctranslate2 says of a device or compute type that it lacks
         raise ModelUnavailable(f"The model {name} can't be loaded: {error}") from error
+    if kind == "cpu":
+        pipeline.vad_model.vad_pipeline._segmentation.batch_size = VAD_BATCH
+    # Global, but read only when a loaded model first draws a sample: from then on it has its own sequence.
+    ctranslate2.set_random_seed(SEED)
     return Transcriber(name, pipeline.model, pipeline.vad_model)
 
 
@@ -246,21 +286,3 @@ def english_only(name: str, options: Options) -> list[str]:
     if options.task is Task.TRANSLATE:
         warnings.append(f"The model {name} can't translate: the text is a transcription.")
     return warnings
-
-
-class _Writable:
-    """An array's memory, said to be writable: torch warns of any other, though nothing here writes to it."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array = array  # keeps the memory alive
-        interface = array.__array_interface__
-        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
-
-
-def as_tensor(audio: np.ndarray) -> torch.Tensor:
-    """Return a tensor over the samples themselves, without a copy. Nothing may write to it."""
-    return torch.from_numpy(np.asarray(audio if audio.flags.writeable else _Writable(audio)))
-
-
-def _cut(audio: np.ndarray, start: float, end: float) -> np.ndarray:
-    return audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]

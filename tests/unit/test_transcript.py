@@ -1,0 +1,23 @@
+"""The dataclasses as they travel and lie on disk."""
+
+from __future__ import annotations
+
+from whisperx_api.transcript import Segment, Transcription, from_json, to_json
+
+
+def test_checkpoint_of_an_earlier_version_is_read() -> None:
+    old = (
+        b'{"language":"en","segments":[{"start":0.0,"end":1.0,"text":"Yes.","words":[],"speaker":null,'
+        b'"avg_logprob":-0.2}],"model":"m","align_model":null,"warnings":[]}'
+    )
+    (segment,) = from_json(Transcription, old).segments
+    assert segment == Segment(0.0, 1.0, "Yes.", avg_logprob=-0.2)
+    assert (segment.tokens, segment.temperature, segment.language) == ((), None, None)
+
+
+def test_what_decoding_said_survives_the_disk() -> None:
+    segment = Segment(
+        1.0, 2.0, "Ja.", (), None, -0.2, 0.1, 1.2, 0.4, seek=100, tokens=(4, 5), token_starts=(0, 2), language="de"
+    )
+    transcription = Transcription("en", (segment,), "m")
+    assert from_json(Transcription, to_json(transcription)) == transcription
