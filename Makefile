@@ -1,5 +1,6 @@
 # Nothing is needed before any of these: each target makes what it stands on.
-#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | bench | lint | format | lock
+#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | lint | format | lock
+#   make bench [AUDIO=file] | accuracy [DATA=folder]
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,7 +19,7 @@ export DIARIZATION_MODEL ?= starter
 export ALIGN_MODEL ?= attention
 STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.json
 
-.PHONY: setup demo serve test test-data bench lint format lock
+.PHONY: setup demo serve test test-data bench accuracy lint format lock
 
 setup: $(VENV)/installed $(STARTER)
 
@@ -53,6 +54,9 @@ test-data: setup $(VENV)/tested
 
 bench: setup
 	$(BIN)/python -m bench.service $(AUDIO)
+
+accuracy: setup $(VENV)/tested
+	$(BIN)/python -W ignore -m bench.accuracy $(DATA)
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .

@@ -7,7 +7,8 @@ from pathlib import Path
 import jiwer
 import pytest
 
-from tests import scoring
+from bench.references import JFK, normal, rttm, stm
+from bench.scoring import annotation, diarization_error, speaker_word_error, words_of
 from tests.server import Server
 
 
@@ -20,9 +21,10 @@ def transcript(server: Server, recording: Path, **fields: str) -> dict:
 def test_clean_dialogue_has_every_word_with_its_speaker(server: Server, data_dir: Path) -> None:
     folder = data_dir / "katiesteve"
     result = transcript(server, folder / "katiesteve.flac")
+    turns = annotation((part["start"], part["end"], part["speaker"]) for part in result["segments"])
     errors = {
-        "cpWER": scoring.speaker_word_error(folder / "katiesteve.stm", result),
-        "DER": scoring.diarization_error(folder / "katiesteve.rttm", result, collar=0.25),
+        "cpWER": float(speaker_word_error(stm(folder / "katiesteve.stm"), words_of(result))),
+        "DER": float(diarization_error(rttm(folder / "katiesteve.rttm"), turns, result["duration"], collar=0.25)),
     }
     print(errors)
     assert len(result["speakers"]) == 2
@@ -33,8 +35,7 @@ def test_clean_dialogue_has_every_word_with_its_speaker(server: Server, data_dir
 @pytest.mark.parametrize("container", ["mp3", "m4a", "opus", "webm"])
 def test_containers_give_the_same_words(server: Server, data_dir: Path, container) -> None:
     result = transcript(server, data_dir / "misc" / f"jfk.{container}", enable_diarization="false", language="en")
-    said = "And so my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
-    assert jiwer.wer(scoring.normal(said), scoring.normal(result["text"])) < 0.10
+    assert jiwer.wer(normal(JFK), normal(result["text"])) < 0.10
     assert result["duration"] == pytest.approx(11.0, abs=0.05)
 
 

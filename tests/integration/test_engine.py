@@ -13,7 +13,16 @@ import numpy as np
 import psutil
 import pytest
 
-from tests import scoring
+from bench.references import rttm, stm
+from bench.scoring import (
+    annotation,
+    diarization_error,
+    pairs,
+    speaker_word_error,
+    word_diarization_error,
+    word_error,
+    words_of,
+)
 from tests.integration.test_restart import gone
 from tests.server import Server
 
@@ -42,14 +51,18 @@ def test_telephone_call_becomes_a_labelled_transcript(server: Server, call: Path
         assert 0 <= word["score"] <= 1
     starts = [segment["start"] for segment in transcript["segments"]]
     assert starts == sorted(starts)
+    said, heard = stm(sample_dir / "sample.stm"), words_of(transcript)
+    turns = annotation((part["start"], part["end"], part["speaker"]) for part in transcript["segments"])
     errors = {
-        "WER": scoring.word_error(sample_dir / "sample.stm", transcript),
-        "cpWER": scoring.speaker_word_error(sample_dir / "sample.stm", transcript),
-        "DER": scoring.diarization_error(sample_dir / "sample.rttm", transcript, collar=0.25),
+        "WER": float(word_error(said, transcript["text"])),
+        "cpWER": float(speaker_word_error(said, heard)),
+        "WDER": float(word_diarization_error(pairs(said, heard))),
+        "DER": float(diarization_error(rttm(sample_dir / "sample.rttm"), turns, transcript["duration"], collar=0.25)),
     }
     print(errors)
     assert errors["WER"] < 0.30
     assert errors["cpWER"] < 0.35
+    assert errors["WDER"] < 0.04  # 1 word of 73; 3 where each word stands alone
     assert errors["DER"] < 0.20
 
 

@@ -22,7 +22,7 @@ from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
-from whisperx_api.pipeline.transcribe import Transcriber, batches, english_only, load_transcriber
+from whisperx_api.pipeline.transcribe import VAD_SHARE, Transcriber, batches, english_only, load_transcriber
 from whisperx_api.pipeline.voice_activity import as_tensor
 from whisperx_api.pipeline.whisper import compression_ratio, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
@@ -126,7 +126,7 @@ def test_raise_in_report_stops_the_work(transcriber: Transcriber, sample: np.nda
 
         return report
 
-    for limit in (0.0, 0.15):  # in voice activity detection, and between batches
+    for limit in (0.0, VAD_SHARE):  # in voice activity detection, and between batches
         came: list[Segment] = []
         with pytest.raises(InterruptedError):
             run(

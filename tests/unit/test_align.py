@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import nltk
 import numpy as np
-import punkt
 import pytest
 import torch
 import torchaudio
@@ -26,6 +25,7 @@ from transformers import (
 )
 from whisperx.utils import LANGUAGES
 
+from bench.punkt_tab import write_punkt_tab
 from whisperx_api.models.alignment import BUNDLES, at_hand
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.pipeline.align import (
@@ -97,15 +97,7 @@ def small(classes: int) -> Wav2Vec2Config:
 @pytest.fixture
 def punkt_tab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NLTK's files of the English model, which whisperx would fetch."""
-    folder = tmp_path / "tokenizers" / "punkt_tab" / "english"
-    folder.mkdir(parents=True)
-    model = punkt.load_model("english")
-    (folder / "collocations.tab").write_text("\n".join("\t".join(pair) for pair in model.collocations))
-    (folder / "sent_starters.txt").write_text("\n".join(model.sent_starters))
-    (folder / "abbrev_types.txt").write_text("\n".join(model.abbrev_types))
-    (folder / "ortho_context.tab").write_text(
-        "\n".join(f"{word}\t{flags}" for word, flags in model.ortho_context.items())
-    )
+    write_punkt_tab(tmp_path)
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import time
 
-from whisperx_api.pipeline.speakers import NEAREST_TURN_SECONDS, assign
+from whisperx_api.pipeline.attribution import NEAREST_TURN_SECONDS
+from whisperx_api.pipeline.speakers import assign
 from whisperx_api.transcript import Alignment, Diarization, Segment, Transcript, Transcription, Turn, Word
 
 

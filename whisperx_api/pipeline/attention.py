@@ -4,8 +4,8 @@ The decoder's attention over the encoder's frames becomes one path by dynamic ti
 openai/whisper; ctranslate2 computes it from the encoder output that decoding used, so nothing is encoded twice.
 
 On that path a word ends where the next one begins, so one that follows a pause swallows the pause: its end is right and
-its start is far too early. What is done about it here (`plausible`) brought the starts from 67 % to 80 % within 100 ms
-of AMI's reference words.
+its start is far too early. What is done about it here (`plausible`) brought the starts from 64 % to 82 % within 100 ms
+of AMI's reference words, given those words (`bench.accuracy`); of the words that Whisper base itself hears there, 81 %.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from whisperx_api.pipeline.attribution import NEAREST_TURN_SECONDS, SpeakerTimes, attribute
 from whisperx_api.pipeline.sentences import cut_at_words
 from whisperx_api.transcript import (
     Alignment,
@@ -16,13 +17,7 @@ from whisperx_api.transcript import (
     Speaker,
     Transcript,
     Transcription,
-    Turn,
-    Word,
 )
-
-NEAREST_TURN_SECONDS = 1.0
-"""How far from a turn a word that is in none may be to be given to its speaker. Over 464 words with the starter models'
-turns two were in none: one by 0.2 s and rightly the nearest's, one by 1.9 s and put at a wrong time."""
 
 
 def assign(
@@ -45,7 +40,7 @@ def assign(
     segments = [_rounded(segment) for segment in found]
     names: dict[str, str] = {}
     if diarization is not None:
-        segments = _labelled(segments, _Turns(diarization.exclusive), transcription.language)
+        segments = _labelled(segments, diarization, transcription.language)
     segments.sort(key=lambda segment: (segment.start, segment.end))
     for segment in segments:
         if segment.speaker is not None:
@@ -71,60 +66,31 @@ def assign(
     )
 
 
-class _Turns:
-    """Exclusive turns, to be searched by time."""
-
-    def __init__(self, turns: Sequence[Turn]) -> None:
-        self.turns = sorted(turns, key=lambda turn: (turn.start, turn.end))
-        self._starts = np.array([turn.start for turn in self.turns])
-        # where turns overlap after all, a running maximum keeps the search right
-        self._ends = np.maximum.accumulate(np.array([turn.end for turn in self.turns])) if turns else self._starts
-
-    def near(self, starts: Sequence[float], ends: Sequence[float]) -> list[range]:
-        """Return for each stretch of time the turns it may overlap, and the nearest one on either side."""
-        first = np.searchsorted(self._ends, starts, side="right") - 1
-        last = np.searchsorted(self._starts, ends, side="left") + 1
-        return [
-            range(low, high)
-            for low, high in zip(np.maximum(first, 0).tolist(), np.minimum(last, len(self.turns)).tolist(), strict=True)
-        ]
-
-    def of_word(self, word: Word, near: range) -> str | None:
-        """Return the speaker of the turn that overlaps the word most, else of the nearest; None if all are far."""
-        best, speaker = -NEAREST_TURN_SECONDS, None
-        for index in near:
-            turn = self.turns[index]
-            overlap = min(word.end, turn.end) - max(word.start, turn.start)  # a gap is an overlap below zero
-            if overlap > best:
-                best, speaker = overlap, turn.speaker
-        return speaker
-
-    def of_segment(self, segment: Segment, near: range) -> str | None:
-        """Return the speaker who has most of the segment's time, else the nearest; None if all are far."""
-        shares: dict[str, float] = defaultdict(float)
-        for index in near:
-            turn = self.turns[index]
-            shares[turn.speaker] += max(0.0, min(segment.end, turn.end) - max(segment.start, turn.start))
-        if any(shares.values()):
-            return max(shares, key=lambda speaker: shares[speaker])
-        return self.of_word(Word("", segment.start, segment.end), near)
-
-
-def _labelled(segments: Sequence[Segment], turns: _Turns, language: str) -> list[Segment]:
+def _labelled(segments: Sequence[Segment], diarization: Diarization, language: str) -> list[Segment]:
     """Give words and segments their speakers, and cut the segments where the speaker changes."""
-    words = [word for segment in segments for word in segment.words]
-    near_words = iter(turns.near([word.start for word in words], [word.end for word in words]))
-    near_segments = turns.near([segment.start for segment in segments], [segment.end for segment in segments])
+    times = SpeakerTimes(diarization)
+    names = times.speakers
+    if not names:
+        return list(segments)
+    of_words = times.of_words([word for segment in segments for word in segment.words])
+    of_segments = times.exclusive(
+        np.array([segment.start for segment in segments]), np.array([segment.end for segment in segments])
+    )
     out: list[Segment] = []
-    for segment, near in zip(segments, near_segments, strict=True):
+    first = 0
+    for segment, of_segment in zip(segments, of_segments, strict=True):
         if not segment.words:
-            out.append(replace(segment, speaker=turns.of_segment(segment, near)))
+            speaker = names[of_segment.argmax()] if of_segment.max() > -NEAREST_TURN_SECONDS else None
+            out.append(replace(segment, speaker=speaker))
             continue
-        speakers = _inherited([turns.of_word(word, next(near_words)) for word in segment.words])
+        last = first + len(segment.words)
+        found = attribute(segment.words, of_words[first:last])
+        speakers = _inherited([None if index is None else names[index] for index in found])
         labelled = tuple(replace(word, speaker=speaker) for word, speaker in zip(segment.words, speakers, strict=True))
         cuts = [index for index in range(1, len(speakers)) if speakers[index] != speakers[index - 1]]
         parts = cut_at_words(replace(segment, words=labelled), cuts, segment.language or language)
         out.extend(replace(part, speaker=part.words[0].speaker) for part in parts)
+        first = last
     return out
 
 
