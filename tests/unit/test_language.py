@@ -55,6 +55,13 @@ def test_windows_are_spread_over_the_recording(listener: Any) -> None:
     assert listener.lengths == [30.0] * language.WINDOWS
 
 
+def test_short_recording_is_listened_to_at_its_start_and_its_end(listener: Any) -> None:
+    listener.found = {1.0: {"en": 1.0, "de": 0.0}, 2.0: {"fr": 1.0, "en": 0.0}, 3.0: {"en": 0.1, "de": 0.9}}
+    found = language.vote(listener.model, *spoken((30.0, 1.0), *[(30.0, 2.0)] * 6, (29.0, 3.0)))
+    assert listener.lengths == [30.0, 29.0]
+    assert found == language.Vote("en", ("de",))
+
+
 def test_window_that_is_short_or_unsure_speaks_for_no_language_of_its_own(listener: Any) -> None:
     listener.found = {1.0: {"en": 1.0}, 2.0: {"de": 1.0}, 3.0: {"de": 0.79, "en": 0.21}}
     assert language.vote(listener.model, *spoken((30.0, 1.0), (9.9, 2.0))) == language.Vote("en")

@@ -5,6 +5,7 @@ whisperx takes the first 30 s of the recording, which may be silence, music, or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from whisperx_api.transcript import SAMPLE_RATE
 
 WINDOWS = 5
 """Most windows of 30 s of speech that are listened to."""
+LISTEN_EVERY = 4
+"""One in so many windows is listened to, and two at least: to encode them all would be a third of the work."""
 CLEAR = 0.8
 """Probability from which on a window clearly is in its language. Whisper base gave a window of far-field English 0.5
 for Welsh, and 0.97 to 1.0 for the language spoken where that was French, German or close English."""
@@ -87,5 +90,6 @@ def _windows(audio: np.ndarray, chunks: Sequence[Chunk]) -> list[list[np.ndarray
 
 def _spread(windows: Sequence[list[np.ndarray]]) -> list[list[np.ndarray]]:
     """Return at most `WINDOWS` of the windows, the first, the last and some at even distances between them."""
-    places = np.linspace(0, len(windows) - 1, min(len(windows), WINDOWS)).round().astype(int)
+    count = min(len(windows), WINDOWS, max(2, math.ceil(len(windows) / LISTEN_EVERY)))
+    places = np.linspace(0, len(windows) - 1, count).round().astype(int)
     return [windows[place] for place in places.tolist()]
