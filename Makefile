@@ -1,6 +1,6 @@
 # Nothing is needed before any of these: each target makes what it stands on.
 #   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | lint | format | lock
-#   make bench [AUDIO=file] | accuracy [DATA=folder]
+#   make bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -52,8 +52,12 @@ test: setup $(VENV)/tested
 test-data: setup $(VENV)/tested
 	$(BIN)/python -m pytest tests/data
 
-bench: setup
+bench: setup $(VENV)/tested
 	$(BIN)/python -m bench.service $(AUDIO)
+	$(BIN)/python -W ignore -m bench.job $(DATA)
+	$(BIN)/python -W ignore -m bench.diarization $(DATA)
+	$(BIN)/python -W ignore -m bench.alignment
+	$(BIN)/python -m bench.report
 
 accuracy: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.accuracy $(DATA)

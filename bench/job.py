@@ -1,9 +1,9 @@
-"""A warm job over HTTP beside the same work called in Python: `python -m bench.job FOLDER [--seconds N]`.
+"""A warm job over HTTP beside the same work called in Python: `python -m bench.job [--seconds N] [FOLDER]`.
 
-The recordings `FOLDER/ami/*.flac` joined to N seconds (180). Ours is the whole way on a server with warm models:
-upload, poll, the transcript with a speaker and times on each word. The peer is what a program would call without us,
-warm too, on the same models: whisperx's transcription and pyannote's pipeline, which give neither word times nor words
-a speaker.
+The recordings `FOLDER/ami/*.flac`, or pyannote's sample, joined to N seconds (180). Ours is the whole way on a server
+with warm models: upload, poll, the transcript with a speaker and times on each word. The peer is what a program would
+call without us, warm too, on the same models: whisperx's transcription and pyannote's pipeline, which give neither word
+times nor words a speaker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import whisperx
 
 from bench.figures import Figure, publish, timed
 from whisperx_api.client import Client
-from whisperx_api.demo import serving
+from whisperx_api.demo import sample, serving
 from whisperx_api.engine.device import cores
 from whisperx_api.pipeline.diarizers import starter_pipeline
 from whisperx_api.settings import load_settings
@@ -31,11 +31,12 @@ BATCH = 16
 RUNS = 2
 
 
-def joined(folder: Path, seconds: int) -> np.ndarray:
+def joined(folder: Path | None, seconds: int) -> np.ndarray:
     """Return the recordings one after the other, (n_samples,) float32 at 16 kHz, repeated as often as it takes."""
-    pieces = [soundfile.read(path, dtype="float32")[0] for path in sorted((folder / "ami").glob("*.flac"))]
-    if not pieces:
-        raise SystemExit(f"There are no recordings in {folder / 'ami'}.")
+    paths = [sample()] if folder is None else sorted((folder / "ami").glob("*.flac"))
+    if not paths:
+        raise SystemExit(f"There are no recordings in ami/ of {folder}.")
+    pieces = [soundfile.read(path, dtype="float32")[0] for path in paths]
     return np.resize(np.concatenate(pieces), seconds * SAMPLE_RATE)
 
 
@@ -69,7 +70,7 @@ def in_python(sound: np.ndarray) -> tuple[float, float]:
 def main() -> None:
     """Measure and publish."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", nargs="?", type=Path, help="recordings; pyannote's sample without it")
     parser.add_argument("--seconds", type=int, default=180)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
