@@ -48,7 +48,8 @@ def over_http(recording: Path) -> tuple[float, dict[str, Any]]:
         client.wait(task)
         return dict(client.result(task))
 
-    with serving("--log-level", "warning") as (url, key, _), Client(url, api_key=key) as client:
+    models = ("--whisper-model", "starter", "--diarization-model", "starter", "--align-model", "attention")
+    with serving("--log-level", "warning", *models) as (url, key, _), Client(url, api_key=key) as client:
         job()
         return timed(job, RUNS)
 

@@ -38,7 +38,7 @@ class Rate:
         return Rate(self.errors + other.errors, self.total + other.total)
 
     def __float__(self) -> float:
-        return self.errors / self.total if self.total else 0.0
+        return float(self.errors / self.total) if self.total else 0.0
 
 
 @dataclass(frozen=True)
