@@ -64,11 +64,13 @@ accuracy: setup $(VENV)/tested
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/tested
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 lock:
 	bash requirements/lock.sh

@@ -36,16 +36,17 @@ from bench.scoring import (
     word_error,
 )
 from whisperx_api.models import starter_set
+from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options
 from whisperx_api.pipeline import run
 from whisperx_api.pipeline.align import Aligner
 from whisperx_api.pipeline.attribution import SpeakerTimes
 from whisperx_api.pipeline.decode import decode
-from whisperx_api.pipeline.diarize import Diarizer, exclusive_turns
+from whisperx_api.pipeline.diarize import Diarizer, exclusive_turns, turns_of
 from whisperx_api.pipeline.diarizers import load_diarizer
 from whisperx_api.pipeline.transcribe import Transcriber, load_transcriber
 from whisperx_api.settings import load_settings
-from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, Turn
+from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription
 
 RATES = ("WER", "cpWER", "DER", "DER 0.25", "WDER", "WDER, human turns")
 ENGINE, PEER, ALONE = "engine", "whisperx", "each word alone"
@@ -109,7 +110,7 @@ class Starter:
         return run.AlignerChoice(None)
 
     def aligner(self, name: str, language: str) -> Aligner:
-        raise NotImplementedError("Word times come from cross-attention here.")
+        raise ModelUnavailable("Word times come from cross-attention here.")
 
 
 def score(reference: Reference, engine: Starter, peer: WhisperX, scratch: Path) -> dict[str, Score]:
@@ -163,10 +164,7 @@ def _with_human_turns(
     reference: Reference, said: Sequence[Utterance], assign: Callable[[Diarization], list[Heard]]
 ) -> Rate:
     assert reference.turns is not None
-    turns = tuple(
-        Turn(segment.start, segment.end, str(speaker))
-        for segment, _, speaker in reference.turns.itertracks(yield_label=True)  # type: ignore[misc]  # typed for both of its forms
-    )
+    turns = turns_of(reference.turns)
     matched: list[Pair] = pairs(said, assign(Diarization(turns, exclusive_turns(turns))))
     return word_diarization_error(matched)
 

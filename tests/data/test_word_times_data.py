@@ -20,10 +20,11 @@ from whisperx_api.pipeline import language
 from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.decode import decode
+from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.speakers import assign
 from whisperx_api.pipeline.transcribe import Transcriber, load_transcriber
-from whisperx_api.transcript import SAMPLE_RATE, Diarization, Transcription, Turn
+from whisperx_api.transcript import SAMPLE_RATE, Diarization, Transcription
 
 DEFAULTS = Options()
 
@@ -98,8 +99,7 @@ def test_words_have_their_speakers(
     transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray]
 ) -> None:
     folder = data_dir / "katiesteve"
-    tracks = rttm(folder / "katiesteve.rttm").itertracks(yield_label=True)
-    turns = tuple(Turn(segment.start, segment.end, str(speaker)) for segment, _, speaker in tracks)  # type: ignore[misc]  # typed for both of its forms
+    turns = turns_of(rttm(folder / "katiesteve.rttm"))
     transcription = heard(transcriber, sound(folder / "katiesteve.flac"))
     result = assign(transcription, from_attention(transcription), Diarization(turns, turns), duration=29.5)
     words = [Heard(word.word, word.start, word.end, word.speaker) for part in result.segments for word in part.words]

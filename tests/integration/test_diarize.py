@@ -21,6 +21,7 @@ from pyannote import audio as pyannote_audio
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
+from whisperx_api.options import DiarizationMode
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 from whisperx_api.pipeline.diarize import Diarizer, exclusive_turns
 from whisperx_api.pipeline.diarizers import STARTER_EMBEDDING, load_diarizer
@@ -81,11 +82,14 @@ def test_exclusive_turns_never_overlap(run: tuple[Diarization, list]) -> None:
     assert {turn.speaker for turn in exclusive} == {turn.speaker for turn in run[0].turns}
 
 
-def test_each_speaker_has_a_voice_of_their_own(run: tuple[Diarization, list]) -> None:
-    embeddings = run[0].embeddings
+@pytest.mark.parametrize(("mode", "alike"), [(DiarizationMode.EXACT, 0.5), (DiarizationMode.FAST, 0.7)])
+def test_each_speaker_has_a_voice_of_their_own(
+    starter_dir: Path, sample: np.ndarray, mode: DiarizationMode, alike: float
+) -> None:
+    embeddings = load_diarizer(starter_dir, device=CPU, batch_size=8, mode=mode)(sample).embeddings
     assert list(embeddings) == ["SPEAKER_00", "SPEAKER_01"]
     first, second = (np.array(vector) / np.linalg.norm(vector) for vector in embeddings.values())
-    assert first.shape == (192,) and first @ second < 0.7
+    assert first.shape == (192,) and first @ second < alike
 
 
 @torch.inference_mode()

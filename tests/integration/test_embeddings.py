@@ -15,6 +15,7 @@ from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from whisperx_api.pipeline import frames as frames_module
+from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.diarizers import starter_pipeline
 from whisperx_api.pipeline.embeddings import embed_once
 from whisperx_api.pipeline.frames import Blocks, FrameNetwork, embed_frames_once
@@ -63,16 +64,24 @@ def test_embeddings_are_those_of_pyannote(pipeline: SpeakerDiarization, exclude_
     assert told == sorted(told) and told[-1] == 1.0
 
 
-def test_turns_are_those_of_pyannote(starter_dir: Path, sample_dir: Path) -> None:
+@pytest.fixture(scope="module")
+def call(sample_dir: Path) -> dict[str, Any]:
+    """The sample as pyannote takes it."""
     sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
-    file = {"waveform": torch.from_numpy(sound)[None], "sample_rate": rate}
-    stock, once = starter_pipeline(starter_dir), starter_pipeline(starter_dir)
+    return {"waveform": torch.from_numpy(sound)[None], "sample_rate": rate}
+
+
+@pytest.fixture(scope="module")
+def expected(starter_dir: Path, call: dict[str, Any]) -> Any:
+    """What pyannote finds in the sample."""
+    return starter_pipeline(starter_dir)(call)
+
+
+def test_turns_are_those_of_pyannote(starter_dir: Path, call: dict[str, Any], expected: Any) -> None:
+    once = starter_pipeline(starter_dir)
     assert embed_once(once)
-    expected: Any = stock(file)
-    found: Any = once(file)
-    assert list(found.speaker_diarization.itertracks(yield_label=True)) == list(
-        expected.speaker_diarization.itertracks(yield_label=True)
-    )
+    found: Any = once(call)
+    assert turns_of(found.speaker_diarization) == turns_of(expected.speaker_diarization)
     np.testing.assert_allclose(found.speaker_embeddings, expected.speaker_embeddings, atol=1e-5)
 
 
@@ -155,12 +164,9 @@ def test_blocks_that_are_behind_are_forgotten(starter_dir: Path) -> None:
         assert len(blocks.kept) <= 2
 
 
-def test_turns_from_frames_are_nearly_those_of_pyannote(starter_dir: Path, sample_dir: Path) -> None:
-    sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
-    file = {"waveform": torch.from_numpy(sound)[None], "sample_rate": rate}
-    stock, fast = starter_pipeline(starter_dir), starter_pipeline(starter_dir)
+def test_turns_from_frames_are_nearly_those_of_pyannote(starter_dir: Path, call: dict[str, Any], expected: Any) -> None:
+    fast = starter_pipeline(starter_dir)
     assert embed_frames_once(fast)
-    expected: Any = stock(file)
-    found: Any = fast(file)
+    found: Any = fast(call)
     error: Any = DiarizationErrorRate()
     assert abs(error(expected.speaker_diarization, found.speaker_diarization, uem=Timeline([Segment(0, 30)]))) < 0.01

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from whisperx_api.engine import process as process_module
+from whisperx_api.engine import watch as watch_module
 from whisperx_api.engine.process import EngineDied, EngineProcess
 from whisperx_api.engine.protocol import Attempt, EngineConfig, Inputs, RunStage, Stage
 from whisperx_api.options import Options
@@ -62,7 +62,7 @@ def test_cancel_ends_an_engine_that_does_not_read() -> None:
 
 
 def test_engine_that_says_nothing_for_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 0.5)
 
     async def test(engine: EngineProcess) -> None:
         assert engine.pid
@@ -74,7 +74,7 @@ def test_engine_that_says_nothing_for_too_long_is_killed(monkeypatch: pytest.Mon
 
 
 def test_engine_that_computes_without_a_word_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 0.5)
     busy = replace(REQUEST, options=Options(prompt='{"stage": "align", "what": "compute"}'))
 
     async def test(engine: EngineProcess) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class ModelPool:
             self._held[name] = load()
             self._said("loaded", name)
         self._held.move_to_end(name)
-        return self._held[name]  # type: ignore[return-value]  # a name always comes with the same loader
+        return cast("Model", self._held[name])  # a name always comes with the same loader
 
     def settle(self) -> None:
         """Let go what is not to stay. To be called when the stage has returned: its references are gone by then."""

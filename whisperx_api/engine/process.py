@@ -9,14 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-
-import psutil
 
 from whisperx_api.engine.channel import Channel, ChannelClosed
 from whisperx_api.engine.nodes import device_absent
@@ -34,6 +30,7 @@ from whisperx_api.engine.protocol import (
     StageFailed,
     StageProgress,
 )
+from whisperx_api.engine.watch import kill_if_stuck, obituary
 from whisperx_api.lifeline import python_module
 
 logger = logging.getLogger(__name__)
@@ -42,10 +39,6 @@ CANCEL_GRACE_SECONDS = 1.0
 """How long a stage may take to notice that it is cancelled before its process is killed."""
 START_SECONDS = 180.0
 """Longest time for an engine to import its libraries and find its device."""
-SILENCE_SECONDS = 60.0
-"""How long an engine may say nothing, not even that it is alive, before it is killed unless it computes."""
-IDLE_CPU_SHARE = 0.1
-"""A process that takes no more of a core than this does not compute."""
 WORKER = "whisperx_api.engine.worker"
 
 
@@ -71,15 +64,6 @@ class StageError(RuntimeError):
     def __init__(self, reason: str, retryable: bool) -> None:
         super().__init__(reason)
         self.retryable = retryable
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has taken so far; 0 if it is gone."""
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    return times.user + times.system
 
 
 class EngineProcess:
@@ -144,7 +128,7 @@ class EngineProcess:
             if self._live is None:
                 listener(EngineStarting())
             channel = await self._started()
-            watch = asyncio.create_task(self._watch(channel))
+            watch = asyncio.create_task(kill_if_stuck(self._process, channel))
             try:
                 await channel.send(request)
                 return await self._result(channel, request.attempt, listener)
@@ -220,29 +204,13 @@ class EngineProcess:
         if channel is not None:
             channel.close()
 
-    async def _obituary(self) -> str:
-        """Say how the process ended."""
-        process = self._process
-        if process is not None:
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(process.wait(), 5)
-        status = process.returncode if process else None
-        if status is None:
-            return "The engine process closed its connection."
-        if status >= 0:
-            return f"The engine process ended with status {status}; its log says why."
-        known = -status in set(signal.Signals)
-        name = signal.Signals(-status).name if known else f"signal {-status}"
-        hint = " Most often that is the system running out of memory." if name == "SIGKILL" else ""
-        return f"The engine process was killed by {name}.{hint}"
-
     # --- a stage ---
 
     async def _receive(self, channel: Channel) -> FromEngine:
         try:
             return await channel.receive()
         except ChannelClosed:
-            raise EngineDied(await self._obituary()) from None
+            raise EngineDied(await obituary(self._process)) from None
 
     async def _result(self, channel: Channel, attempt: Attempt, listener: Listener) -> str:
         while True:
@@ -255,27 +223,6 @@ class EngineProcess:
                 raise StageError(message.reason, message.retryable)
             else:
                 logger.warning("the engine said what nobody waits for: %s", type(message).__name__)
-
-    async def _watch(self, channel: Channel) -> None:
-        """Kill the process where it neither speaks nor computes; who waits for it then hears that it died.
-
-        Silence alone proves nothing: a library that computes with Python's lock held keeps the heartbeat back too.
-        """
-        process = self._process
-        if process is None:
-            return
-        channel.heard, computed = time.monotonic(), cpu_seconds(process.pid)
-        while True:
-            await asyncio.sleep(max(channel.heard + SILENCE_SECONDS - time.monotonic(), 0))
-            if time.monotonic() - channel.heard < SILENCE_SECONDS:
-                continue
-            if (now := cpu_seconds(process.pid)) - computed <= IDLE_CPU_SHARE * SILENCE_SECONDS:
-                break
-            channel.heard, computed = time.monotonic(), now
-        logger.error("engine %d has neither said nor computed anything for %.0f s and is killed", process.pid,
-                     SILENCE_SECONDS)  # fmt: skip
-        if process.returncode is None:
-            process.kill()
 
     async def _cancel(self, channel: Channel, attempt: Attempt) -> None:
         """Ask for the end of the stage, then see to it."""

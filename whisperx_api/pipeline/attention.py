@@ -70,7 +70,8 @@ def word_times(
     text_tokens: list[list[int]] = [[token for token in ids if token < tokenizer.eot] for ids in tokens]
     frames = [max(2, round((chunk.end - chunk.start) * model.frames_per_second)) for chunk in chunks]
     # its annotations speak of one chunk and of one word: it takes a batch, and returns a list of words for each
-    found: Any = model.find_alignment(tokenizer, text_tokens, encoder_output, frames)  # type: ignore[arg-type]  # its stub lacks StorageView
+    find_alignment: Any = model.find_alignment
+    found = find_alignment(tokenizer, text_tokens, encoder_output, frames)
     spaced = tokenizer.language_code not in LANGUAGES_WITHOUT_SPACES
     return [
         plausible(joined(alignment, chunk.start, spaced), chunk) for chunk, alignment in zip(chunks, found, strict=True)

@@ -147,11 +147,11 @@ def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | No
     labels: list[Any] = []
     vectors = None
     if isinstance(output, Annotation):
-        turns = _turns(output)
+        turns = turns_of(output)
         exclusive = exclusive_turns(turns)
     else:
-        turns = _turns(output.speaker_diarization)
-        exclusive = _turns(output.exclusive_speaker_diarization)
+        turns = turns_of(output.speaker_diarization)
+        exclusive = turns_of(output.exclusive_speaker_diarization)
         labels, vectors = output.speaker_diarization.labels(), output.speaker_embeddings
     names: dict[Any, str] = {}
     for turn in (*turns, *exclusive):
@@ -174,10 +174,10 @@ def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | No
     )
 
 
-def _turns(annotation: Annotation) -> tuple[Turn, ...]:
+def turns_of(annotation: Annotation) -> tuple[Turn, ...]:
     """Return turns in time order, with pyannote's labels."""
-    tracks = annotation.itertracks(yield_label=True)
-    return tuple(Turn(float(segment.start), float(segment.end), label) for segment, _, label in tracks)  # type: ignore[misc]  # itertracks is typed for both of its forms
+    tracks: Any = annotation.itertracks(yield_label=True)  # typed for both of its forms at once
+    return tuple(Turn(float(segment.start), float(segment.end), label) for segment, _, label in tracks)
 
 
 def exclusive_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:

@@ -11,6 +11,7 @@ The embeddings are those of `SpeakerDiarization.get_embeddings`, up to the round
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,27 +25,40 @@ from pyannote.core import SlidingWindowFeature
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 
 Hook = Callable[..., None]
+Compute = Callable[[Any, SlidingWindowFeature, bool, "Hook | None"], np.ndarray]
+"""The file, who talks in each window (n_windows, n_frames, n_speakers), whether to leave out overlap, and the hook ->
+(n_windows, n_speakers, dimension), as `SpeakerDiarization.get_embeddings`."""
 Embed = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Waveforms (batch, 1, n_samples) and weights (batch, n_speakers, n_frames) -> (batch, n_speakers, dimension)."""
 
 
 def embed_once(pipeline: SpeakerDiarization) -> bool:
     """Have `pipeline` embed each window once, where its network is known here; return whether it is."""
-    model = getattr(getattr(pipeline, "_embedding", None), "model_", None)
+    model = embedding_network(pipeline)
     if isinstance(model, BaseWeSpeakerResNet):
         embed = _weighted(model)
     elif isinstance(model, CAMPPlusEmbedding):
         embed = model.embed_speakers
     else:
         return False
+    embed_with(pipeline, functools.partial(_embeddings, pipeline, embed))
+    return True
+
+
+def embedding_network(pipeline: SpeakerDiarization) -> object:
+    """Return the network of a pipeline's embedding; None where it has none of torch's."""
+    return getattr(getattr(pipeline, "_embedding", None), "model_", None)
+
+
+def embed_with(pipeline: SpeakerDiarization, compute: Compute) -> None:
+    """Have `pipeline` get its embeddings from `compute`."""
 
     def get_embeddings(
         file: Any, binary_segmentations: SlidingWindowFeature, exclude_overlap: bool = False, hook: Hook | None = None
     ) -> np.ndarray:
-        return _embeddings(pipeline, embed, file, binary_segmentations, exclude_overlap, hook)
+        return compute(file, binary_segmentations, exclude_overlap, hook)
 
     pipeline.get_embeddings = get_embeddings
-    return True
 
 
 def _weighted(model: BaseWeSpeakerResNet) -> Embed:

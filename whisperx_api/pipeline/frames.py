@@ -8,6 +8,7 @@ talks in it, instead of its window (WeSpeaker's ResNets) or its speaker's part o
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import Segment, SlidingWindowFeature
 
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
-from whisperx_api.pipeline.embeddings import Hook, fewest_frames, speaker_weights
+from whisperx_api.pipeline.embeddings import Hook, embed_with, embedding_network, fewest_frames, speaker_weights
 
 BLOCK_SECONDS = 10.0
 """Length of a block: that of pyannote's windows, which is what the pipelines' thresholds were found with."""
@@ -60,16 +61,10 @@ def frame_network(model: object) -> FrameNetwork | None:
 
 def embed_frames_once(pipeline: SpeakerDiarization) -> bool:
     """Have `pipeline` compute each frame once, where its network is known here; return whether it is."""
-    network = frame_network(getattr(getattr(pipeline, "_embedding", None), "model_", None))
+    network = frame_network(embedding_network(pipeline))
     if network is None:
         return False
-
-    def get_embeddings(
-        file: Any, binary_segmentations: SlidingWindowFeature, exclude_overlap: bool = False, hook: Hook | None = None
-    ) -> np.ndarray:
-        return _embeddings(pipeline, network, file, binary_segmentations, exclude_overlap, hook)
-
-    pipeline.get_embeddings = get_embeddings
+    embed_with(pipeline, functools.partial(_embeddings, pipeline, network))
     return True
 
 
