@@ -44,7 +44,8 @@ from whisperx_api.pipeline.attribution import SpeakerTimes
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.diarize import Diarizer, exclusive_turns, turns_of
 from whisperx_api.pipeline.diarizers import load_diarizer
-from whisperx_api.pipeline.transcribe import Transcriber, load_transcriber
+from whisperx_api.pipeline.transcribe import Transcriber
+from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.settings import load_settings
 from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription
 
@@ -94,11 +95,11 @@ def starts_json(offsets: Sequence[float]) -> dict[str, float]:
 class Starter:
     """The engine's stages with the starter models, as `pipeline.run` wants them."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, workers: int) -> None:
         self._transcriber = load_transcriber(
-            folder / "whisper", name="starter", device="cpu", compute_type="int8", threads=threads
+            folder / "whisper", name="starter", device="cpu", compute_type="int8", workers=workers
         )
-        self._diarizer = load_diarizer(folder, device=torch.device("cpu"), batch_size=8)
+        self._diarizer = load_diarizer(folder, device=torch.device("cpu"), batch_size=8, workers=workers)
 
     def transcriber(self, name: str | None) -> Transcriber:
         return self._transcriber

@@ -113,9 +113,7 @@ class Settings(BaseSettings):
     )
     batch_size: int = Field(16, ge=1, le=256, description="Chunks decoded at once.")
     chunk_size_seconds: int = Field(30, ge=5, le=30, description="Longest stretch of speech decoded as one chunk.")
-    cpu_threads: int = Field(
-        0, ge=0, description="Threads the engine computes with; 0: a core each for Whisper, half of that for the rest."
-    )
+    cpu_threads: int = Field(0, ge=0, description="Threads that the engine computes with; 0: one a core.")
 
     # --- jobs ---
     max_concurrent_tasks: int = Field(2, ge=1, le=64, description="Jobs in work at once.")

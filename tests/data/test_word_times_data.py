@@ -23,7 +23,8 @@ from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.speakers import assign
-from whisperx_api.pipeline.transcribe import Transcriber, load_transcriber
+from whisperx_api.pipeline.transcribe import Transcriber
+from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Transcription
 
 DEFAULTS = Options()
@@ -31,7 +32,7 @@ DEFAULTS = Options()
 
 @pytest.fixture(scope="module")
 def transcriber(starter_dir: Path) -> Transcriber:
-    return load_transcriber(starter_dir / "whisper", name="starter", device="cpu", compute_type="int8", threads=2)
+    return load_transcriber(starter_dir / "whisper", name="starter", device="cpu", compute_type="int8", workers=2)
 
 
 @pytest.fixture

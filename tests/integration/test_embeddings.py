@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,27 @@ def test_blocks_that_are_behind_are_forgotten(starter_dir: Path) -> None:
     pipeline: Any = starter_pipeline(starter_dir)
     network = FrameNetwork(hop=320, frames=lambda sound: sound[..., :-240:320], pool=lambda frames, weights: frames)
     sound = torch.arange(60 * 16000, dtype=torch.float32)[None]
-    blocks = Blocks(pipeline, network, {"waveform": sound, "sample_rate": 16000})
+    blocks = Blocks(pipeline, network, {"waveform": sound, "sample_rate": 16000}, range(6))
     for first in range(0, 2500, 50):
         blocks.forget(first)
         assert (
             blocks.cut(first, first + 500)[0, 0].tolist() == sound[0, first * 320 : (first + 500) * 320 : 320].tolist()
         )
         assert len(blocks.kept) <= 2
+
+
+@pytest.mark.parametrize("embed", [embed_once, embed_frames_once])
+def test_threads_embed_the_same_to_the_bit(starter_dir: Path, embed: Callable[..., bool]) -> None:
+    random = np.random.default_rng(2)
+    sound = torch.from_numpy(0.1 * random.standard_normal((1, 45 * 16000)).astype(np.float32))
+    talk = windows(2, n_windows=36)
+    talk.data[8:22] = 0.0
+    found: list[np.ndarray] = []
+    for workers in (1, 3):
+        pipeline: Any = starter_pipeline(starter_dir)
+        assert embed(pipeline, workers)
+        found.append(pipeline.get_embeddings({"waveform": sound, "sample_rate": 16000}, talk))
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_turns_from_frames_are_nearly_those_of_pyannote(starter_dir: Path, call: dict[str, Any], expected: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from pyannote.audio import Inference, Model
 
 from whisperx_api.pipeline.diarizers import STARTER_SEGMENTATION
-from whisperx_api.pipeline.segmentation import filter_once, window_by_window
+from whisperx_api.pipeline.segmentation import BATCH, filter_once, window_by_window
 
 
 def network(starter_dir: Path) -> Any:
@@ -66,6 +67,16 @@ def test_windows_one_by_one_are_the_same_to_the_bit(stock: Any, starter_dir: Pat
     model = network(starter_dir)
     assert window_by_window(model)
     np.testing.assert_array_equal(scores(model, speech, 8), scores(stock, speech, 8))
+
+
+@pytest.mark.parametrize("change", [window_by_window, filter_once])
+def test_threads_score_the_same_to_the_bit(
+    starter_dir: Path, speech: torch.Tensor, change: Callable[..., bool]
+) -> None:
+    sound = torch.cat([speech, speech], dim=1)
+    one, three = network(starter_dir), network(starter_dir)
+    assert change(one) and change(three, 3)
+    np.testing.assert_array_equal(scores(three, sound, 3 * BATCH), scores(one, sound, BATCH))
 
 
 def test_windows_that_overlap_are_filtered_once(shared: Any, speech: torch.Tensor) -> None:

@@ -22,7 +22,8 @@ from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
-from whisperx_api.pipeline.transcribe import VAD_SHARE, Transcriber, batches, english_only, load_transcriber
+from whisperx_api.pipeline.transcribe import VAD_SHARE, Transcriber, batches, english_only
+from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.pipeline.voice_activity import as_tensor
 from whisperx_api.pipeline.whisper import compression_ratio, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
@@ -33,7 +34,7 @@ ENGLISH = Options(language="en")
 
 @pytest.fixture(scope="module")
 def transcriber(starter_dir: Path) -> Transcriber:
-    return load_transcriber(starter_dir / "whisper", name="starter", device="cpu", compute_type="int8", threads=2)
+    return load_transcriber(starter_dir / "whisper", name="starter", device="cpu", compute_type="int8", workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_model_that_knows_only_english_says_so(transcriber: Transcriber, sample:
 
 def test_incomplete_model_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match=r"small is not complete .*models pull small"):
-        load_transcriber(tmp_path, name="small", device="cpu", compute_type="int8", threads=1)
+        load_transcriber(tmp_path, name="small", device="cpu", compute_type="int8", workers=1)
 
 
 def test_batches_grow_to_the_size_asked_for() -> None:
@@ -199,6 +200,45 @@ def test_batches_grow_to_the_size_asked_for() -> None:
     assert [len(batch) for batch in batches(chunks, 6)] == [1, 2, 4, 6, 6, 1]
     assert [chunk for batch in batches(chunks, 6) for chunk in batch] == chunks
     assert [len(batch) for batch in batches(chunks[:2], 1)] == [1, 1]
+
+
+def test_batches_side_by_side_share_the_size_and_end_together() -> None:
+    chunks = [Chunk(index, index + 1, ()) for index in range(30)]
+    found = list(batches(chunks, 12, side_by_side=2))
+    assert [len(batch) for batch in found] == [1, 2, 4, 6, 6, 6, 3, 1, 1]
+    assert [chunk for batch in found for chunk in batch] == chunks
+    assert [len(batch) for batch in batches(chunks, 4, side_by_side=16)] == [1] * 30
+
+
+def test_threads_hear_the_same(starter_dir: Path, transcriber: Transcriber, sample: np.ndarray) -> None:
+    alone = load_transcriber(starter_dir / "whisper", name="starter", device="cpu", compute_type="int8", workers=1)
+    found, expected = (run(one, sample, ENGLISH, chunk_size=6) for one in (transcriber, alone))
+    assert [(part.start, part.end, part.text) for part in found.segments] == [
+        (part.start, part.end, part.text) for part in expected.segments
+    ]
+
+
+def test_batch_that_does_not_fit_is_halved_for_good(
+    transcriber: Transcriber, sample: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Transcriber("starter", transcriber._model, transcriber._vad)
+    decode, sizes = alone._decode, []
+
+    def crowded(audio: np.ndarray, request: Any, chunks: Sequence[Chunk]) -> list[Segment]:
+        sizes.append(len(chunks))
+        if len(chunks) > room:
+            raise RuntimeError("CUDA failed with error out of memory")
+        return decode(audio, request, chunks)
+
+    expected = run(alone, sample, ENGLISH, batch_size=16, chunk_size=3)
+    monkeypatch.setattr(alone, "_decode", crowded)
+    room = 2
+    found = run(alone, sample, ENGLISH, batch_size=16, chunk_size=3)
+    assert [part.text for part in found.segments] == [part.text for part in expected.segments]
+    assert sizes[:5] == [1, 2, 4, 2, 2] and max(sizes[5:], default=0) <= 2
+    room = 0
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(alone, sample, ENGLISH, batch_size=16, chunk_size=3)
 
 
 def test_tensor_shares_a_read_only_map(sample: np.ndarray) -> None:
@@ -283,7 +323,7 @@ def decoded(
     chunks = [Chunk(start, end, ((start, end),)) for start, end in zip([0.0, *ends], ends, strict=False)]
     languages = (options.language,) if options.language else options.languages
     request = transcriber._request(options, languages[0], languages, lambda language: timed, [])
-    return transcriber._decode(np.concatenate(sounds), chunks, request)
+    return transcriber._decode(np.concatenate(sounds), request, chunks)
 
 
 class Generator:

@@ -80,6 +80,22 @@ def test_batches_hold_what_they_may_with_the_longest_first() -> None:
     assert [[index for index, _ in batch] for batch in emissions(sounds)] == [[1], [2, 3], [0]]
 
 
+def test_threads_compute_the_same() -> None:
+    random = np.random.default_rng(3)
+    sounds = [
+        0.1 * random.standard_normal(int(random.uniform(0.3, 2.0) * SAMPLE_RATE)).astype(np.float32) for _ in range(9)
+    ]
+    model = torchaudio_model("layer_norm").eval()
+    found: list[list] = []
+    for workers in (1, 3):
+        emissions = Emissions(model, torch.device("cpu"), workers)
+        emissions.padded_frames = 150
+        found.append([pair for batch in emissions(sounds) for pair in batch])
+    assert [index for index, _ in found[0]] == [index for index, _ in found[1]]
+    for (_, one), (_, other) in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_batch_that_does_not_fit_the_device_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
     sounds = [np.full(SAMPLE_RATE, value, np.float32) for value in (0.1, 0.2, 0.3, 0.4, 0.5)]
     model = torchaudio_model("layer_norm").eval()

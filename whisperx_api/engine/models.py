@@ -20,7 +20,8 @@ from whisperx_api.pipeline.align import Aligner, default_align_model, load_align
 from whisperx_api.pipeline.diarize import Diarizer
 from whisperx_api.pipeline.diarizers import load_diarizer
 from whisperx_api.pipeline.run import AlignerChoice
-from whisperx_api.pipeline.transcribe import Transcriber, load_transcriber
+from whisperx_api.pipeline.transcribe import Transcriber
+from whisperx_api.pipeline.transcribers import load_transcriber
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class EngineModels:
         self._config = config
         self._device = device
         self._pool = pool
-        self._threads = config.threads or cores()
+        self._workers = config.threads or cores()
         self._compute_type = config.compute_type or ("int8" if device == "cpu" else "float16")
         self._unreachable: dict[str, tuple[float, str]] = {}
 
@@ -50,7 +51,7 @@ class EngineModels:
         )
         load = functools.partial(
             load_transcriber, folder, name=name, device=self._device, compute_type=self._compute_type,
-            threads=self._threads,
+            workers=self._workers,
         )  # fmt: skip
         return self._pool.get(f"transcribe:{name}", load, _size(folder))
 
@@ -70,7 +71,7 @@ class EngineModels:
             )
         load = functools.partial(
             load_diarizer, source, device=torch.device(self._device), batch_size=self._config.batch_size,
-            mode=self._config.diarization_mode, token=self._config.hf_token,
+            workers=self._workers, mode=self._config.diarization_mode, token=self._config.hf_token,
             cache_dir=self._config.model_dir / "hub",
         )  # fmt: skip
         return self._pool.get(f"diarize:{name}", load, TYPICAL_WEIGHTS)
@@ -105,7 +106,7 @@ class EngineModels:
 
     def _loader(self, name: str, language: str, allow_download: bool) -> Callable[[], Aligner]:
         return functools.partial(
-            load_aligner, name, language, device=self._device, model_dir=self._config.model_dir,
+            load_aligner, name, language, device=self._device, model_dir=self._config.model_dir, workers=self._workers,
             allow_download=allow_download, token=self._config.hf_token,
         )  # fmt: skip
 

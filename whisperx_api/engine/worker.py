@@ -70,7 +70,8 @@ class Engine:
         self.device = choose_device(config.device)
         check_compute_type(self.device, config.compute_type)
         self.ready = describe(self.device)
-        torch.set_num_threads(config.threads or max(1, cores() // 2))
+        # A CPU is shared out over threads that compute apart, with one thread of the library each.
+        torch.set_num_threads(1 if self.device == "cpu" else config.threads or max(1, cores() // 2))
         self._wire = wire
         self._preload = config.preload and config.residency != "release"
         self._decoding = Decoding(config.batch_size, config.chunk_size)

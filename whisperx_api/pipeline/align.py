@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,21 @@ class Aligner:
     """A loaded CTC model of one language. It keeps nothing of a request."""
 
     def __init__(
-        self, name: str, language: str, model: torch.nn.Module, classes: Mapping[str, int], device: str
+        self,
+        name: str,
+        language: str,
+        model: torch.nn.Module,
+        classes: Mapping[str, int],
+        device: str,
+        workers: int = 1,
     ) -> None:
-        """`classes` are the model's characters, in small letters, with the index of each in the emission."""
+        """`classes` are the model's characters, in small letters, with the index of each in the emission.
+
+        On a CPU `workers` threads compute side by side.
+        """
         self.name = name
         self.language = language
-        self._emissions = Emissions(model.to(device).eval(), torch.device(device))
+        self._emissions = Emissions(model.to(device).eval(), torch.device(device), workers)
         self._classes = classes
         self._blank = next((classes[pad] for pad in ("<pad>", "[pad]") if pad in classes), 0)
 
@@ -97,18 +107,19 @@ class Aligner:
         due = [index for index, sound in enumerate(sounds) if len(sound) and letters[index].symbols]
         total, done = sum(len(sounds[index]) for index in due), 0
         ready: dict[int, tuple[np.ndarray, list[int]]] = {}
-        for batch in self._emissions([sounds[index] for index in due]):
-            for place, emission in batch:
-                ready[due[place]] = self._with_wildcard(emission, letters[due[place]].symbols)
-                done += len(sounds[due[place]])
-            if len(ready) >= TRELLISES or done == total:
-                emissions, tokens = zip(*ready.values(), strict=True)
-                found = letter_spans(emissions, tokens, self._blank)
-                for (index, (emission, _)), frames in zip(ready.items(), found, strict=True):
-                    if frames is not None:  # else the text has more letters than the sound has frames
-                        spans[index] = _in_seconds(frames, segments[index], len(emission))
-                ready = {}
-            report(min(1.0, done / total))
+        with closing(self._emissions([sounds[index] for index in due])) as batches:
+            for batch in batches:
+                for place, emission in batch:
+                    ready[due[place]] = self._with_wildcard(emission, letters[due[place]].symbols)
+                    done += len(sounds[due[place]])
+                if len(ready) >= TRELLISES or done == total:
+                    emissions, tokens = zip(*ready.values(), strict=True)
+                    found = letter_spans(emissions, tokens, self._blank)
+                    for (index, (emission, _)), frames in zip(ready.items(), found, strict=True):
+                        if frames is not None:  # else the text has more letters than the sound has frames
+                            spans[index] = _in_seconds(frames, segments[index], len(emission))
+                    ready = {}
+                report(min(1.0, done / total))
         return spans
 
     def _letters(self, text: str) -> Letters:
@@ -192,12 +203,19 @@ def default_align_model(language: str) -> str | None:
 
 
 def load_aligner(
-    name: str, language: str, *, device: str, model_dir: Path, allow_download: bool = True, token: str | None = None
+    name: str,
+    language: str,
+    *,
+    device: str,
+    model_dir: Path,
+    workers: int = 1,
+    allow_download: bool = True,
+    token: str | None = None,
 ) -> Aligner:
     """Load an alignment model: a torchaudio bundle, a Hugging Face id or a folder; what is not here may be fetched.
 
-    `device` is cpu, cuda or cuda:N, `token` the hub's. Raises `ModelUnavailable`; where there is no network, within
-    seconds.
+    `device` is cpu, cuda or cuda:N, `token` the hub's; on a CPU `workers` threads compute side by side. Raises
+    `ModelUnavailable`; where there is no network, within seconds.
     """
     if not alignment.at_hand(name, model_dir):
         if not allow_download or Path(name).is_dir() or Path(name).is_absolute():
@@ -215,7 +233,7 @@ def load_aligner(
             f"The alignment model {name} can't be loaded ({reason}): remove it and run `whisperx-api models pull "
             f"{name}`, or set ALIGN_MODEL=attention."
         ) from error
-    return Aligner(name, language, model, {label.lower(): index for label, index in labels.items()}, device)
+    return Aligner(name, language, model, {label.lower(): index for label, index in labels.items()}, device, workers)
 
 
 def _load_bundle(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str, int]]:

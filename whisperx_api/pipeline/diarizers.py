@@ -28,13 +28,13 @@ with warnings.catch_warnings():
     from pyannote.audio.pipelines import SpeakerDiarization
     from pyannote.audio.telemetry import set_telemetry_metrics
 
+    from whisperx_api.pipeline import segmentation
     from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
     from whisperx_api.pipeline.clustering import cluster_sample
     from whisperx_api.pipeline.diarize import BATCH_SIZES, EXACT_STEPS, FAST_STEPS, Diarizer, Steps
     from whisperx_api.pipeline.embeddings import embed_once
     from whisperx_api.pipeline.frames import embed_frames_once
     from whisperx_api.pipeline.reconstruct import reconstruct_in_blocks
-    from whisperx_api.pipeline.segmentation import filter_once, window_by_window
 
 STARTER_SEGMENTATION = Path("segmentation/pytorch_model.bin")
 STARTER_EMBEDDING = Path("embedding/campplus_cn_en_common.pt")
@@ -55,9 +55,6 @@ STARTER_PARAMETERS = {
     },
 }
 
-CPU_SEGMENTATION_BATCH = 16
-"""Windows in one pass of the segmentation network on a CPU: its LSTM gains up to eight of them, and no more after."""
-
 
 class _NoPLDA(PLDA):
     """Stands where `SpeakerDiarization` asks for a PLDA, which agglomerative clustering never uses."""
@@ -71,6 +68,7 @@ def load_diarizer(
     *,
     device: torch.device,
     batch_size: int,
+    workers: int = 1,
     mode: DiarizationMode | None = None,
     token: str | None = None,
     cache_dir: Path | None = None,
@@ -80,6 +78,7 @@ def load_diarizer(
     model: the folder of the starter models, a folder with a `config.yaml` (or that file), or a Hugging Face id, with
         `@revision` after it where not the newest is meant.
     batch_size: windows in one pass of a network; on a CPU the fastest number is taken.
+    workers: threads that compute side by side on a CPU.
     mode: exact, for the turns that pyannote finds, or fast, for nearly the same from frames that are computed once;
         where None, fast for the starter models and exact for others.
     token: Hugging Face token; the hub's own (`HF_TOKEN`, or a login) where None.
@@ -93,7 +92,7 @@ def load_diarizer(
         pipeline, name = starter_pipeline(folder), "starter"
     else:
         pipeline, name = _pretrained(str(model), token, cache_dir), str(model)
-    segmentation_batch = CPU_SEGMENTATION_BATCH if device.type == "cpu" else batch_size
+    segmentation_batch = segmentation.BATCH * workers if device.type == "cpu" else batch_size
     for attribute, size in zip(BATCH_SIZES, (segmentation_batch, batch_size), strict=True):
         if hasattr(pipeline, attribute):
             setattr(pipeline, attribute, size)
@@ -103,28 +102,28 @@ def load_diarizer(
         cluster_sample(pipeline)
         reconstruct_in_blocks(pipeline)
         if mode is DiarizationMode.FAST or (mode is None and name == "starter"):
-            steps = _make_fast(pipeline)
+            steps = _make_fast(pipeline, workers)
         else:
-            window_by_window(pipeline._segmentation.model)
-            embed_once(pipeline)
+            segmentation.window_by_window(pipeline._segmentation.model, workers)
+            embed_once(pipeline, workers)
     return Diarizer(name, pipeline, steps)
 
 
-def _make_fast(pipeline: SpeakerDiarization) -> Steps:
-    filter_once(pipeline._segmentation.model)
-    if embed_frames_once(pipeline):
+def _make_fast(pipeline: SpeakerDiarization, workers: int) -> Steps:
+    segmentation.filter_once(pipeline._segmentation.model, workers)
+    if embed_frames_once(pipeline, workers):
         return FAST_STEPS
-    embed_once(pipeline)
+    embed_once(pipeline, workers)
     return EXACT_STEPS
 
 
 def starter_pipeline(folder: Path, embedding: Model | None = None) -> SpeakerDiarization:
     """Return the starter's pipeline; `embedding` is another network than its own."""
     # pyannote unpickles the whole checkpoint, so this file must be trusted: `models pull` checks its hash.
-    segmentation = Model.from_pretrained(folder / STARTER_SEGMENTATION)
-    assert segmentation is not None
+    network = Model.from_pretrained(folder / STARTER_SEGMENTATION)
+    assert network is not None
     pipeline = SpeakerDiarization(
-        segmentation=segmentation,
+        segmentation=network,
         embedding=embedding or CAMPPlusEmbedding.from_checkpoint(folder / STARTER_EMBEDDING),
         embedding_exclude_overlap=True,
         plda=_NoPLDA(),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import SlidingWindowFeature
 
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
+from whisperx_api.pipeline.crew import in_order
 
 Hook = Callable[..., None]
 Compute = Callable[[Any, SlidingWindowFeature, bool, "Hook | None"], np.ndarray]
@@ -32,8 +34,11 @@ Embed = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Waveforms (batch, 1, n_samples) and weights (batch, n_speakers, n_frames) -> (batch, n_speakers, dimension)."""
 
 
-def embed_once(pipeline: SpeakerDiarization) -> bool:
-    """Have `pipeline` embed each window once, where its network is known here; return whether it is."""
+def embed_once(pipeline: SpeakerDiarization, workers: int = 1) -> bool:
+    """Have `pipeline` embed each window once, where its network is known here; return whether it is.
+
+    On a CPU `workers` threads take a window each.
+    """
     model = embedding_network(pipeline)
     if isinstance(model, BaseWeSpeakerResNet):
         embed = _weighted(model)
@@ -41,7 +46,7 @@ def embed_once(pipeline: SpeakerDiarization) -> bool:
         embed = model.embed_speakers
     else:
         return False
-    embed_with(pipeline, functools.partial(_embeddings, pipeline, embed))
+    embed_with(pipeline, functools.partial(_embeddings, pipeline, embed, workers))
     return True
 
 
@@ -72,6 +77,7 @@ def _weighted(model: BaseWeSpeakerResNet) -> Embed:
 def _embeddings(
     pipeline: SpeakerDiarization,
     embed: Embed,
+    workers: int,
     file: Any,
     windows: SlidingWindowFeature,
     exclude_overlap: bool,
@@ -86,18 +92,23 @@ def _embeddings(
     if len(active) < n_windows:
         silence = torch.zeros(1, 1, embedding.sample_rate, device=embedding.device)
         found[:] = embed(silence, torch.zeros(1, 1, n_frames, device=embedding.device))[0].cpu().numpy()
-    size = 1 if embedding.device.type == "cpu" else pipeline.embedding_batch_size  # a CPU's cache holds no batch
-    total = math.ceil(len(active) / size)
-    if hook is not None:
-        hook("embeddings", None, total=total, completed=0)
-    for done, start in enumerate(range(0, len(active), size), 1):
-        batch = active[start : start + size]
+    on_cpu = embedding.device.type == "cpu"
+    size = 1 if on_cpu else pipeline.embedding_batch_size  # a CPU's cache holds no batch
+    batches = [active[start : start + size] for start in range(0, len(active), size)]
+
+    @torch.inference_mode()
+    def embeddings(batch: np.ndarray) -> np.ndarray:
         waveforms = torch.stack([pipeline._audio.crop(file, windows.sliding_window[i], mode="pad")[0] for i in batch])
         weights = torch.from_numpy(speaker_weights(windows.data[batch], exclude_overlap, fewest))
-        part = embed(waveforms.to(embedding.device), weights.to(embedding.device))
-        found[batch] = part.cpu().numpy()
-        if hook is not None:
-            hook("embeddings", found[batch], total=total, completed=done)
+        return embed(waveforms.to(embedding.device), weights.to(embedding.device)).cpu().numpy()
+
+    if hook is not None:
+        hook("embeddings", None, total=len(batches), completed=0)
+    with closing(in_order(embeddings, batches, workers if on_cpu else 1)) as computed:
+        for done, (batch, part) in enumerate(zip(batches, computed, strict=True), 1):
+            found[batch] = part
+            if hook is not None:
+                hook("embeddings", part, total=len(batches), completed=done)
     return found
 
 

@@ -7,7 +7,7 @@ under different names; a model with neither's parts is run a segment at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torchaudio.models import Wav2Vec2Model
 from transformers import Wav2Vec2ForCTC
 
-from whisperx_api.pipeline.out_of_memory import is_out_of_memory, make_room
+from whisperx_api.pipeline.crew import in_order
+from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
 
 MIN_SAMPLES = 400
 """Shortest sound that wav2vec2's convolutions take: 25 ms."""
@@ -27,39 +28,38 @@ PADDED_FRAMES = {"cpu": 1500, "cuda": 24_000}
 class Emissions:
     """Runs a CTC model over segments."""
 
-    def __init__(self, model: torch.nn.Module, device: torch.device) -> None:
+    def __init__(self, model: torch.nn.Module, device: torch.device, workers: int = 1) -> None:
+        """On a CPU `workers` threads take a batch each."""
         self.padded_frames = PADDED_FRAMES[device.type]
         self._model = model
         self._device = device
+        self._workers = workers if device.type == "cpu" else 1
         self._parts = _parts(model)
 
-    def __call__(self, sounds: Sequence[np.ndarray]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    def __call__(self, sounds: Sequence[np.ndarray]) -> Generator[list[tuple[int, np.ndarray]], None, None]:
         """Yield batches of (index, log-probabilities) of `sounds`, each of shape (n_samples,), float32, at 16 kHz.
 
         Log-probabilities have shape (n_frames, n_classes), float32. Segments of about one length go together, the
         longest first, so that a batch that does not fit the device is met at once; it is halved, and stays so.
         """
+
+        def compute(batch: list[int]) -> list[tuple[int, np.ndarray]]:
+            def halved(size: int) -> None:
+                self.padded_frames = _frames(sounds[batch[0]]) * size
+                make_room("Emissions", self.padded_frames)
+
+            found = in_fitting_batches(self._batch, [sounds[index] for index in batch], len(batch), halved)
+            return list(zip(batch, found, strict=True))
+
+        yield from in_order(compute, self._batches(sounds), self._workers)
+
+    def _batches(self, sounds: Sequence[np.ndarray]) -> Iterator[list[int]]:
         order = sorted(range(len(sounds)), key=lambda index: -len(sounds[index]))
         while order:
-            frames = max(1, len(sounds[order[0]]) // 320)
+            frames = _frames(sounds[order[0]])
             size = max(1, self.padded_frames // frames) if self._parts else 1
-            batch = order[:size]
-            found = self._fitting([sounds[index] for index in batch])
-            if found is None:
-                self.padded_frames = frames * len(batch) // 2
-                make_room("Emissions", self.padded_frames)
-                continue
+            yield order[:size]
             order = order[size:]
-            yield list(zip(batch, found, strict=True))
-
-    def _fitting(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-        """Return the emissions, None where the batch is too large for the device; of one segment it raises that."""
-        try:
-            return self._batch(sounds)
-        except Exception as error:
-            if len(sounds) == 1 or not is_out_of_memory(error):
-                raise
-            return None
 
     @torch.inference_mode()
     def _batch(self, sounds: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -78,6 +78,10 @@ class Emissions:
     def _whole(self, wave: torch.Tensor) -> torch.Tensor:
         output = self._model(wave)
         return output[0] if isinstance(output, tuple) else output.logits  # torchaudio's or transformers'
+
+
+def _frames(sound: np.ndarray) -> int:
+    return max(1, len(sound) // 320)
 
 
 def _log_softmax(logits: torch.Tensor) -> np.ndarray:

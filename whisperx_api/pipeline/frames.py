@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import Segment, SlidingWindowFeature
 
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
+from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.embeddings import Hook, embed_with, embedding_network, fewest_frames, speaker_weights
 
 BLOCK_SECONDS = 10.0
@@ -59,31 +61,38 @@ def frame_network(model: object) -> FrameNetwork | None:
     return None
 
 
-def embed_frames_once(pipeline: SpeakerDiarization) -> bool:
-    """Have `pipeline` compute each frame once, where its network is known here; return whether it is."""
+def embed_frames_once(pipeline: SpeakerDiarization, workers: int = 1) -> bool:
+    """Have `pipeline` compute each frame once, where its network is known here; return whether it is.
+
+    On a CPU `workers` threads take a block each.
+    """
     network = frame_network(embedding_network(pipeline))
     if network is None:
         return False
-    embed_with(pipeline, functools.partial(_embeddings, pipeline, network))
+    embed_with(pipeline, functools.partial(_embeddings, pipeline, network, workers))
     return True
 
 
 class Blocks:
-    """The frames of a recording, block by block: computed when they are asked for, and kept until they are behind."""
+    """The frames of a recording, block by block: computed a few ahead of what is asked for, kept until behind it."""
 
-    def __init__(self, pipeline: SpeakerDiarization, network: FrameNetwork, file: Any) -> None:
+    def __init__(
+        self, pipeline: SpeakerDiarization, network: FrameNetwork, file: Any, wanted: Iterable[int], workers: int = 1
+    ) -> None:
+        """`wanted` are the numbers of the blocks that will be asked for, in rising order."""
         self._pipeline = pipeline
         self._network = network
         self._file = file
-        self._length = round(BLOCK_SECONDS * pipeline._embedding.sample_rate / network.hop)
+        self._length = block_frames(pipeline, network)
+        self._computed = in_order(self._compute, wanted, workers)
         self.kept: dict[int, torch.Tensor] = {}
 
     def cut(self, first: int, last: int) -> torch.Tensor:
         """Return frames `first` to `last` of the recording, (1, ..., last - first)."""
-        blocks = range(first // self._length, math.ceil(last / self._length))
-        for block in blocks:
-            if block not in self.kept:
-                self.kept[block] = self._compute(block)
+        blocks = blocks_of(first, last, self._length)
+        while not self.kept or max(self.kept) < blocks[-1]:
+            block, frames = next(self._computed)
+            self.kept[block] = frames
         start = blocks.start * self._length
         return torch.cat([self.kept[block] for block in blocks], dim=-1)[..., first - start : last - start]
 
@@ -91,19 +100,51 @@ class Blocks:
         """Drop the blocks that end before frame `before`."""
         self.kept = {block: frames for block, frames in self.kept.items() if (block + 1) * self._length > before}
 
-    def _compute(self, block: int) -> torch.Tensor:
+    def close(self) -> None:
+        """Compute no further blocks."""
+        self._computed.close()
+
+    @torch.inference_mode()
+    def _compute(self, block: int) -> tuple[int, torch.Tensor]:
         embedding: Any = self._pipeline._embedding
         n_samples = self._length * self._network.hop
         start, end = block * n_samples, (block + 1) * n_samples + TAIL
         span = Segment(start / embedding.sample_rate, end / embedding.sample_rate)
         waveform, _ = self._pipeline._audio.crop(self._file, span, mode="pad")
-        return self._network.frames(waveform[None].to(embedding.device))
+        return block, self._network.frames(waveform[None].to(embedding.device))
+
+
+def block_frames(pipeline: SpeakerDiarization, network: FrameNetwork) -> int:
+    """Return how many frames a block has."""
+    return round(BLOCK_SECONDS * pipeline._embedding.sample_rate / network.hop)
+
+
+def blocks_of(first: int, last: int, length: int) -> range:
+    """Return the blocks of `length` frames that frames `first` to `last` lie in."""
+    return range(first // length, math.ceil(last / length))
+
+
+def wanted_blocks(windows: SlidingWindowFeature, rate: float, length: int) -> list[int]:
+    """Return the blocks of `length` frames, `rate` a second, in which somebody may talk, in rising order.
+
+    A frame more at either end of a window, for the rounding of those that talk to the network's frames.
+    """
+    talking = np.nan_to_num(windows.data).max(axis=2) > 0
+    scale = windows.sliding_window.duration * rate / talking.shape[1]
+    wanted: set[int] = set()
+    for index in np.flatnonzero(talking.any(axis=1)).tolist():
+        first = round(windows.sliding_window[index].start * rate)
+        talk = np.flatnonzero(talking[index])
+        start, end = max(0, math.floor(talk[0] * scale) - 1), math.ceil((talk[-1] + 1) * scale) + 1
+        wanted.update(blocks_of(first + start, first + end, length))
+    return sorted(wanted)
 
 
 @torch.inference_mode()
 def _embeddings(
     pipeline: SpeakerDiarization,
     network: FrameNetwork,
+    workers: int,
     file: Any,
     windows: SlidingWindowFeature,
     exclude_overlap: bool,
@@ -114,24 +155,25 @@ def _embeddings(
     fewest = fewest_frames(embedding, windows)
     rate = embedding.sample_rate / network.hop
     n_frames = round(windows.sliding_window.duration * rate)
-    blocks = Blocks(pipeline, network, file)
     total, _, n_speakers = windows.data.shape
     found = np.empty((total, n_speakers, embedding.dimension), np.float32)
     silence = torch.zeros(1, 1, POOLED_SILENCE * network.hop + TAIL, device=embedding.device)
     nobody = torch.zeros(1, 1, POOLED_SILENCE, device=embedding.device)
     found[:] = network.pool(network.frames(silence), nobody)[0].cpu().numpy()
-    for index in range(total):
-        first = round(windows.sliding_window[index].start * rate)
-        blocks.forget(first)
-        if hook is not None and index % PROGRESS_WINDOWS == 0:
-            hook("embeddings", None, total=total, completed=index)
-        weights = torch.from_numpy(speaker_weights(windows.data[index : index + 1], exclude_overlap, fewest))
-        resampled = F.interpolate(weights, size=n_frames, mode="nearest")
-        talk = torch.nonzero(resampled.any(dim=1)[0]).flatten()
-        if len(talk):
-            start, end = int(talk[0]), int(talk[-1]) + 1
-            frames = blocks.cut(first + start, first + end)
-            found[index] = network.pool(frames, resampled[..., start:end].to(embedding.device))[0].cpu().numpy()
+    wanted = wanted_blocks(windows, rate, block_frames(pipeline, network))
+    with closing(Blocks(pipeline, network, file, wanted, workers if embedding.device.type == "cpu" else 1)) as blocks:
+        for index in range(total):
+            first = round(windows.sliding_window[index].start * rate)
+            blocks.forget(first)
+            if hook is not None and index % PROGRESS_WINDOWS == 0:
+                hook("embeddings", None, total=total, completed=index)
+            weights = torch.from_numpy(speaker_weights(windows.data[index : index + 1], exclude_overlap, fewest))
+            resampled = F.interpolate(weights, size=n_frames, mode="nearest")
+            talk = torch.nonzero(resampled.any(dim=1)[0]).flatten()
+            if len(talk):
+                start, end = int(talk[0]), int(talk[-1]) + 1
+                frames = blocks.cut(first + start, first + end)
+                found[index] = network.pool(frames, resampled[..., start:end].to(embedding.device))[0].cpu().numpy()
     if hook is not None:
         hook("embeddings", None, total=total, completed=total)
     return found

@@ -16,6 +16,7 @@ from whisperx.audio import N_SAMPLES
 
 from whisperx_api.languages import LANGUAGES
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.whisper import encode
 from whisperx_api.transcript import SAMPLE_RATE
 
@@ -38,13 +39,20 @@ class Vote:
     others: tuple[str, ...] = ()
 
 
-def vote(model: WhisperModel, audio: np.ndarray, chunks: Sequence[Chunk], allowed: Sequence[str] = ()) -> Vote:
+def vote(
+    model: WhisperModel, audio: np.ndarray, chunks: Sequence[Chunk], allowed: Sequence[str] = (), workers: int = 1
+) -> Vote:
     """Return the language of a recording with speech: the likeliest on average of its windows, by their length.
 
     `audio` has shape (n_samples,), float32 at 16 kHz. Where `allowed` names languages, it is one of these.
+    `workers` threads listen to a window each.
     """
     windows = [np.concatenate(pieces) for pieces in _spread(_windows(audio, chunks))]
-    found = probabilities(model, encode(model, windows))
+
+    def listen(window: np.ndarray) -> dict[str, float]:
+        return probabilities(model, encode(model, [window]))[0]
+
+    found = list(in_order(listen, windows, workers))
     total: dict[str, float] = {}
     for window, languages in zip(windows, found, strict=True):
         for language, probability in languages.items():

@@ -4,10 +4,38 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 
 logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_fitting_batches(
+    work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], size: int, halved: Callable[[int], None]
+) -> list[Result]:
+    """Return what `work` makes of all items, `size` at a time, and of half as many where that does not fit the device.
+
+    `halved` is told each size that is gone on with. What is too large with one item is raised.
+    """
+    results: list[Result] = []
+    first = 0
+    while first < len(items):
+        batch = items[first : first + size]
+        try:
+            results += work(batch)
+            first += size
+            continue
+        except Exception as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+        size = len(batch) // 2  # the error is gone here, and what it held on the device
+        halved(size)
+    return results
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -20,33 +20,48 @@ import torch.nn.functional as F
 from pyannote.audio.models.blocks.sincnet import SincNet
 from pyannote.audio.models.segmentation import PyanNet
 
+from whisperx_api.pipeline.crew import in_order
 
-def window_by_window(model: object) -> bool:
+BATCH = 16
+"""Windows that pass through the network together on a CPU: its LSTM gains up to eight of them, and no more after."""
+
+
+def window_by_window(model: object, workers: int = 1) -> bool:
     """Have the segmentation network `model` take the windows of a batch through its convolutions one by one.
 
-    The scores stay the same to the bit. Returns whether it was done: on a CPU, where the network is known.
+    `workers` threads take `BATCH` windows each. The scores stay those of batches of so many windows, to the bit.
+    Returns whether it was done: on a CPU, where the network is known.
     """
-    return _replace(model, _one_by_one)
+    return _replace(model, _one_by_one, workers)
 
 
-def filter_once(model: object) -> bool:
+def filter_once(model: object, workers: int = 1) -> bool:
     """Have the segmentation network `model` filter the overlapping windows of a batch once, and go on one by one.
 
-    The scores are the same but for rounding. Returns whether it was done: on a CPU, where the network is known.
+    `workers` threads take `BATCH` windows each. The scores are the same but for rounding. Returns whether it was done:
+    on a CPU, where the network is known.
     """
-    return _replace(model, _filtered_once)
+    return _replace(model, _filtered_once, workers)
 
 
-def _replace(model: object, forward: Callable[[SincNet, torch.Tensor], torch.Tensor]) -> bool:
+def _replace(model: object, convolve: Callable[[SincNet, torch.Tensor], torch.Tensor], workers: int) -> bool:
     """Elsewhere than on a CPU windows are copied to the device apart, and convolutions are quickest in a batch."""
     if not isinstance(model, PyanNet) or model.device.type != "cpu":
         return False
-    net = model.sincnet
+    net, network = model.sincnet, model
 
-    def replacement(waveforms: torch.Tensor) -> torch.Tensor:
-        return forward(net, waveforms)
+    def convolutions(waveforms: torch.Tensor) -> torch.Tensor:
+        return convolve(net, waveforms)
 
-    net.forward = replacement
+    @torch.inference_mode()
+    def scores(waveforms: torch.Tensor) -> torch.Tensor:
+        return PyanNet.forward(network, waveforms)
+
+    def in_parts(waveforms: torch.Tensor) -> torch.Tensor:
+        return torch.cat(list(in_order(scores, waveforms.split(BATCH), workers)))
+
+    net.forward = convolutions
+    model.forward = in_parts
     return True
 
 

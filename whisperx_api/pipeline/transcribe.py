@@ -7,32 +7,28 @@ What that fails at is decoded again (`fallback`), and repeats that nobody said a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 
-import ctranslate2
 import numpy as np
-import whisperx
 from faster_whisper.tokenizer import Tokenizer
 from whisperx.asr import WhisperModel, find_numeral_symbol_tokens
 from whisperx.audio import N_SAMPLES
 from whisperx.vads import Pyannote
 
-from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
 from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
-from whisperx_api.pipeline.segmentation import window_by_window
+from whisperx_api.pipeline.crew import in_order
+from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
 from whisperx_api.pipeline.sentences import cut_text, word_starts
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
 
-VAD_BATCH = 16
-"""Windows of 5 s that voice activity detection takes at once on a CPU. One by one through its convolutions, they take
-two thirds to three quarters of the time of whisperx's 32, for the same scores to the bit."""
 VAD_SHARE = 0.25
 """Share of the stage's time that voice activity detection takes with Whisper base on a CPU; larger models and GPUs have
 less. An estimate, for the progress only."""
@@ -46,9 +42,6 @@ ENGLISH = "en"
 
 FRAMES_PER_SECOND = 100
 """Whisper's features: one frame every 10 ms."""
-
-SEED = 0
-"""Of the samples that are drawn at a temperature above 0."""
 
 
 def _ignore(_: Segment) -> None:
@@ -73,10 +66,17 @@ class _Request:
 class Transcriber:
     """A loaded Whisper with its voice activity model. It keeps nothing of a request, so threads may share it."""
 
-    def __init__(self, name: str, model: WhisperModel, vad: Pyannote) -> None:
+    def __init__(self, name: str, model: WhisperModel, vad: Pyannote, workers: int = 1, side_by_side: int = 1) -> None:
+        """`workers` threads take a batch each, and compute `side_by_side` of them at once.
+
+        Others wait for the device, with the features of their batch made.
+        """
         self.name = name
         self._model = model
         self._vad = vad
+        self._workers = workers
+        self._side_by_side = side_by_side
+        self._largest: int | None = None  # the batch that fits the device, once one has not
 
     def __call__(
         self,
@@ -113,16 +113,23 @@ class Transcriber:
             return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
         main = self._main_language(audio, chunks, languages, warnings)
         request = self._request(options, main, languages or (main,), word_times, warnings)
+
+        def decode(batch: Sequence[Chunk]) -> tuple[int, list[Segment]]:
+            size = min(len(batch), self._largest or len(batch))
+            return len(batch), in_fitting_batches(partial(self._decode, audio, request), batch, size, self._halved)
+
         segments: list[Segment] = []
         ends = np.cumsum([chunk.end - chunk.start for chunk in chunks])
         done = 0
-        for batch in batches(chunks, batch_size):
-            for segment in self._decode(audio, batch, request):
-                if not segments or not repeats.is_echo(segment, segments[-1]):
-                    segments.append(segment)
-                    on_segment(segment)
-            done += len(batch)
-            report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
+        due = batches(chunks, batch_size, self._side_by_side)
+        with closing(in_order(decode, due, self._workers)) as decoded:
+            for count, found in decoded:
+                for segment in found:
+                    if not segments or not repeats.is_echo(segment, segments[-1]):
+                        segments.append(segment)
+                        on_segment(segment)
+                done += count
+                report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
         return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
 
     def _languages(self, options: Options) -> tuple[tuple[str, ...], list[str]]:
@@ -143,7 +150,7 @@ class Transcriber:
         """Return the language of most speech; that others are spoken, where none were named, goes to `warnings`."""
         if len(languages) == 1:
             return languages[0]
-        found = language.vote(self._model, audio, chunks, languages)
+        found = language.vote(self._model, audio, chunks, languages, self._workers)
         if found.others and not languages:
             warnings.append(language.disagreement(found))
         return found.language
@@ -183,7 +190,11 @@ class Transcriber:
         """Tokens that hold a digit or a sign of money or per cent: a fact of the model, found once."""
         return find_numeral_symbol_tokens(Tokenizer(self._model.hf_tokenizer, multilingual=False))
 
-    def _decode(self, audio: np.ndarray, chunks: Sequence[Chunk], request: _Request) -> list[Segment]:
+    def _halved(self, size: int) -> None:
+        self._largest = size
+        make_room("Transcription's batch", size)
+
+    def _decode(self, audio: np.ndarray, request: _Request, chunks: Sequence[Chunk]) -> list[Segment]:
         """Decode one batch; chunks without text are left out."""
         batch = self._encode(audio, chunks, request)
         hypotheses = batch.decode(range(len(chunks)), request.temperature)
@@ -251,35 +262,19 @@ def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[
     return replace(cut_text(segment, 0, starts[unsaid]), words=words[:unsaid])
 
 
-def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str, threads: int) -> Transcriber:
-    """Load the CTranslate2 Whisper model in `folder`, and whisperx's own voice activity model.
+def batches(chunks: Sequence[Chunk], batch_size: int, side_by_side: int = 1) -> Iterator[Sequence[Chunk]]:
+    """Yield chunks in batches of 1, 2, 4 … up to `batch_size`.
 
-    `device` is cpu, cuda or cuda:N; `compute_type` one of CTranslate2's. Raises `ModelUnavailable`.
+    Of those that are decoded `side_by_side`, each has its part of that, and the last ones grow smaller, so that all end
+    together.
     """
-    if not (folder / "model.bin").is_file() or not (folder / "tokenizer.json").is_file():
-        raise ModelUnavailable(f"The model {name} is not complete in {folder}: run `whisperx-api models pull {name}`.")
-    kind, _, index = device.partition(":")
-    try:
-        pipeline = whisperx.load_model(
-            str(folder), kind, device_index=int(index or 0), compute_type=compute_type, threads=threads
-        )
-    except ValueError as error:  # what ctranslate2 says of a device or compute type that it lacks
-        raise ModelUnavailable(f"The model {name} can't be loaded: {error}") from error
-    if kind == "cpu":
-        voice_activity = pipeline.vad_model.vad_pipeline._segmentation
-        voice_activity.batch_size = VAD_BATCH
-        window_by_window(voice_activity.model)
-    # Global, but read only when a loaded model first draws a sample: from then on it has its own sequence.
-    ctranslate2.set_random_seed(SEED)
-    return Transcriber(name, pipeline.model, pipeline.vad_model)
-
-
-def batches(chunks: Sequence[Chunk], batch_size: int) -> Iterator[Sequence[Chunk]]:
-    """Yield chunks in batches of 1, 2, 4 … up to `batch_size`."""
+    largest = max(1, math.ceil(batch_size / side_by_side))
     first, size = 0, 1
     while first < len(chunks):
+        if side_by_side > 1:
+            size = min(size, math.ceil((len(chunks) - first) / side_by_side))
         yield chunks[first : first + size]
-        first, size = first + size, min(2 * size, max(1, batch_size))
+        first, size = first + size, min(2 * size, largest)
 
 
 def english_only(name: str, options: Options) -> list[str]:
