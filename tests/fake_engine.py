@@ -1,7 +1,8 @@
 """An engine process that speaks the real protocol and loads nothing, for tests of what is around the engine.
 
 A job's `prompt` scripts it, as JSON: `seconds` a stage takes (0), `stage` at which something happens, `what` happens
-there (`die`, `fail`, `refuse`, `hang`, or `compute`: two seconds of it without a word), and `marker`, a file: with it,
+there (`die`, `fail`, `refuse`, `hang`, `lack` memory, `break` the device, `silence`: nothing is said, or `compute`: two
+seconds of it without a word), and `marker`, a file: with it,
 it happens only as long as there are fewer than `times` (1) lines in the file, and each time adds one.
 """
 
@@ -35,7 +36,7 @@ from whisperx_api.engine.protocol import (
     to_engine,
 )
 from whisperx_api.engine.wire import Wire
-from whisperx_api.engine.worker import beat
+from whisperx_api.engine.worker import ENGINE_STAGES, beat
 from whisperx_api.lifeline import die_with_parent
 from whisperx_api.transcript import (
     Alignment,
@@ -73,7 +74,7 @@ def result(request: RunStage):
 class FakeEngine:
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.cancelled: set[Attempt] = set()
+        self.cancelled: set[tuple[Attempt, Stage]] = set()
 
     def serve(self, requests: queue.Queue[RunStage]) -> None:
         while True:
@@ -86,8 +87,8 @@ class FakeEngine:
         if mishap == "refuse":
             return StageFailed(request.attempt, request.stage, "The model is out of reach.", retryable=False)
         for step in range(STEPS):
-            if request.attempt in self.cancelled:
-                return StageCancelled(request.attempt)
+            if (request.attempt, request.stage) in self.cancelled:
+                return StageCancelled(request.attempt, request.stage)
             self.wire.send(StageProgress(request.attempt, request.stage, step / STEPS))
             time.sleep(script.get("seconds", 0) / STEPS)
             if step == STEPS // 2 and mishap == "die":
@@ -98,11 +99,19 @@ class FakeEngine:
                 end = time.monotonic() + 2
                 while time.monotonic() < end:
                     pass
+            if step == STEPS // 2 and mishap == "lack":
+                reason = "The device ran out of memory."
+                return StageFailed(request.attempt, request.stage, reason, retryable=True, out_of_memory=True)
+            if step == STEPS // 2 and mishap == "break":
+                self.wire.send(StageFailed(request.attempt, request.stage, "CUDA error", retryable=True, fatal=True))
+                os._exit(1)
             if step == STEPS // 2 and mishap == "fail":
                 return StageFailed(request.attempt, request.stage, "The stage failed.", retryable=True)
         if request.stage is Stage.TRANSCRIBE:
             self.wire.send(SegmentReady(request.attempt, Segment(0.0, 1.0, "Hello there.")))
         self.wire.send(ModelsLoaded(("fake",), 1000))
+        if mishap == "silence":
+            return StageDone(request.attempt, request.stage, to_json(Transcription("en", (), "fake")).decode())
         return StageDone(request.attempt, request.stage, to_json(result(request)).decode())
 
 
@@ -126,16 +135,17 @@ def main(arguments: list[str]) -> int:
         wire.send(StageFailed(Attempt("", 0), Stage.TRANSCRIBE, "The engine can't start.", retryable=False))
         return 1
     engine = FakeEngine(wire)
-    requests: queue.Queue[RunStage] = queue.Queue()
-    threading.Thread(target=engine.serve, args=(requests,), daemon=True).start()
+    requests: dict[Stage, queue.Queue[RunStage]] = {stage: queue.Queue() for stage in ENGINE_STAGES}
+    for lane in requests.values():
+        threading.Thread(target=engine.serve, args=(lane,), daemon=True).start()
     wire.send(EngineReady("cpu", "fake"))
     threading.Thread(target=beat, args=(wire,), daemon=True).start()
     while (body := wire.read()) is not None:
         message = to_engine.validate_json(body)
         if isinstance(message, CancelStage):
-            engine.cancelled.add(message.attempt)
+            engine.cancelled.add((message.attempt, message.stage))
         else:
-            requests.put(message)
+            requests[message.stage].put(message)
     os._exit(0)
 
 

@@ -25,10 +25,10 @@ from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.retention import expire
-from whisperx_api.jobs.run import Workshop
 from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
-from whisperx_api.settings import Auth, Settings, SettingsError, load_settings
+from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
 from whisperx_api.storage.local import LocalStorage
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         decode = functools.partial(
             decoder.decode, timeout=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
         )
-        costs = StageCosts(settings.data_dir / "stage_costs.json")
+        one_at_a_time = settings.model_residency is Residency.RELEASE
+        costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
         workshop = Workshop(store, storage, fleet, decode, costs, told, devices=len(settings.devices))
         manager = JobManager(workshop, settings.max_concurrent_tasks)
         app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet)

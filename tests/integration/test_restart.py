@@ -35,7 +35,7 @@ def again(server) -> float:
     return server.start()
 
 
-@pytest.mark.parametrize("stage", ["decode", "transcribe", "diarize", "assign"])
+@pytest.mark.parametrize("stage", ["decode", "transcribe", "align", "assign"])
 def test_killed_server_goes_on_where_it_was(start_server, tone, stage) -> None:
     server = start_server(fake=True, max_concurrent_tasks=1)
     tasks = [server.upload(tone(), prompt=SLOW) for _ in range(3)]
@@ -55,13 +55,13 @@ def test_killed_server_goes_on_where_it_was(start_server, tone, stage) -> None:
 def test_finished_stages_are_not_run_again_after_a_kill(start_server, tone, tmp_path: Path) -> None:
     server = start_server(fake=True)
     task = server.upload(tone(), prompt=SLOW)
-    server.wait(task, until="diarize")
+    server.wait(task, until="assign")
     server.kill()
     server.start()
-    server.wait(task, until="diarize")
+    server.wait(task, until="assign")
     files = {path.name for path in (tmp_path / "data" / "tasks" / task).glob("*.json")}
-    assert {"decode.1.json", "transcribe.1.json", "align.1.json"} <= files
-    assert not {"transcribe.2.json", "align.2.json"} & files
+    assert {"decode.1.json", "transcribe.1.json", "align.1.json", "diarize.1.json"} <= files
+    assert not {"transcribe.2.json", "align.2.json", "diarize.2.json"} & files
     assert server.wait(task)["status"] == "completed"
 
 
@@ -132,7 +132,7 @@ def test_half_received_upload_is_swept_away_at_the_next_start(start_server, tone
 def test_broken_checkpoint_is_made_again(start_server, tone, tmp_path: Path) -> None:
     server = start_server(fake=True)
     task = server.upload(tone(), prompt=SLOW)
-    server.wait(task, until="diarize")
+    server.wait(task, until="assign")
     server.kill()
     folder = tmp_path / "data" / "tasks" / task
     (folder / "transcribe.1.json").write_text('{"language": "e')

@@ -168,9 +168,9 @@ def test_database_is_opened_and_its_migration_named(tmp_path: Path):
     assert database(path).level is Level.OK and not path.exists()
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+        connection.execute("INSERT INTO alembic_version VALUES ('0042')")
     connection.close()
-    assert "is at migration 0001" in database(path).sentence
+    assert "is at migration 0042" in database(path).sentence
     path.write_bytes(b"not a database, but long enough to be read as one" * 50)
     assert database(path).level is Level.FAIL
 

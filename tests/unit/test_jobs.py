@@ -78,11 +78,11 @@ def test_progress_counts_stages_by_their_cost_and_never_goes_back() -> None:
     progress = Progress(stages, costs, 100.0, reached=0.0)
     total = sum(costs.seconds(stage, 100.0) for stage in stages)
     progress.finish(Stage.DECODE)
-    progress.begin()
+    progress.begin(Stage.TRANSCRIBE)
     half = (costs.seconds(Stage.DECODE, 100.0) + costs.seconds(Stage.TRANSCRIBE, 100.0) / 2) / total
-    progress.update(0.5)
+    progress.update(Stage.TRANSCRIBE, 0.5)
     assert progress.reached == pytest.approx(half)
-    progress.update(0.2)
+    progress.update(Stage.TRANSCRIBE, 0.2)
     assert progress.reached == pytest.approx(half)
     progress.finish(Stage.TRANSCRIBE)
     progress.finish(Stage.DIARIZE)
@@ -91,20 +91,20 @@ def test_progress_counts_stages_by_their_cost_and_never_goes_back() -> None:
 
 def test_progress_starts_where_an_earlier_run_had_come_to() -> None:
     progress = Progress((Stage.DECODE, Stage.TRANSCRIBE), StageCosts(), 10.0, reached=0.6)
-    progress.update(0.1)
+    progress.update(Stage.TRANSCRIBE, 0.1)
     assert progress.reached == 0.6
 
 
 def test_time_left_follows_the_stage_s_own_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
-    costs = StageCosts()
+    costs = StageCosts(one_at_a_time=True)
     progress = Progress((Stage.TRANSCRIBE, Stage.DIARIZE), costs, 100.0, reached=0.0)
     assert progress.eta() == pytest.approx(costs.seconds(Stage.TRANSCRIBE, 100.0) + costs.seconds(Stage.DIARIZE, 100.0))
     later = costs.seconds(Stage.DIARIZE, 100.0)
-    progress.begin()
+    progress.begin(Stage.TRANSCRIBE)
     now[0] += 50.0
-    progress.update(0.5)
+    progress.update(Stage.TRANSCRIBE, 0.5)
     assert progress.eta() == pytest.approx(50.0 + later)
     now[0] += 20.0
     assert progress.eta() == pytest.approx(30.0 + later)
@@ -115,18 +115,39 @@ def test_time_left_follows_the_stage_s_own_speed(monkeypatch: pytest.MonkeyPatch
     assert progress.eta() == 0.0
 
 
+def test_time_left_is_that_of_the_longer_of_two_branches(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
+    costs = StageCosts()
+    seconds = {stage: costs.seconds(stage, 100.0) for stage in Stage}
+    words = seconds[Stage.TRANSCRIBE] + seconds[Stage.ALIGN]
+    ends = seconds[Stage.DECODE] + seconds[Stage.ASSIGN]
+    assert costs.job_seconds(tuple(Stage), 100.0) == pytest.approx(max(words, seconds[Stage.DIARIZE]) + ends)
+    assert StageCosts(one_at_a_time=True).job_seconds(tuple(Stage), 100.0) == pytest.approx(sum(seconds.values()))
+    progress = Progress(tuple(Stage), costs, 100.0, reached=0.0)
+    progress.finish(Stage.DECODE)
+    progress.begin(Stage.TRANSCRIBE)
+    progress.begin(Stage.DIARIZE)
+    now[0] += 30.0
+    progress.update(Stage.TRANSCRIBE, 0.9)
+    progress.update(Stage.DIARIZE, 0.5)
+    done = seconds[Stage.DECODE] + 0.9 * seconds[Stage.TRANSCRIBE] + 0.5 * seconds[Stage.DIARIZE]
+    assert progress.reached == pytest.approx(done / sum(seconds.values()))
+    assert progress.eta() == pytest.approx(30.0 + seconds[Stage.ASSIGN])
+
+
 def test_time_left_only_falls_while_a_stage_runs_as_it_was_expected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(progress_module.time, "monotonic", lambda: now[0])
     costs = StageCosts()
     progress = Progress((Stage.TRANSCRIBE,), costs, 100.0, reached=0.0)
     expected = costs.seconds(Stage.TRANSCRIBE, 100.0)
-    progress.begin()
+    progress.begin(Stage.TRANSCRIBE)
     told = [progress.eta()]
     for second in range(round(expected)):
         now[0] += 1.0
         if second in (0, 2, 6, 14, 28):  # reports come rarely: after batches of 1, 2, 4, 8 and 16 chunks
-            progress.update((second + 1) / expected)
+            progress.update(Stage.TRANSCRIBE, (second + 1) / expected)
         told.append(progress.eta())
     assert all(later <= earlier + 1e-6 for earlier, later in pairwise(told))
     assert told[0] == pytest.approx(expected)

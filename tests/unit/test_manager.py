@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from whisperx_api.engine.process import Listener
-from whisperx_api.engine.protocol import RunStage, Stage
+from whisperx_api.engine.protocol import Inputs, RunStage, Stage
+from whisperx_api.engine.session import Listener, StageError
 from whisperx_api.jobs import faults
 from whisperx_api.jobs import manager as manager_module
 from whisperx_api.jobs.database import open_database
@@ -19,12 +20,12 @@ from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.progress import StageCosts
-from whisperx_api.jobs.run import Workshop
 from whisperx_api.jobs.store import JobStore, StoreUnavailable
 from whisperx_api.jobs.tables import JobRow
+from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.options import Options, Task
 from whisperx_api.storage.local import LocalStorage
-from whisperx_api.transcript import Audio, Transcript, Transcription, to_json
+from whisperx_api.transcript import Audio, Diarization, Segment, Transcript, Transcription, Turn, to_json
 
 JOB = Job("ann", Options(task=Task.TRANSLATE, enable_diarization=False), Upload("a.wav", 4, "00", 1.0))
 
@@ -67,6 +68,9 @@ class Engines:
 
     async def run(self, request: RunStage, listener: Listener) -> str:
         self.stages.append(request.stage)
+        return self.made(request)
+
+    def made(self, request: RunStage) -> str:
         made = Transcription("en", (), "none") if request.stage is Stage.TRANSCRIBE else Transcript("en", 1.0)
         return to_json(made).decode()
 
@@ -76,9 +80,57 @@ async def decode(path: Path, target: Path, report: Callable[[float], None]) -> A
     return Audio(str(target), 1)
 
 
-def managing(tmp_path: Path, test: Callable[[JobManager, Interrupted], Awaitable[None]]) -> list[Stage]:
+class Branches(Engines):
+    """Transcription and diarization of a job that has both, each of which does what it is told to."""
+
+    def __init__(self, words: Callable[[], Awaitable[object]], speakers: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self.does = {Stage.TRANSCRIBE: words, Stage.DIARIZE: speakers}
+        self.stopped: list[Stage] = []
+        self.inputs: Inputs | None = None
+
+    async def run(self, request: RunStage, listener: Listener) -> str:
+        self.stages.append(request.stage)
+        try:
+            await self.does.get(request.stage, at_once)()
+        except asyncio.CancelledError:
+            self.stopped.append(request.stage)
+            raise
+        if request.stage is Stage.TRANSCRIBE and self.does[Stage.TRANSCRIBE] is not in_silence:
+            return to_json(Transcription("en", (Segment(0.0, 1.0, "Hello."),), "none")).decode()
+        if request.stage is Stage.DIARIZE:
+            return to_json(Diarization((Turn(0.0, 1.0, "SPEAKER_00"),), ())).decode()
+        if request.stage is Stage.ASSIGN:
+            self.inputs = request.inputs
+        return self.made(request)
+
+
+async def at_once() -> None:
+    """Be done at once."""
+
+
+async def in_silence() -> None:
+    """Find no words, once the other stage is at work."""
+    await asyncio.sleep(0.05)
+
+
+async def for_ever() -> None:
+    await asyncio.sleep(3600)
+
+
+async def badly() -> None:
+    await asyncio.sleep(0.05)
+    raise StageError("It is out of order.", retryable=False)
+
+
+BOTH = replace(JOB, options=Options(task=Task.TRANSLATE))
+
+
+def managing(
+    tmp_path: Path, test: Callable[[JobManager, Interrupted], Awaitable[None]], engines: Engines | None = None
+) -> list[Stage]:
     """Run a test on a manager; return the stages that the engine was asked for."""
-    engines = Engines()
+    engines = engines or Engines()
 
     async def go() -> None:
         database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
@@ -184,3 +236,65 @@ def test_pool_without_a_free_connection_is_a_database_that_is_away(tmp_path: Pat
         await database.dispose()
 
     asyncio.run(go())
+
+
+def test_speakers_are_found_beside_the_words(tmp_path: Path) -> None:
+    began = {Stage.TRANSCRIBE: asyncio.Event(), Stage.DIARIZE: asyncio.Event()}
+
+    def meet(me: Stage, other: Stage) -> Callable[[], Awaitable[object]]:
+        async def work() -> None:
+            began[me].set()
+            await began[other].wait()
+
+        return work
+
+    engines = Branches(meet(Stage.TRANSCRIBE, Stage.DIARIZE), meet(Stage.DIARIZE, Stage.TRANSCRIBE))
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        await manager.submit(BOTH)
+        await until(store, JobStatus.COMPLETED)
+
+    assert managing(tmp_path, test, engines) == [Stage.TRANSCRIBE, Stage.DIARIZE, Stage.ASSIGN]
+    assert engines.inputs and engines.inputs.transcription and engines.inputs.diarization
+
+
+def test_speakers_are_looked_for_no_longer_where_nothing_was_said(tmp_path: Path) -> None:
+    engines = Branches(in_silence, for_ever)
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        await manager.submit(BOTH)
+        await until(store, JobStatus.COMPLETED)
+
+    assert managing(tmp_path, test, engines) == [Stage.TRANSCRIBE, Stage.DIARIZE, Stage.ASSIGN]
+    assert engines.stopped == [Stage.DIARIZE]
+    assert engines.inputs and engines.inputs.diarization and not engines.inputs.diarization.turns
+
+
+@pytest.mark.parametrize("failing", [Stage.TRANSCRIBE, Stage.DIARIZE])
+def test_stage_that_fails_stops_the_other_and_is_named(tmp_path: Path, failing: Stage) -> None:
+    does = {Stage.TRANSCRIBE: for_ever, Stage.DIARIZE: for_ever} | {failing: badly}
+    engines = Branches(does[Stage.TRANSCRIBE], does[Stage.DIARIZE])
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        await manager.submit(BOTH)
+        await until(store, JobStatus.FAILED)
+        job = await store.get(JOB.id)
+        assert job and job.stage is failing and job.error == "It is out of order." and job.failures == {failing: 1}
+
+    managing(tmp_path, test, engines)
+    assert [*engines.stopped, failing] in ([Stage.DIARIZE, Stage.TRANSCRIBE], [Stage.TRANSCRIBE, Stage.DIARIZE])
+
+
+def test_what_is_done_of_either_branch_is_not_done_again(tmp_path: Path) -> None:
+    engines = Branches(badly, at_once)
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        await manager.submit(BOTH)
+        await until(store, JobStatus.FAILED)
+        engines.does[Stage.TRANSCRIBE] = at_once
+        assert await manager.retry(JOB.id)
+        await until(store, JobStatus.COMPLETED)
+
+    ran = managing(tmp_path, test, engines)
+    assert ran == [Stage.TRANSCRIBE, Stage.DIARIZE, Stage.TRANSCRIBE, Stage.ASSIGN]
+    assert engines.inputs and engines.inputs.diarization and engines.inputs.diarization.turns

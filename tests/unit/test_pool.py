@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import pytest
 
+from whisperx_api.engine import pool as pool_module
 from whisperx_api.engine.pool import HEADROOM, RESERVE, ModelPool
 
 GB = 10**9
@@ -103,3 +105,77 @@ def test_model_that_can_not_be_loaded_is_not_held() -> None:
     with pytest.raises(OSError, match="no such"):
         pool.get("whisper", lambda: (_ for _ in ()).throw(OSError("no such file")), 1)
     assert changes == []
+
+
+class Stage:
+    """A stage in a thread of its own that holds a model until it is told to return."""
+
+    def __init__(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
+        self.began, self.returns = threading.Event(), threading.Event()
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._run, args=(pool, device, name, size), daemon=True)
+        self.thread.start()
+
+    def _run(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
+        try:
+            take(pool, device, name, size)
+            self.began.set()
+            self.returns.wait(10)
+        except InterruptedError as error:
+            self.error = error
+        pool.settle()
+
+    def end(self) -> None:
+        self.returns.set()
+        self.thread.join(10)
+
+
+def test_release_leaves_another_stage_its_model() -> None:
+    device = Device(24 * GB)
+    pool, changes, _ = pool_on(device, "release")
+    words, speakers = Stage(pool, device, "whisper", 3 * GB), Stage(pool, device, "pyannote", 1 * GB)
+    assert words.began.wait(10) and speakers.began.wait(10)
+    words.end()
+    assert changes[-1] == (("pyannote",), 1 * GB)
+    speakers.end()
+    assert changes[-1] == ((), 0)
+
+
+def test_model_waits_for_room_until_another_stage_is_done() -> None:
+    device = Device(round(3 * GB * HEADROOM) + RESERVE)
+    pool, changes, _ = pool_on(device, "auto")
+    first = Stage(pool, device, "whisper", 3 * GB)
+    assert first.began.wait(10)
+    second = Stage(pool, device, "pyannote", 3 * GB)
+    assert not second.began.wait(0.3)
+    assert changes[-1] == (("whisper",), 3 * GB)  # nobody takes a model that is in use
+    first.end()
+    assert second.began.wait(10)
+    assert changes[-1] == (("pyannote",), 3 * GB)
+    second.end()
+
+
+def test_who_waits_for_room_can_give_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def give_up() -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(pool_module, "LOOK_SECONDS", 0.05)
+    device = Device(round(3 * GB * HEADROOM) + RESERVE)
+    pool = ModelPool("auto", device, lambda names, used: None, lambda name: None, give_up)
+    first = Stage(pool, device, "whisper", 3 * GB)
+    assert first.began.wait(10)
+    second = Stage(pool, device, "pyannote", 3 * GB)
+    second.thread.join(10)
+    assert isinstance(second.error, InterruptedError) and not second.began.is_set()
+    first.end()
+
+
+def test_unused_models_are_let_go_for_one_that_lacks_room() -> None:
+    device = Device(24 * GB)
+    pool, changes, _ = pool_on(device, "keep")
+    take(pool, device, "whisper", 3 * GB)
+    pool.settle()
+    take(pool, device, "pyannote", 1 * GB)
+    assert pool.release_unused()
+    assert changes[-1] == (("pyannote",), 1 * GB)
+    assert not pool.release_unused()

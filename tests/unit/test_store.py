@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.errors import StartError
@@ -83,7 +84,7 @@ def test_what_an_older_run_says_is_refused(on_store) -> None:
         for late in (
             store.checkpoint(old, Stage.DECODE, "decode.1.json", 0.5), store.complete(old, {}),
             store.fail(old, None, "no"), store.hand_back(old, 0.5), store.at(old, Stage.ALIGN, 0.9),
-            store.failed_attempt(old),
+            store.failed_attempt(old, Stage.ALIGN),
         ):  # fmt: skip
             with pytest.raises(StaleEpoch):
                 await late
@@ -119,15 +120,16 @@ def test_deleted_job_takes_nothing_more_either(on_store) -> None:
     on_store(test)
 
 
-def test_checkpoints_add_up_and_clear_the_failures(on_store) -> None:
+def test_checkpoints_add_up_and_clear_the_failures_of_their_stage(on_store) -> None:
     async def test(store: JobStore) -> None:
         running = await store.start((await store.add(job())).id)
         assert running is not None
-        running = await store.failed_attempt(await store.failed_attempt(running))
-        assert running.failures == 2
+        for stage in (Stage.TRANSCRIBE, Stage.DIARIZE, Stage.TRANSCRIBE):
+            running = await store.failed_attempt(running, stage)
+        assert running.failures == {"transcribe": 2, "diarize": 1}
         running = await store.checkpoint(running, Stage.DECODE, "decode.1.json", 0.5)
         running = await store.checkpoint(running, Stage.TRANSCRIBE, "transcribe.1.json", 0.5)
-        assert running.failures == 0
+        assert running.failures == {"diarize": 1}
         assert running.checkpoints == {"decode": "decode.1.json", "transcribe": "transcribe.1.json"}
 
     on_store(test)
@@ -139,10 +141,10 @@ def test_retry_takes_failed_and_cancelled_jobs_only_and_keeps_checkpoints(on_sto
         assert running is not None
         assert await store.retry(running.id) is None
         running = await store.checkpoint(running, Stage.DECODE, "decode.1.json", 0.5)
-        await store.fail(await store.failed_attempt(running), Stage.TRANSCRIBE, "no luck")
+        await store.fail(await store.failed_attempt(running, Stage.TRANSCRIBE), Stage.TRANSCRIBE, "no luck")
         again = await store.retry(running.id)
         assert again is not None
-        assert (again.status, again.error, again.failures) == (JobStatus.PENDING, None, 0)
+        assert (again.status, again.error, again.failures) == (JobStatus.PENDING, None, {})
         assert again.checkpoints == {"decode": "decode.1.json"}
 
     on_store(test)
@@ -211,6 +213,38 @@ def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
                 for name in ("journal_mode", "synchronous")
             }
             assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+
+    asyncio.run(go())
+
+
+def test_failures_counted_before_stages_ran_side_by_side_are_those_of_the_stage_at_work(tmp_path: Path) -> None:
+    from alembic import command
+
+    from whisperx_api.jobs import migrate
+
+    def old_schema(connection: Connection) -> None:
+        command.upgrade(migrate.configuration(connection), "0001")
+        for number, failures in ((1, 2), (2, 0)):
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (id, owner, status, priority, epoch, options, upload, checkpoints, stage, "
+                    "progress, failures, created_at) VALUES (:id, 'ann', 'pending', 0, 1, '{}', '{}', '{}', 'align', "
+                    "0.5, :failures, '2026-01-01')"
+                ),
+                {"id": f"job-{number}", "failures": failures},
+            )
+        connection.commit()
+
+    async def go() -> None:
+        plain = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+        async with plain.connect() as connection:
+            await connection.run_sync(old_schema)
+        await plain.dispose()
+        async with database(tmp_path / "jobs.db") as engine, engine.connect() as connection:
+            found = (await connection.execute(text("SELECT id, failures FROM jobs ORDER BY seq"))).all()
+            assert [(row.id, json.loads(row.failures)) for row in found] == [("job-1", {"align": 2}), ("job-2", {})]
+            made = await connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'jobs'"))
+            assert "AUTOINCREMENT" in made  # a number is never given twice, so pages of the list stay right
 
     asyncio.run(go())
 

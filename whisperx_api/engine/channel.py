@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,10 +16,8 @@ from whisperx_api.engine.protocol import (
     FromEngine,
     Heartbeat,
     ModelsLoaded,
-    ToEngine,
     frame,
     from_engine,
-    to_engine,
 )
 
 config_adapter = TypeAdapter(EngineConfig)
@@ -55,11 +52,13 @@ class Channel:
 
     async def configure(self, config: EngineConfig) -> None:
         """Send the first message of all."""
-        await self._write(config_adapter.dump_json(config))
+        await self.write(config_adapter.dump_json(config))
 
-    async def send(self, message: ToEngine) -> None:
-        """Send a message. What the engine can't receive any more, the next `receive` tells."""
-        await self._write(await asyncio.to_thread(to_engine.dump_json, message))
+    async def write(self, message: bytes) -> None:
+        """Send a message, in JSON. What the engine can't receive any more, the next `receive` tells."""
+        with suppress(ConnectionError, RuntimeError):
+            self._writer.write(frame(message))
+            await self._writer.drain()
 
     async def receive(self) -> FromEngine:
         """Return the next message. Raises `ChannelClosed` at the end."""
@@ -73,15 +72,6 @@ class Channel:
         """Hang up. The engine ends when it notices."""
         self._pump.cancel()
         self._writer.close()
-
-    def on_close(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called once the engine has hung up, or this end has."""
-        self._pump.add_done_callback(lambda _: callback())
-
-    async def _write(self, message: bytes) -> None:
-        with suppress(ConnectionError, RuntimeError):
-            self._writer.write(frame(message))
-            await self._writer.drain()
 
     async def _read(self) -> None:
         try:

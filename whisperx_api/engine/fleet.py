@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from whisperx_api.engine.nodes import device_absent
-from whisperx_api.engine.process import EngineProcess, Listener
-from whisperx_api.engine.protocol import RunStage
+from whisperx_api.engine.process import EngineProcess
+from whisperx_api.engine.protocol import RunStage, Stage
+from whisperx_api.engine.session import Listener
 
 
 class Fleet:
@@ -16,7 +17,7 @@ class Fleet:
 
     def __init__(self, engines: Sequence[EngineProcess]) -> None:
         self.engines = engines
-        self._load: Counter[int] = Counter()
+        self._load: Counter[tuple[int, Stage]] = Counter()
 
     async def start(self) -> None:
         """Start every engine. What fails shows in `failure`, and is tried again with the next stage."""
@@ -24,12 +25,16 @@ class Fleet:
 
     async def run(self, request: RunStage, listener: Listener) -> str:
         """Run one stage, as `EngineProcess.run` does."""
-        index = min(range(len(self.engines)), key=lambda candidate: self._load[candidate])
-        self._load[index] += 1
+        index = min(range(len(self.engines)), key=lambda one: self._load_of(one, request.stage))
+        self._load[index, request.stage] += 1
         try:
             return await self.engines[index].run(request, listener)
         finally:
-            self._load[index] -= 1
+            self._load[index, request.stage] -= 1
+
+    def _load_of(self, index: int, stage: Stage) -> tuple[int, int]:
+        """Return how many stages an engine has to run: of this kind, which wait for each other, and of all."""
+        return self._load[index, stage], sum(self._load[index, other] for other in Stage)
 
     async def stop(self) -> None:
         """End every engine."""

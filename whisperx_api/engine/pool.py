@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
@@ -15,6 +16,8 @@ HEADROOM = 1.5
 """A model needs its weights' size times this while it loads and works."""
 RESERVE = 1024**3
 """Bytes that must stay free besides, for batches."""
+LOOK_SECONDS = 0.5
+"""How often a stage that waits for room looks whether it is cancelled."""
 
 
 class Memory(Protocol):
@@ -28,10 +31,11 @@ class Memory(Protocol):
 
 
 class ModelPool:
-    """Loads models by name and keeps them, or does not, as `residency` says.
+    """Loads models by name and keeps them, or does not, as `residency` says. Stages in several threads may share it.
 
     `release` keeps none, `keep` keeps all, `auto` keeps what fits: before a model is loaded, the least recently used
-    ones go until the device's free memory has room for it.
+    ones that no stage needs go until the device's free memory has room for it. Where that is not enough, the model
+    waits until the stages at work are done with theirs.
     """
 
     def __init__(
@@ -40,43 +44,78 @@ class ModelPool:
         memory: Memory,
         on_change: Callable[[tuple[str, ...], int], None],
         on_load: Callable[[str], None],
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_change` hears the names of the models held and the memory in use, after each load and release;
-        `on_load` the name of a model before it is loaded."""
+        `on_load` the name of a model before it is loaded; `on_wait` is called now and then by who waits for room, and
+        may raise to give that up."""
         self._residency = residency
         self._memory = memory
         self._on_change = on_change
         self._on_load = on_load
+        self._on_wait = on_wait
         self._held: OrderedDict[str, object] = OrderedDict()
+        self._users: dict[str, set[int]] = {}
+        self._changed = threading.Condition()
 
     def get(self, name: str, load: Callable[[], Model], weights: int) -> Model:
         """Return the model `name`, loaded with `load` unless it is held; `weights` is the size of its files in bytes.
 
-        The model is the caller's until `settle`.
+        The model is this thread's until it calls `settle`.
         """
-        if name not in self._held:
-            self._make_room(round(weights * HEADROOM) + RESERVE)
-            self._on_load(name)
-            self._held[name] = load()
-            self._said("loaded", name)
-        self._held.move_to_end(name)
-        return cast("Model", self._held[name])  # a name always comes with the same loader
+        with self._changed:
+            if name not in self._held:
+                self._make_room(name, round(weights * HEADROOM) + RESERVE)
+            if name not in self._held:
+                self._on_load(name)
+                self._held[name] = load()
+                self._said("loaded", name)
+            self._held.move_to_end(name)
+            self._users.setdefault(name, set()).add(threading.get_ident())
+            return cast("Model", self._held[name])  # a name always comes with the same loader
 
     def settle(self) -> None:
-        """Let go what is not to stay. To be called when the stage has returned: its references are gone by then."""
-        if self._residency == "release":
-            for name in tuple(self._held):
-                self.release(name)
+        """Let go what is not to stay. To be called when a stage has returned: its references are gone by then."""
+        with self._changed:
+            for users in self._users.values():
+                users.discard(threading.get_ident())
+            if self._residency == "release":
+                self.release_unused()
+            self._changed.notify_all()
 
-    def release(self, name: str) -> None:
+    def release_unused(self) -> bool:
+        """Let every model go that no stage needs now; return whether there was any."""
+        with self._changed:
+            unused = self._unused()
+            for name in unused:
+                self._release(name)
+            return bool(unused)
+
+    def _release(self, name: str) -> None:
         """Let a model go and give its memory back."""
         del self._held[name]
         self._memory.release()
         self._said("released", name)
 
-    def _make_room(self, needed: int) -> None:
-        while self._residency == "auto" and self._held and self._memory.free() < needed:
-            self.release(next(iter(self._held)))
+    def _unused(self) -> list[str]:
+        """Return the models that no stage needs now, the least recently used first."""
+        return [name for name in self._held if not self._users.get(name)]
+
+    def _make_room(self, name: str, needed: int) -> None:
+        """Have `needed` bytes free, as far as that can be had, or `name` loaded by another stage meanwhile."""
+        while self._residency == "auto" and name not in self._held and self._memory.free() < needed:
+            if unused := self._unused():
+                self._release(unused[0])
+            elif self._others_at_work():
+                self._changed.wait(LOOK_SECONDS)
+                self._on_wait()
+            else:
+                break
+
+    def _others_at_work(self) -> bool:
+        """Whether others hold models. Who holds one too does not wait, for they may wait in turn."""
+        users = set().union(*self._users.values())
+        return bool(users) and threading.get_ident() not in users
 
     def _said(self, what: str, name: str) -> None:
         used = self._memory.used()

@@ -1,4 +1,4 @@
-"""One engine process, seen from the server: start it, give it stages, watch it, stop it. Imports no torch.
+"""The engine process of one device, seen from the server: start it, give it stages, stop it. Imports no torch.
 
 The process may die at any moment. Whoever waits for a stage then gets `EngineDied`, and the next stage starts a new
 process.
@@ -10,64 +10,29 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 
-from whisperx_api.engine.channel import Channel, ChannelClosed
+from whisperx_api.engine.channel import Channel
 from whisperx_api.engine.nodes import device_absent
-from whisperx_api.engine.protocol import (
-    Attempt,
-    CancelStage,
-    EngineConfig,
-    EngineReady,
-    FromEngine,
-    ModelsLoaded,
-    RunStage,
-    SegmentReady,
-    StageCancelled,
-    StageDone,
-    StageFailed,
-    StageProgress,
-)
-from whisperx_api.engine.watch import kill_if_stuck, obituary
+from whisperx_api.engine.protocol import EngineConfig, EngineReady, ModelsLoaded, RunStage
+from whisperx_api.engine.session import Disturbed, EngineDied, EngineStarting, Listener, Session
+from whisperx_api.engine.turns import Turns
 from whisperx_api.lifeline import python_module
 
 logger = logging.getLogger(__name__)
 
-CANCEL_GRACE_SECONDS = 1.0
-"""How long a stage may take to notice that it is cancelled before its process is killed."""
 START_SECONDS = 180.0
 """Longest time for an engine to import its libraries and find its device."""
+END_SECONDS = 1.0
+"""How long a process may take to notice that the server has hung up."""
 WORKER = "whisperx_api.engine.worker"
-
-
-@dataclass(frozen=True)
-class EngineStarting:
-    """The stage waits for its engine process to come up."""
-
-
-Listener = Callable[[EngineStarting | StageProgress | SegmentReady], None]
-
-
-class EngineDied(RuntimeError):
-    """The engine process ended while a stage was in work."""
 
 
 class EngineUnavailable(EngineDied):
     """The engine process could not be started: no stage's fault. The message says why."""
 
 
-class StageError(RuntimeError):
-    """A stage failed inside the engine. `retryable` is False where trying again can't help."""
-
-    def __init__(self, reason: str, retryable: bool) -> None:
-        super().__init__(reason)
-        self.retryable = retryable
-
-
 class EngineProcess:
-    """Keeps at most one process alive and gives it one stage at a time."""
+    """Keeps at most one process alive and gives it at most one stage of each kind at a time."""
 
     def __init__(self, config: EngineConfig, idle_seconds: float = 0, module: str = WORKER) -> None:
         """`idle_seconds`: let the process go after so long without work; 0 keeps it. `module` is what it runs."""
@@ -78,16 +43,15 @@ class EngineProcess:
         """Why the last start failed; None when it did not."""
         self._idle_seconds = idle_seconds
         self._module = module
-        self._turn = asyncio.Lock()
-        self._starting = False
-        self._process: asyncio.subprocess.Process | None = None
-        self._channel: Channel | None = None
+        self._turns = Turns(one_at_a_time=config.residency == "release")
+        self._start_turn = asyncio.Lock()
+        self._session: Session | None = None
         self._idle: asyncio.TimerHandle | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a stage is in work."""
-        return self._turn.locked()
+        return self._turns.busy
 
     @property
     def state(self) -> str:
@@ -97,92 +61,92 @@ class EngineProcess:
     @property
     def pid(self) -> int | None:
         """Process id of the engine; None while there is none."""
-        return self._process.pid if self._process and self._process.returncode is None else None
+        return self._live.process.pid if self._live else None
 
     @property
     def models(self) -> ModelsLoaded:
         """The models on the device now."""
-        return self._live.models if self._live else ModelsLoaded()
+        return self._live.channel.models if self._live else ModelsLoaded()
 
     @property
-    def _live(self) -> Channel | None:
-        """The channel to a process that is up; None without one."""
-        return self._channel if self._channel and self.pid is not None and not self._channel.closed else None
+    def _starting(self) -> bool:
+        return self._start_turn.locked()
+
+    @property
+    def _live(self) -> Session | None:
+        return self._session if self._session and self._session.live else None
 
     async def start(self) -> None:
         """Start the process unless it runs. Raises `EngineUnavailable` when it does not come up."""
-        async with self._turn:
-            await self._started()
-            self._rest()
+        await self._started()
+        self._rest()
 
     async def run(self, request: RunStage, listener: Listener) -> str:
         """Run one stage and return its result as JSON; `listener` hears what comes before it.
 
+        A stage that came to nothing by another's fault is run again; one that may have been at fault itself, alone.
         Raises `StageError`, `EngineDied` and `EngineUnavailable`. Cancelling the call stops the stage, if need be with
         its process.
         """
+        alone = False
+        try:
+            while True:
+                try:
+                    return await self._in_turn(request, listener, alone)
+                except Disturbed as error:
+                    alone = alone or error.suspect
+                    how = "alone" if alone else "again"
+                    logger.warning(
+                        "task %s: %s is run %s: %s", request.attempt.task_id, request.stage.value, how, error
+                    )
+        finally:
+            self._rest()
+
+    async def _in_turn(self, request: RunStage, listener: Listener, alone: bool) -> str:
         if self._starting:
             listener(EngineStarting())
-        async with self._turn:
+        async with self._turns.take(request.stage, alone):
             self._wake()
             if self._live is None:
                 listener(EngineStarting())
-            channel = await self._started()
-            watch = asyncio.create_task(kill_if_stuck(self._process, channel))
-            try:
-                await channel.send(request)
-                return await self._result(channel, request.attempt, listener)
-            except asyncio.CancelledError:
-                await self._cancel(channel, request.attempt)
-                raise
-            finally:
-                watch.cancel()
-                self._rest()
+            session = await self._started()
+            return await session.run(request, listener)
 
     async def stop(self) -> None:
         """End the process: by closing its socket first, then by a kill."""
         self._wake()
-        if self._channel is not None:
-            self._channel.close()
-        await self._ended(grace=1.0)
+        await self._ended()
 
     # --- the process ---
 
-    async def _started(self) -> Channel:
-        if (live := self._live) is not None:
-            return live
-        await self._ended(grace=1.0)
-        self._starting = True
-        try:
+    async def _started(self) -> Session:
+        async with self._start_turn:
+            if (live := self._live) is not None:
+                return live
+            await self._ended()
             return await self._start()
-        finally:
-            self._starting = False
 
-    async def _start(self) -> Channel:
+    async def _start(self) -> Session:
         if (absent := device_absent(self.config.device)) is not None:
             raise self._failed(f"The engine can't start. {absent}")
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *python_module(self._module), str(os.getpid()), str(theirs.fileno()), start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()],
             )  # fmt: skip
-        self._channel = channel = await Channel.open(ours)
+        session = self._session = Session(process, await Channel.open(ours))
         try:
-            await channel.configure(self.config)
-            message = await asyncio.wait_for(self._receive(channel), START_SECONDS)
-            if isinstance(message, StageFailed):
-                raise EngineDied(message.reason)
-            assert isinstance(message, EngineReady), message
-        except asyncio.CancelledError:
-            await self._ended(grace=0)  # a start that nobody waits for would pass for one that is done
-            raise
-        except (EngineDied, asyncio.TimeoutError, TimeoutError) as error:
-            await self._ended(grace=0)
+            await session.channel.configure(self.config)
+            self.ready = ready = await asyncio.wait_for(asyncio.shield(session.ready), START_SECONDS)
+        except BaseException as error:  # a start that nobody waits for any more would pass for one that is done
+            await session.end(grace=0)
+            if not isinstance(error, EngineDied | asyncio.TimeoutError | TimeoutError):
+                raise
             raise self._failed(str(error) or f"The engine did not start within {START_SECONDS:.0f} s.") from None
-        self.ready, self.failure = message, None
-        logger.info("engine %d is up on %s (%s)", self._process.pid, message.device, message.device_name)
-        return channel
+        self.failure = None
+        logger.info("engine %d is up on %s (%s)", process.pid, ready.device, ready.device_name)
+        return session
 
     def _failed(self, reason: str) -> EngineUnavailable:
         if reason != self.failure:
@@ -190,55 +154,10 @@ class EngineProcess:
         self.failure = reason
         return EngineUnavailable(reason)
 
-    async def _ended(self, grace: float) -> None:
-        """Wait for the end of the process, if there is one, and kill it after `grace` seconds."""
-        process, self._process = self._process, None
-        channel, self._channel = self._channel, None
-        if process is not None and process.returncode is None:
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(process.wait(), grace)
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if channel is not None:
-            channel.close()
-
-    # --- a stage ---
-
-    async def _receive(self, channel: Channel) -> FromEngine:
-        try:
-            return await channel.receive()
-        except ChannelClosed:
-            raise EngineDied(await obituary(self._process)) from None
-
-    async def _result(self, channel: Channel, attempt: Attempt, listener: Listener) -> str:
-        while True:
-            message = await self._receive(channel)
-            if isinstance(message, StageProgress | SegmentReady) and message.attempt == attempt:
-                listener(message)
-            elif isinstance(message, StageDone) and message.attempt == attempt:
-                return message.result
-            elif isinstance(message, StageFailed) and message.attempt == attempt:
-                raise StageError(message.reason, message.retryable)
-            else:
-                logger.warning("the engine said what nobody waits for: %s", type(message).__name__)
-
-    async def _cancel(self, channel: Channel, attempt: Attempt) -> None:
-        """Ask for the end of the stage, then see to it."""
-        try:
-            await asyncio.wait_for(self._asked_to_stop(channel, attempt), CANCEL_GRACE_SECONDS)
-        except (asyncio.TimeoutError, TimeoutError, EngineDied):
-            await self._ended(grace=0)
-        except asyncio.CancelledError:
-            if self._process is not None and self._process.returncode is None:
-                self._process.kill()
-            raise
-
-    async def _asked_to_stop(self, channel: Channel, attempt: Attempt) -> None:
-        await channel.send(CancelStage(attempt))
-        while not isinstance(await self._receive(channel), StageCancelled | StageDone | StageFailed):
-            pass
+    async def _ended(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.end(grace=END_SECONDS)
 
     # --- idleness ---
 
@@ -249,10 +168,10 @@ class EngineProcess:
 
     def _rest(self) -> None:
         self._wake()
-        if self._idle_seconds and self.pid is not None:
+        if self._idle_seconds and self._live is not None and not self.busy:
             self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._give_back)
 
     def _give_back(self) -> None:
-        if self._channel is not None and not self.busy:
+        if self._live is not None and not self.busy:
             logger.info("engine %s was idle for %.0f s and gives the device back", self.pid, self._idle_seconds)
-            self._channel.close()
+            self._live.channel.close()

@@ -86,6 +86,7 @@ class CancelStage:
     """Stop this job's stage between two batches."""
 
     attempt: Attempt
+    stage: Stage
     kind: Literal["cancel_stage"] = "cancel_stage"
 
 
@@ -119,6 +120,7 @@ class SegmentReady:
 
     attempt: Attempt
     segment: Segment
+    stage: Stage = Stage.TRANSCRIBE
     kind: Literal["segment"] = "segment"
 
 
@@ -137,12 +139,18 @@ class StageDone:
 
 @dataclass(frozen=True)
 class StageFailed:
-    """The stage ended with an error. `retryable` is False where trying again can't help."""
+    """The stage ended with an error. `retryable` is False where trying again can't help.
+
+    `out_of_memory`: the device's memory did not suffice, which may be for what else was in work. `fatal`: the device is
+    lost to this process, which ends.
+    """
 
     attempt: Attempt
     stage: Stage
     reason: str
     retryable: bool
+    out_of_memory: bool = False
+    fatal: bool = False
     kind: Literal["failed"] = "failed"
 
 
@@ -151,6 +159,7 @@ class StageCancelled:
     """The stage stopped because it was asked to."""
 
     attempt: Attempt
+    stage: Stage
     kind: Literal["cancelled"] = "cancelled"
 
 

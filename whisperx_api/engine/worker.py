@@ -41,6 +41,8 @@ from whisperx_api.transcript import Segment, to_json
 
 logger = logging.getLogger(__name__)
 
+ENGINE_STAGES = (Stage.TRANSCRIBE, Stage.ALIGN, Stage.DIARIZE, Stage.ASSIGN)
+"""What is run here; the recording is decoded in a process of its own."""
 MODEL_KINDS = {"transcribe": "transcription", "align": "alignment", "diarize": "diarization"}
 """What models are for, by how their names begin in the pool."""
 HEARTBEAT_SECONDS = 5.0
@@ -53,7 +55,7 @@ class StageStopped(Exception):
 
 
 class Engine:
-    """Runs one stage after the other."""
+    """Runs stages: one of each kind at a time, each kind in a thread of its own."""
 
     def __init__(self, config: EngineConfig, wire: Wire) -> None:
         # The libraries take seconds to import, so that happens here and not for whoever imports this module.
@@ -75,47 +77,67 @@ class Engine:
         self._wire = wire
         self._preload = config.preload and config.residency != "release"
         self._decoding = Decoding(config.batch_size, config.chunk_size)
-        self._pool = ModelPool(config.residency, DeviceMemory(self.device), self._models_changed, self._loading)
+        self._pool = ModelPool(
+            config.residency, DeviceMemory(self.device), self._models_changed, self._loading, self._stop_if_cancelled
+        )
         self._models = EngineModels(config, self.device, self._pool)
-        self._cancelled: set[Attempt] = set()
-        self._current: RunStage | None = None
+        self._cancelled: set[tuple[Attempt, Stage]] = set()
+        self._at_work = threading.local()
 
-    def cancel(self, attempt: Attempt) -> None:
-        """Have the stage of `attempt` stop at its next report."""
-        self._cancelled.add(attempt)
+    def cancel(self, attempt: Attempt, stage: Stage) -> None:
+        """Have a stage stop at its next report."""
+        self._cancelled.add((attempt, stage))
 
-    def serve(self, requests: queue.Queue[RunStage]) -> None:
-        """Run requests as they come, for ever."""
+    def serve(self, stage: Stage, requests: queue.Queue[RunStage]) -> None:
+        """Run requests of one kind as they come, for ever."""
         if self._preload:
-            self._load_ahead()
+            self._load_ahead(stage)
         while True:
-            self._current = request = requests.get()
+            self._at_work.request = request = requests.get()
             answer = self._answer(request)
-            self._current = None
+            self._at_work.request = None
             self._pool.settle()
-            self._cancelled.discard(request.attempt)
+            self._cancelled.discard((request.attempt, request.stage))
             self._wire.send(answer)
-            if isinstance(answer, StageFailed) and self._device_is_lost(answer.reason):
+            if isinstance(answer, StageFailed) and answer.fatal:
                 os._exit(1)  # a CUDA context that has failed once fails for ever; a new process has a new one
 
-    def _load_ahead(self) -> None:
+    def _load_ahead(self, stage: Stage) -> None:
         """Load what every task needs. What can't be loaded is said in the log here, and to the task that needs it."""
-        for load in (lambda: self._models.transcriber(None), self._models.diarizer):
-            try:
-                load()
-            except Exception as error:
-                logger.warning("a model can't be loaded ahead: %s", explain(error))
+        try:
+            if stage is Stage.TRANSCRIBE:
+                self._models.transcriber(None)
+            elif stage is Stage.DIARIZE:
+                self._models.diarizer()
+        except Exception as error:
+            logger.warning("a model can't be loaded ahead: %s", explain(error))
+        self._pool.settle()
 
     def _answer(self, request: RunStage) -> StageDone | StageFailed | StageCancelled:
-        try:
-            return StageDone(request.attempt, request.stage, self._run(request))
-        except StageStopped:
-            return StageCancelled(request.attempt)
-        except ModelUnavailable as error:
-            return StageFailed(request.attempt, request.stage, str(error), retryable=False)
-        except Exception as error:
-            logger.error("task %s: %s failed\n%s", request.attempt.task_id, request.stage.value, traceback.format_exc())
-            return StageFailed(request.attempt, request.stage, explain(error), retryable=True)
+        while True:
+            try:
+                return StageDone(request.attempt, request.stage, self._run(request))
+            except StageStopped:
+                return StageCancelled(request.attempt, request.stage)
+            except ModelUnavailable as error:
+                return StageFailed(request.attempt, request.stage, str(error), retryable=False)
+            except Exception as error:
+                task, stage, trace = request.attempt.task_id, request.stage.value, traceback.format_exc()
+                failed = self._failed(request, error)
+            if failed.out_of_memory and self._pool.release_unused():
+                logger.warning("task %s: %s is run again without the models that it does not need", task, stage)
+                continue
+            logger.error("task %s: %s failed\n%s", task, stage, trace)
+            return failed
+
+    def _failed(self, request: RunStage, error: Exception) -> StageFailed:
+        from whisperx_api.pipeline.out_of_memory import is_out_of_memory
+
+        lost = self.device != "cpu" and "CUDA error" in str(error)
+        return StageFailed(
+            request.attempt, request.stage, explain(error), retryable=True, out_of_memory=is_out_of_memory(error),
+            fatal=lost,
+        )  # fmt: skip
 
     def _run(self, request: RunStage) -> str:
         from whisperx_api.pipeline import run
@@ -123,15 +145,13 @@ class Engine:
         inputs, options = request.inputs, request.options
 
         def report(fraction: float) -> None:
-            if request.attempt in self._cancelled:
-                raise StageStopped
+            self._stop_if_cancelled()
             self._wire.send(StageProgress(request.attempt, request.stage, fraction))
 
         def on_segment(segment: Segment) -> None:
             self._wire.send(SegmentReady(request.attempt, segment))
 
-        if request.attempt in self._cancelled:
-            raise StageStopped
+        self._stop_if_cancelled()
         if request.stage is Stage.TRANSCRIBE:
             result = run.transcribe(inputs.audio, options, self._models, self._decoding, report, on_segment)
         elif request.stage is Stage.ALIGN:
@@ -148,19 +168,25 @@ class Engine:
         self._wire.send(ModelsLoaded(names, memory_used))
 
     def _loading(self, name: str) -> None:
-        if (request := self._current) is not None:
+        if (request := self._request) is not None:
             kind, _, model = name.partition(":")
             message = f"Loading the {MODEL_KINDS[kind]} model {model}"
             self._wire.send(StageProgress(request.attempt, request.stage, 0.0, message))
 
-    def _device_is_lost(self, reason: str) -> bool:
-        return self.device != "cpu" and "CUDA error" in reason
+    def _stop_if_cancelled(self) -> None:
+        if (request := self._request) is not None and (request.attempt, request.stage) in self._cancelled:
+            raise StageStopped
+
+    @property
+    def _request(self) -> RunStage | None:
+        """What this thread is at."""
+        return getattr(self._at_work, "request", None)
 
 
-def serve_or_die(engine: Engine, requests: queue.Queue[RunStage]) -> None:
+def serve_or_die(engine: Engine, stage: Stage, requests: queue.Queue[RunStage]) -> None:
     """Run requests. What no stage's failure explains ends the process, so that the server is not left waiting."""
     try:
-        engine.serve(requests)
+        engine.serve(stage, requests)
     except BaseException:
         logger.critical("%s", traceback.format_exc())
         os._exit(1)
@@ -209,16 +235,17 @@ def main(arguments: list[str]) -> int:
             logger.error("%s", traceback.format_exc())
         wire.send(StageFailed(Attempt("", 0), Stage.TRANSCRIBE, f"The engine can't start. {error}", retryable=False))
         return 1
-    requests: queue.Queue[RunStage] = queue.Queue()
-    threading.Thread(target=serve_or_die, args=(engine, requests), daemon=True).start()
+    requests: dict[Stage, queue.Queue[RunStage]] = {stage: queue.Queue() for stage in ENGINE_STAGES}
+    for lane in requests.items():
+        threading.Thread(target=serve_or_die, args=(engine, *lane), daemon=True).start()
     wire.send(engine.ready)
     threading.Thread(target=beat, args=(wire,), daemon=True).start()
     while (body := wire.read()) is not None:
         message = to_engine.validate_json(body)
         if isinstance(message, CancelStage):
-            engine.cancel(message.attempt)
+            engine.cancel(message.attempt, message.stage)
         else:
-            requests.put(message)
+            requests[message.stage].put(message)
     os._exit(0)  # the server has hung up: nothing computed from here on would be heard
 
 

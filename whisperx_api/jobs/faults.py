@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from whisperx_api.engine.decoder import DecoderDied, NotAudio
-from whisperx_api.engine.process import EngineDied, StageError
 from whisperx_api.engine.protocol import Stage
+from whisperx_api.engine.session import EngineDied, StageError
 from whisperx_api.jobs.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)

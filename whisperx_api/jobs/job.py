@@ -57,8 +57,8 @@ class Job:
     epoch: int = 0
     stage: Stage | None = None
     progress: float = 0.0
-    failures: int = 0
-    """How often the stage it is at has failed."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """How often each stage that is not done has failed."""
     error: str | None = None
     checkpoints: dict[str, str] = field(default_factory=dict)
     created_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))

@@ -18,8 +18,9 @@ from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
-from whisperx_api.jobs.run import JobRun, Workshop
+from whisperx_api.jobs.run import JobRun
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.transcript import Transcript, from_json
 
 logger = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class JobManager:
         return (running + waiting) / self._shop.devices + self._cost(job)
 
     def _cost(self, job: Job) -> float:
-        return sum(self._shop.costs.seconds(stage, job.upload.duration or 0.0) for stage in job.stages)
+        return self._shop.costs.job_seconds(job.stages, job.upload.duration or 0.0)
 
     async def view(self, task_id: str) -> JobView | None:
         """Return how a job is, or None. Of a live one this reads no disk."""

@@ -1,18 +1,18 @@
-"""One run of one job: its stages in order, a checkpoint after each, another try where one fails."""
+"""One run of one job: its stages, a checkpoint after each, another try where one fails.
+
+Speakers are found beside the words, for neither needs the other.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
 
-from pydantic import ValidationError
-
-from whisperx_api.engine.process import EngineStarting, EngineUnavailable, Listener
+from whisperx_api.engine.process import EngineUnavailable
 from whisperx_api.engine.protocol import (
     RESULT_TYPES,
     Attempt,
@@ -22,13 +22,15 @@ from whisperx_api.engine.protocol import (
     Stage,
     StageProgress,
 )
-from whisperx_api.jobs.events import Event, EventKind, Events
+from whisperx_api.engine.session import EngineStarting
+from whisperx_api.jobs.checkpoints import recall
+from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, sentence
 from whisperx_api.jobs.job import Job, Verdict, judge
-from whisperx_api.jobs.progress import Progress, StageCosts
-from whisperx_api.jobs.store import JobStore, StaleEpoch, StoreUnavailable
-from whisperx_api.storage.local import LocalStorage
-from whisperx_api.transcript import Alignment, Audio, Diarization, from_json, to_json
+from whisperx_api.jobs.progress import Progress
+from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.workshop import Workshop
+from whisperx_api.transcript import Alignment, Audio, Diarization, Transcription, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -50,64 +52,56 @@ STARTING = "Starting the engine"
 OF_SILENCE = {Stage.ALIGN: Alignment((), ""), Stage.DIARIZE: Diarization((), ())}
 """Where nothing was said there is nothing to align, and nobody to find: what these stages then make."""
 
-Decode = Callable[[Path, Path, Callable[[float], None]], Awaitable[Audio]]
-
-
-class Engines(Protocol):
-    """Runs a stage on some device, as `engine.fleet.Fleet` does."""
-
-    async def run(self, request: RunStage, listener: Listener) -> str: ...
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What every run works with."""
-
-    store: JobStore
-    storage: LocalStorage
-    engines: Engines
-    decode: Decode
-    costs: StageCosts
-    events: Events
-    devices: int = 1
-
 
 class JobRun:
     """Takes a job from where it is to its end, or to where it is stopped.
 
-    `job`, `told` and `message` are what a status poll shows; they change as the run goes on.
+    `job`, `told`, `stage` and `message` are what a status poll shows; they change as the run goes on.
     """
 
     def __init__(self, job: Job, workshop: Workshop) -> None:
         self.job = job
-        self.message = WAITING
-        self.stage: Stage | None = None
         self.stopping = False
-        """Set to have the run hand its job back after the stage at work."""
+        """Set to have the run hand its job back after the stages at work."""
         self._shop = workshop
         self._duration = job.upload.duration or 0.0
         self.progress = Progress(job.stages, workshop.costs, self._duration, job.progress)
         self.told = job.progress
         """The progress that is on record: no more than that is told, so that it can't go back over a crash."""
         self._results: dict[Stage, Any] = {}
+        self._messages: dict[Stage, str] = {}
+        self._latest: Stage | None = None
+        self._silent = asyncio.Event()
+        self._record = asyncio.Lock()
+
+    @property
+    def stage(self) -> Stage | None:
+        """The stage at work: the first of several, between two the one that was last; None before any is."""
+        return next((stage for stage in self.job.stages if stage in self._messages), self._latest)
+
+    @property
+    def message(self) -> str:
+        """What the stages at work do, or wait for."""
+        told = [self._messages[stage] for stage in self.job.stages if stage in self._messages]
+        first, *more = dict.fromkeys(message for message in told if message != WAITING) or [WAITING]
+        return ", ".join([first, *(message[0].lower() + message[1:] for message in more)])
 
     async def __call__(self) -> None:
         """Run what is left to do. Cancelling it hands the job back, unless the job has moved on."""
         try:
-            await self._recall()
-            for stage in self.job.stages:
-                if stage not in self._results:
-                    if self.stopping:
-                        break
-                    await self._do(stage)
-            else:
+            for stage, result in (await recall(self.job, self._shop.storage)).items():
+                self._keep(stage, result)
+            await self._do(Stage.DECODE)
+            await side_by_side(self._do(Stage.TRANSCRIBE, Stage.ALIGN), self._do(Stage.DIARIZE))
+            await self._do(Stage.ASSIGN)
+            if Stage.ASSIGN in self._results:
                 await self._complete()
-                return
-            await self._shop.store.hand_back(self.job, self.progress.reached)
+            else:
+                await self._shop.store.hand_back(self.job, self.progress.reached)
         except StaleEpoch:
             logger.info("task %s: the run of epoch %d is not wanted any more", self.job.id, self.job.epoch)
         except _GivenUp as error:
-            await self._fail(str(error))
+            await self._fail(str(error), error.stage)
         except asyncio.CancelledError:
             await self._hand_back()
             raise
@@ -115,7 +109,8 @@ class JobRun:
             raise  # no fault of the job's: the manager runs it again
         except Exception:
             logger.exception("task %s: the run failed", self.job.id)
-            await self._fail("The service ran into an error of its own, which is in its log: retry the task.")
+            reason = "The service ran into an error of its own, which is in its log: retry the task."
+            await self._fail(reason, self.stage)
 
     async def save_progress(self) -> None:
         """Write the progress down, for after a restart."""
@@ -126,10 +121,16 @@ class JobRun:
 
     # --- the stages ---
 
-    async def _do(self, stage: Stage) -> None:
+    async def _do(self, *stages: Stage) -> None:
+        """Run stages one after the other, as far as the job has them and they are not done, until it is to stop."""
+        for stage in stages:
+            if stage in self.job.stages and stage not in self._results and not self.stopping:
+                await self._until_done(stage)
+
+    async def _until_done(self, stage: Stage) -> None:
         """Run a stage until it succeeds or has failed too often, then keep its result."""
-        self.stage, self.message = stage, WAITING
-        self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
+        self._latest = stage
+        self._say(stage, WAITING)
         name = f"{stage.value}.{self.job.epoch}.json"
         made: tuple[Any, bytes] | None = None
         while True:
@@ -138,38 +139,59 @@ class JobRun:
                 await self._shop.storage.write(self.job.id, name, made[1])
                 break
             except EngineUnavailable as error:  # no fault of the job's: it waits until that is mended
-                self._say(str(error))
+                self._say(stage, str(error))
                 await asyncio.sleep(ENGINE_PAUSE_SECONDS)
             except STAGE_FAULTS as error:
                 await self._judge(stage, error)
         self._keep(stage, made[0])
         reached = self.progress.reached
-        self.job = await persist(lambda: self._shop.store.checkpoint(self.job, stage, name, reached))
+        await self._change(lambda job: self._shop.store.checkpoint(job, stage, name, reached))
+        del self._messages[stage]
         self._tell(self.job.progress)
 
+    async def _change(self, change: Callable[[Job], Awaitable[Job]]) -> None:
+        """Change the job on record, one change after the other: each starts from what the last one has made."""
+        async with self._record:
+            self.job = await persist(lambda: change(self.job))
+
     async def _judge(self, stage: Stage, error: Exception) -> None:
-        self.job = await persist(lambda: self._shop.store.failed_attempt(self.job))
-        retryable = can_be_tried_again(error)
-        logger.warning("task %s: %s failed (%d): %s", self.job.id, stage.value, self.job.failures, error)
-        if judge(self.job.failures, retryable) is Verdict.GIVE_UP:
-            raise _GivenUp(sentence(stage, error)) from error
-        self.message = WAITING
-        await asyncio.sleep(PAUSE_SECONDS[min(self.job.failures, len(PAUSE_SECONDS)) - 1])
+        await self._change(lambda job: self._shop.store.failed_attempt(job, stage))
+        failures, retryable = self.job.failures[stage.value], can_be_tried_again(error)
+        logger.warning("task %s: %s failed (%d): %s", self.job.id, stage.value, failures, error)
+        if judge(failures, retryable) is Verdict.GIVE_UP:
+            raise _GivenUp(sentence(stage, error), stage) from error
+        self._messages[stage] = WAITING
+        await asyncio.sleep(PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS)) - 1])
 
     async def _result(self, stage: Stage) -> tuple[Any, bytes]:
         if stage is Stage.DECODE:
             return await self._decode()
-        heard = self._results.get(Stage.TRANSCRIBE)
-        if stage in OF_SILENCE and heard is not None and not heard.segments:
-            return OF_SILENCE[stage], to_json(OF_SILENCE[stage])
+        if stage in OF_SILENCE:
+            return await self._unless_silent(stage)
         return await self._compute(stage)
 
     async def _decode(self) -> tuple[Audio, bytes]:
         began = self._begin(Stage.DECODE)
         target = self._shop.storage.audio(self.job.id, self.job.epoch)
-        audio = await self._shop.decode(self._shop.storage.upload(self.job.id), target, self.progress.update)
+        report = partial(self.progress.update, Stage.DECODE)
+        audio = await self._shop.decode(self._shop.storage.upload(self.job.id), target, report)
         self._shop.costs.learn(Stage.DECODE, audio.duration, time.monotonic() - began)
         return audio, to_json(audio)
+
+    async def _unless_silent(self, stage: Stage) -> tuple[Any, bytes]:
+        """Compute a stage, unless or until it is known that nothing was said."""
+        if not self._silent.is_set():
+            computing = asyncio.create_task(self._compute(stage))
+            silence = asyncio.create_task(self._silent.wait())
+            try:
+                await asyncio.wait({computing, silence}, return_when=asyncio.FIRST_COMPLETED)
+                if computing.done():
+                    return computing.result()
+            finally:
+                silence.cancel()
+                computing.cancel()
+                await asyncio.gather(computing, silence, return_exceptions=True)
+        return OF_SILENCE[stage], to_json(OF_SILENCE[stage])
 
     async def _compute(self, stage: Stage) -> tuple[Any, bytes]:
         began: float | None = None
@@ -179,13 +201,13 @@ class JobRun:
             if isinstance(message, SegmentReady):
                 self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, message.segment))
             elif isinstance(message, EngineStarting):
-                self._say(STARTING)
+                self._say(stage, STARTING)
             elif message.message is not None:  # what comes before the work, such as loading a model
                 began = None
-                self._say(message.message)
+                self._say(stage, message.message)
             else:
                 began = began or self._begin(stage)
-                self.progress.update(message.fraction)
+                self.progress.update(stage, message.fraction)
 
         inputs = Inputs(
             self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
@@ -197,25 +219,6 @@ class JobRun:
             self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
         return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
 
-    # --- what is there already ---
-
-    async def _recall(self) -> None:
-        """Read the checkpoints of earlier runs, up to the first that is not whole.
-
-        Decoded audio that is gone is made again, the same, so the stages after it need not be.
-        """
-        for stage in self.job.stages:
-            if (name := self.job.checkpoints.get(stage.value)) is None:
-                return
-            try:
-                data = await self._shop.storage.read(self.job.id, name)
-                result = await asyncio.to_thread(from_json, RESULT_TYPES[stage], data)
-            except (OSError, ValidationError) as error:
-                logger.warning("task %s: checkpoint %s can't be used (%s)", self.job.id, name, error)
-                return
-            if not isinstance(result, Audio) or _whole(result):
-                self._keep(stage, result)
-
     def _keep(self, stage: Stage, result: Any) -> None:
         if isinstance(result, Audio):
             self._duration = result.duration
@@ -224,17 +227,19 @@ class JobRun:
                 self.progress.finish(done)
         self._results[stage] = result
         self.progress.finish(stage)
+        if isinstance(result, Transcription) and not result.segments:
+            self._silent.set()
 
     # --- telling ---
 
     def _begin(self, stage: Stage) -> float:
-        self.progress.begin()
-        self._say(MESSAGES[stage])
+        self.progress.begin(stage)
+        self._say(stage, MESSAGES[stage])
         return time.monotonic()
 
-    def _say(self, message: str) -> None:
-        if message != self.message:
-            self.message = message
+    def _say(self, stage: Stage, message: str) -> None:
+        if message != self._messages.get(stage):
+            self._messages[stage] = message
             self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
 
     def _tell(self, progress: float) -> None:
@@ -255,9 +260,9 @@ class JobRun:
             "task %s is completed: %.1f s of audio, %.1f s after its start", self.job.id, self._duration, seconds
         )
 
-    async def _fail(self, error: str) -> None:
+    async def _fail(self, error: str, stage: Stage | None) -> None:
         try:
-            self.job = await persist(lambda: self._shop.store.fail(self.job, self.stage, error))
+            self.job = await persist(lambda: self._shop.store.fail(self.job, stage, error))
             await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
             logger.error("task %s has failed: %s", self.job.id, error)
         except StaleEpoch:
@@ -274,7 +279,17 @@ class JobRun:
 class _GivenUp(Exception):
     """A stage has failed for good; the message is the job's error."""
 
+    def __init__(self, reason: str, stage: Stage) -> None:
+        super().__init__(reason)
+        self.stage = stage
 
-def _whole(audio: Audio) -> bool:
-    path = Path(audio.path)
-    return path.is_file() and path.stat().st_size == audio.samples * 4
+
+async def side_by_side(*branches: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines at the same time. What one raises stops the others, and comes out when they have stopped."""
+    tasks = [asyncio.create_task(branch) for branch in branches]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

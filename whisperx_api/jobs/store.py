@@ -122,17 +122,21 @@ class JobStore:
         )
 
     async def checkpoint(self, job: Job, stage: Stage, file: str, progress: float) -> Job:
-        """Record that `file` holds the result of `stage`. Raises `StaleEpoch`."""
+        """Record that `file` holds the result of `stage`. Raises `StaleEpoch`.
+
+        `job` must be what the last change of this run has returned, here and in `failed_attempt`.
+        """
         checkpoints = {**job.checkpoints, stage.value: file}
-        return await self._change(job, checkpoints=checkpoints, failures=0, progress=_at_least(progress))
+        failures = {other: count for other, count in job.failures.items() if other != stage.value}
+        return await self._change(job, checkpoints=checkpoints, failures=failures, progress=_at_least(progress))
 
     async def at(self, job: Job, stage: Stage, progress: float) -> Job:
         """Record how far a run has come. Raises `StaleEpoch`."""
         return await self._change(job, stage=stage.value, progress=_at_least(progress))
 
-    async def failed_attempt(self, job: Job) -> Job:
-        """Count a failure of the stage that the job is at. Raises `StaleEpoch`."""
-        return await self._change(job, failures=job.failures + 1)
+    async def failed_attempt(self, job: Job, stage: Stage) -> Job:
+        """Count a failure of `stage`. Raises `StaleEpoch`."""
+        return await self._change(job, failures={**job.failures, stage.value: job.failures.get(stage.value, 0) + 1})
 
     async def complete(self, job: Job, checkpoints: dict[str, str]) -> Job:
         """End a run well; only `checkpoints` are left of its files. Raises `StaleEpoch`."""
@@ -168,7 +172,7 @@ class JobStore:
                 and_(JobRow.id == task_id, JobRow.status.in_(ended)),
                 status=JobStatus.PENDING.value,
                 error=None,
-                failures=0,
+                failures={},
                 completed_at=None,
             )
         )
@@ -265,4 +269,5 @@ def _job(row: JobRow) -> Job:
         "options": _options.validate_python(row.options),
         "upload": _upload.validate_python(row.upload),
         "checkpoints": dict(row.checkpoints),
+        "failures": dict(row.failures),
     })  # fmt: skip

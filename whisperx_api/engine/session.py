@@ -1,0 +1,209 @@
+"""One life of an engine process: the stages in work in it, and what becomes of them when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from whisperx_api.engine.channel import Channel, ChannelClosed
+from whisperx_api.engine.protocol import (
+    Attempt,
+    CancelStage,
+    EngineReady,
+    FromEngine,
+    RunStage,
+    SegmentReady,
+    Stage,
+    StageCancelled,
+    StageDone,
+    StageFailed,
+    StageProgress,
+    to_engine,
+)
+from whisperx_api.engine.watch import kill_if_stuck, obituary
+
+logger = logging.getLogger(__name__)
+
+CANCEL_GRACE_SECONDS = 1.0
+"""How long a stage may take to notice that it is cancelled before its process is killed."""
+COMPANY_GRACE_SECONDS = 30.0
+"""The same where a kill would take other stages with it."""
+LOOK_SECONDS = 0.1
+"""How often is looked whether a cancelled stage has stopped."""
+
+
+@dataclass(frozen=True)
+class EngineStarting:
+    """The stage waits for its engine process to come up."""
+
+
+Listener = Callable[[EngineStarting | StageProgress | SegmentReady], None]
+
+
+class EngineDied(RuntimeError):
+    """The engine process ended while a stage was in work."""
+
+
+class Disturbed(RuntimeError):
+    """The stage came to nothing by what else was in work, or may have.
+
+    `suspect`: it may also be the stage's own fault, which shows when it runs alone.
+    """
+
+    def __init__(self, reason: str, suspect: bool) -> None:
+        super().__init__(reason)
+        self.suspect = suspect
+
+
+class StageError(RuntimeError):
+    """A stage failed inside the engine. `retryable` is False where trying again can't help."""
+
+    def __init__(self, reason: str, retryable: bool) -> None:
+        super().__init__(reason)
+        self.retryable = retryable
+
+
+@dataclass(eq=False)
+class _Work:
+    """A stage in work. `company`: others were, some of the time. `leaving`: it is cancelled."""
+
+    listener: Listener
+    result: asyncio.Future[str]
+    sent: bool = False
+    company: bool = False
+    leaving: bool = False
+
+
+class Session:
+    """A process, from its start to its end, with its channel."""
+
+    def __init__(self, process: Process, channel: Channel) -> None:
+        self.process = process
+        self.channel = channel
+        self.ready: asyncio.Future[EngineReady] = asyncio.get_running_loop().create_future()
+        """What the engine says of its device when it is up. Raises `EngineDied` where it does not come up."""
+        self._work: dict[tuple[Attempt, Stage], _Work] = {}
+        self._excused = False  # the process ends, or has ended, for a reason that is known
+        self._ear = asyncio.create_task(self._listen())
+
+    @property
+    def live(self) -> bool:
+        """Whether the process can be given stages."""
+        up = self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
+        return up and self.process.returncode is None and not self.channel.closed and not self._excused
+
+    async def run(self, request: RunStage, listener: Listener) -> str:
+        """Run one stage and return its result as JSON; `listener` hears what comes before it.
+
+        Raises `StageError`, `EngineDied` and `Disturbed`. Cancelling the call stops the stage, if need be with the
+        process.
+        """
+        key = (request.attempt, request.stage)
+        work = self._work[key] = _Work(listener, asyncio.get_running_loop().create_future())
+        if len(self._work) > 1:
+            for some in self._work.values():
+                some.company = True
+        watch = asyncio.create_task(kill_if_stuck(self.process, self.channel))
+        try:
+            message = await asyncio.to_thread(to_engine.dump_json, request)  # an hour's words take a while
+            work.sent = True
+            await self.channel.write(message)
+            await asyncio.wait({work.result})
+            return work.result.result()
+        except asyncio.CancelledError:
+            await self._cancel(key, work)
+            raise
+        finally:
+            watch.cancel()
+            del self._work[key]
+
+    async def end(self, grace: float) -> None:
+        """Hang up, wait for the end of the process, and kill it after `grace` seconds."""
+        self._excused = self._excused or not self.channel.closed  # else it has ended by itself
+        if grace:
+            self.channel.close()
+            with suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(self.process.wait(), grace)
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+        self.channel.close()
+
+    # --- what the engine says ---
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                self._hear(await self.channel.receive())
+        except ChannelClosed:
+            reason = await obituary(self.process)
+        if not self.ready.done():
+            self._fail_to_start(reason)
+        staying = [work for work in self._work.values() if not work.result.done() and not work.leaving]
+        for work in self._work.values():
+            if not work.result.done():
+                disturbed = self._excused or len(staying) > 1
+                work.result.set_exception(Disturbed(reason, not self._excused) if disturbed else EngineDied(reason))
+                work.result.exception()  # of a stage that is cancelled nobody asks
+
+    def _fail_to_start(self, reason: str) -> None:
+        self.ready.set_exception(EngineDied(reason))
+        self.ready.exception()  # where the start was given up nobody asks
+
+    def _hear(self, message: FromEngine) -> None:
+        if not self.ready.done():
+            if isinstance(message, EngineReady):
+                self.ready.set_result(message)
+            elif isinstance(message, StageFailed):
+                self._fail_to_start(message.reason)
+            return
+        named = isinstance(message, StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled)
+        work = self._work.get((message.attempt, message.stage)) if named else None
+        if work is None or work.result.done():
+            logger.warning("the engine said what nobody waits for: %s", type(message).__name__)
+        elif isinstance(message, StageProgress | SegmentReady):
+            try:
+                work.listener(message)
+            except Exception as error:  # the others are still to be heard
+                work.result.set_exception(error)
+        elif isinstance(message, StageDone):
+            work.result.set_result(message.result)
+        elif isinstance(message, StageFailed):
+            self._excused = self._excused or message.fatal
+            if message.out_of_memory and work.company:
+                work.result.set_exception(Disturbed(message.reason, suspect=True))
+            else:
+                work.result.set_exception(StageError(message.reason, message.retryable))
+            work.result.exception()
+        else:
+            work.result.set_exception(StageError("The stage was stopped.", retryable=True))
+            work.result.exception()
+
+    # --- cancelling ---
+
+    async def _cancel(self, key: tuple[Attempt, Stage], work: _Work) -> None:
+        """Ask for the end of a stage, then see to it."""
+        if not work.sent:
+            return
+        work.leaving = True
+        asking = asyncio.create_task(self.channel.write(to_engine.dump_json(CancelStage(*key))))
+        began = time.monotonic()
+        try:
+            while not work.result.done():
+                company = any(not other.leaving for other in self._work.values())
+                if time.monotonic() - began > (COMPANY_GRACE_SECONDS if company else CANCEL_GRACE_SECONDS):
+                    await self.end(grace=0)
+                await asyncio.wait({work.result}, timeout=LOOK_SECONDS)
+        except asyncio.CancelledError:
+            self._excused = True
+            if self.process.returncode is None:
+                self.process.kill()
+            raise
+        finally:
+            asking.cancel()

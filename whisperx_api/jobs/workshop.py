@@ -1,0 +1,37 @@
+"""What every run of a job works with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from whisperx_api.engine.protocol import RunStage
+from whisperx_api.engine.session import Listener
+from whisperx_api.jobs.events import Events
+from whisperx_api.jobs.progress import StageCosts
+from whisperx_api.jobs.store import JobStore
+from whisperx_api.storage.local import LocalStorage
+from whisperx_api.transcript import Audio
+
+Decode = Callable[[Path, Path, Callable[[float], None]], Awaitable[Audio]]
+
+
+class Engines(Protocol):
+    """Runs a stage on some device, as `engine.fleet.Fleet` does."""
+
+    async def run(self, request: RunStage, listener: Listener) -> str: ...
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every run works with."""
+
+    store: JobStore
+    storage: LocalStorage
+    engines: Engines
+    decode: Decode
+    costs: StageCosts
+    events: Events
+    devices: int = 1
