@@ -89,7 +89,7 @@ def test_killed_engine_and_killed_server_lose_no_task(start_server, call: Path) 
 
 def test_status_is_polled_in_milliseconds_while_the_engine_works_at_full_load(server: Server, call: Path) -> None:
     task = server.upload(call)
-    while server.status(task)["message"] != "Transcribing speech":
+    while not server.status(task)["message"].startswith("Transcribing speech"):
         time.sleep(0.05)
     seconds = []
     while (begun := time.perf_counter()) and (status := server.status(task))["status"] == "processing":
@@ -171,7 +171,7 @@ def test_kept_models_are_there_for_the_next_task(start_server, call: Path) -> No
 
 def test_cancel_stops_the_real_engine_within_two_seconds(server: Server, call: Path) -> None:
     task = server.upload(call)
-    while server.status(task)["message"] != "Transcribing speech":
+    while not server.status(task)["message"].startswith("Transcribing speech"):
         time.sleep(0.05)
     begun = time.monotonic()
     assert server.client.post(f"/api/v1/transcribe/cancel/{task}").json()["status"] == "cancelled"
@@ -180,11 +180,8 @@ def test_cancel_stops_the_real_engine_within_two_seconds(server: Server, call: P
         time.sleep(0.02)
 
 
-def test_engine_computes_at_a_lower_priority_than_the_server(server: Server) -> None:
-    deadline = time.monotonic() + 60
-    while server.client.get("/health").json()["devices"][0]["engine"] != "idle":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def test_engine_computes_at_a_lower_priority_than_the_server(server: Server, call: Path) -> None:
+    server.wait(server.upload(call))
     (engine,) = server.children()
     assert server.process is not None
     assert engine.nice() > psutil.Process(server.process.pid).nice()
