@@ -3,7 +3,8 @@
 Exact: WeSpeaker's ResNet34, which community-1 and 3.1 use, with random weights (its work does not depend on them), on
 pyannote's sample repeated to N seconds (120), with and without as much silence after it; the turns must be the same.
 Fast: the starter models, beside exact and beside pyannote, on the recordings with known turns in FOLDER (`ami/*.flac`,
-`katiesteve/katiesteve.flac`) and the sample, with the diarization error of each.
+`katiesteve/katiesteve.flac`) and the sample, with the diarization error of each. All use every core: pyannote by
+torch's threads, this project by threads that compute apart, as its engine does.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from bench.figures import Figure, publish, timed
+from bench.figures import Figure, publish, threads, timed
 from whisperx_api.demo import sample
+from whisperx_api.engine.device import cores
 from whisperx_api.options import DiarizationMode
 from whisperx_api.pipeline.diarizers import load_diarizer, starter_pipeline
 from whisperx_api.pipeline.embeddings import embed_once
@@ -71,9 +73,10 @@ def exact(starter: Path, seconds: int) -> list[Figure]:
         stock, ours = starter_pipeline(starter, network), starter_pipeline(starter, network)
         for pipeline in (stock, ours):
             pipeline.segmentation_batch_size = pipeline.embedding_batch_size = BATCH
-        assert window_by_window(ours._segmentation.model)
-        assert embed_once(ours)
-        quick, found = timed(lambda ours=ours, heard=heard: turns(ours, heard))
+        assert window_by_window(ours._segmentation.model, cores())
+        assert embed_once(ours, cores())
+        with threads(1):
+            quick, found = timed(lambda ours=ours, heard=heard: turns(ours, heard))
         slow, expected = timed(lambda stock=stock, heard=heard: turns(stock, heard))
         note = f"the same {len(found)} turns" if found == expected else f"{differing(found, expected)} turns differ"
         figures.append(
@@ -109,13 +112,17 @@ def fast(starter: Path, recordings: Sequence[Recording]) -> list[Figure]:
     stock: Any = starter_pipeline(starter)
     stock.segmentation_batch_size = stock.embedding_batch_size = BATCH
     runs: dict[str, Callable[[np.ndarray], Any]] = {"pyannote": lambda sound: stock(as_file(sound))}
-    runs |= {mode.value: load_diarizer(starter, device=CPU, batch_size=BATCH, mode=mode) for mode in DiarizationMode}
+    runs |= {
+        mode.value: load_diarizer(starter, device=CPU, batch_size=BATCH, workers=cores(), mode=mode)
+        for mode in DiarizationMode
+    }
     times = dict.fromkeys(runs, 0.0)
     errors: dict[str, dict[str, Any]] = {name: {} for name in runs}
     for one in recordings:
         group = one.name if one.name in ("katiesteve", "sample") else "AMI"
         for name, call in runs.items():
-            seconds, output = timed(functools.partial(call, one.sound), 2)
+            with threads(cores() if name == "pyannote" else 1):
+                seconds, output = timed(functools.partial(call, one.sound), 2)
             times[name] += seconds
             error = errors[name].setdefault(group, DiarizationErrorRate())  # no collar, overlap counted
             error(one.truth, annotation(output), uem=Timeline([Segment(0, len(one.sound) / SAMPLE_RATE)]))

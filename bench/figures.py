@@ -9,7 +9,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +66,17 @@ def timed(run: Callable[[], T], repeat: int = 1) -> tuple[float, T]:
         best, repeat = min(best, time.perf_counter() - began), repeat - 1
         if repeat <= 0:
             return best, result
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Have torch split its sums over so many threads meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def publish(name: str, figures: Sequence[Figure], folder: Path = FOLDER) -> None:

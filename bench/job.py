@@ -29,6 +29,7 @@ from whisperx_api.transcript import SAMPLE_RATE
 
 BATCH = 16
 RUNS = 2
+MODELS = ("--whisper-model", "starter", "--diarization-model", "starter", "--align-model", "attention")
 
 
 def joined(folder: Path | None, seconds: int) -> np.ndarray:
@@ -48,8 +49,7 @@ def over_http(recording: Path) -> tuple[float, dict[str, Any]]:
         client.wait(task)
         return dict(client.result(task))
 
-    models = ("--whisper-model", "starter", "--diarization-model", "starter", "--align-model", "attention")
-    with serving("--log-level", "warning", *models) as (url, key, _), Client(url, api_key=key) as client:
+    with serving("--log-level", "warning", *MODELS) as (url, key, _), Client(url, api_key=key) as client:
         job()
         return timed(job, RUNS)
 

@@ -1,0 +1,113 @@
+"""Memory and time of long recordings, through the whole service: `python -m bench.length [--hours 1 2 4] [FOLDER]`.
+
+The recordings `FOLDER/ami/*.flac`, or pyannote's sample, repeated to so many hours. A server on the starter models,
+started anew for each length, takes one over HTTP; meanwhile its anonymous memory is looked at, and that of its
+processes. The recording itself is in a memory-mapped file, whose pages the system takes back when it needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import soundfile
+
+from bench.figures import Figure, publish, timed
+from bench.job import MODELS, joined
+from whisperx_api.client import Client
+from whisperx_api.demo import serving
+from whisperx_api.transcript import SAMPLE_RATE
+
+LOOK_SECONDS = 0.5
+TRANSCRIBED = "completed"
+
+
+@dataclass
+class Peak:
+    """The most anonymous memory that was seen, in bytes, of all processes together."""
+
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a recording of so many hours took: seconds, and bytes at the most."""
+
+    hours: float
+    seconds: float
+    memory: int
+
+
+def anonymous(process: psutil.Process) -> int:
+    """Return a process's anonymous memory in bytes, 0 if it is gone."""
+    with suppress(OSError, psutil.Error):
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[Peak]:
+    """Look at a process and all its children for the time of the block."""
+    peak, done = Peak(), threading.Event()
+    server = psutil.Process(pid)
+
+    def look() -> None:
+        while not done.wait(LOOK_SECONDS):
+            with suppress(psutil.Error):
+                family = [server, *server.children(recursive=True)]
+                peak.size = max(peak.size, sum(map(anonymous, family)))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def run(hours: float, folder: Path | None) -> Run:
+    """Measure one recording on a server of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        recording = Path(scratch) / "long.flac"
+        soundfile.write(recording, joined(folder, round(hours * 3600)), SAMPLE_RATE)
+        with (
+            serving("--log-level", "warning", *MODELS) as (url, key, pid),
+            Client(url, api_key=key) as client,
+            watched(pid) as peak,
+        ):
+            seconds, status = timed(lambda: client.wait(client.upload(recording).task_id))
+            if status.status.value != TRANSCRIBED:
+                raise SystemExit(f"{hours} h: {status.error}")
+    print(f"{hours:g} h: {seconds:.0f} s, {peak.size / 1e6:.0f} MB", flush=True)
+    return Run(hours, seconds, peak.size)
+
+
+def main() -> None:
+    """Measure and publish."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, help="recordings; pyannote's sample without it")
+    parser.add_argument("--hours", nargs="+", type=float, default=[1.0, 2.0, 4.0])
+    arguments = parser.parse_args()
+    first, *others = [run(hours, arguments.folder) for hours in sorted(arguments.hours)]
+    figures = [Figure(f"memory, {first.hours:g} h", "MB", first.memory / 1e6, note=f"{first.seconds:.0f} s")]
+    for one in others:
+        against = f"{first.hours:g} h"
+        note = f"{one.seconds / first.seconds:.2f} times the time, {one.memory / first.memory:.2f} times the memory"
+        figures += [
+            Figure(f"memory, {one.hours:g} h", "MB", one.memory / 1e6, first.memory / 1e6, against, note=note),
+            Figure(f"time, {one.hours:g} h", "s", one.seconds, first.seconds, against, note=note),
+        ]
+    publish("length", figures)
+
+
+if __name__ == "__main__":
+    main()
