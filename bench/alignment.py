@@ -40,7 +40,9 @@ class GivenEmissions(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.scores = 3 * torch.randn(round(SEGMENT_SECONDS * 50), len(LETTERS), generator=generator)
+        self.scores: torch.Tensor
+        scores = 3 * torch.randn(round(SEGMENT_SECONDS * 50), len(LETTERS), generator=generator)
+        self.register_buffer("scores", scores)
 
     def forward(self, wave: torch.Tensor, lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
         """(1, n_samples) -> (1, n_samples // 320, n_letters)"""
@@ -61,11 +63,11 @@ def meeting(minutes: float) -> tuple[np.ndarray, list[Segment]]:
     ]  # fmt: skip
 
 
-def compare(what: str, model: Any, minutes: float, reach: str) -> Figure:
-    """Align the same text with both."""
+def compare(what: str, model: Any, minutes: float, reach: str, device: str = "cpu") -> Figure:
+    """Align the same text with both, on a device."""
     audio, segments = meeting(minutes)
     classes = {letter: index for index, letter in enumerate(LETTERS)}
-    aligner = Aligner("bench", "en", model, classes, "cpu", workers=cores())
+    aligner = Aligner("bench", "en", model, classes, device, workers=cores())
     transcription = Transcription("en", tuple(segments), "bench")
 
     def ours() -> list[Word]:
@@ -75,7 +77,7 @@ def compare(what: str, model: Any, minutes: float, reach: str) -> Figure:
     def theirs() -> list[dict[str, Any]]:
         given: Any = [{"start": one.start, "end": one.end, "text": one.text} for one in segments]
         metadata = {"language": "en", "dictionary": classes, "type": "torchaudio"}
-        found: Any = whisperx.align(given, model, metadata, audio, "cpu")
+        found: Any = whisperx.align(given, model, metadata, audio, device)
         return [word for segment in found["segments"] for word in segment["words"]]
 
     with threads(1):  # for it computes in several threads of its own

@@ -57,12 +57,20 @@ def recording(path: Path) -> Recording:
     return Recording(path.stem, sound, truth)
 
 
+def recordings(folder: Path | None) -> list[Recording]:
+    """Read pyannote's sample, and the recordings of a folder."""
+    paths = [sample()]
+    if folder is not None:
+        paths += [folder / "katiesteve" / "katiesteve.flac", *sorted((folder / "ami").glob("*.flac"))]
+    return [recording(path) for path in paths]
+
+
 def as_file(sound: np.ndarray) -> dict[str, Any]:
     """Return samples as pyannote's pipelines take them."""
     return {"waveform": torch.from_numpy(sound)[None], "sample_rate": SAMPLE_RATE}
 
 
-def exact(starter: Path, seconds: int) -> list[Figure]:
+def exact(starter: Path, seconds: int, device: torch.device = CPU) -> list[Figure]:
     """Measure stock and exact on the same random network."""
     sound = soundfile.read(sample(), dtype="float32")[0]
     speech = np.resize(sound, seconds * SAMPLE_RATE)
@@ -72,8 +80,9 @@ def exact(starter: Path, seconds: int) -> list[Figure]:
         network = WeSpeakerResNet34().eval()
         stock, ours = starter_pipeline(starter, network), starter_pipeline(starter, network)
         for pipeline in (stock, ours):
+            pipeline.to(device)
             pipeline.segmentation_batch_size = pipeline.embedding_batch_size = BATCH
-        assert window_by_window(ours._segmentation.model, cores())
+        assert window_by_window(ours._segmentation.model, cores()) == (device == CPU)
         assert embed_once(ours, cores())
         with threads(1):
             quick, found = timed(lambda ours=ours, heard=heard: turns(ours, heard))
@@ -107,18 +116,18 @@ def differing(found: Sequence[Any], expected: Sequence[Any]) -> int:
     return len(set(found) ^ set(expected))
 
 
-def fast(starter: Path, recordings: Sequence[Recording]) -> list[Figure]:
+def fast(starter: Path, given: Sequence[Recording], device: torch.device = CPU) -> list[Figure]:
     """Measure stock, exact and fast on the starter models: time over all recordings, and the error of each."""
-    stock: Any = starter_pipeline(starter)
+    stock: Any = starter_pipeline(starter).to(device)
     stock.segmentation_batch_size = stock.embedding_batch_size = BATCH
     runs: dict[str, Callable[[np.ndarray], Any]] = {"pyannote": lambda sound: stock(as_file(sound))}
     runs |= {
-        mode.value: load_diarizer(starter, device=CPU, batch_size=BATCH, workers=cores(), mode=mode)
+        mode.value: load_diarizer(starter, device=device, batch_size=BATCH, workers=cores(), mode=mode)
         for mode in DiarizationMode
     }
     times = dict.fromkeys(runs, 0.0)
     errors: dict[str, dict[str, Any]] = {name: {} for name in runs}
-    for one in recordings:
+    for one in given:
         group = one.name if one.name in ("katiesteve", "sample") else "AMI"
         for name, call in runs.items():
             with threads(cores() if name == "pyannote" else 1):
@@ -131,7 +140,7 @@ def fast(starter: Path, recordings: Sequence[Recording]) -> list[Figure]:
         for name, groups in errors.items()
     }
     note = "; ".join(f"DER % {name}: {text}" for name, text in said.items())
-    length = sum(len(one.sound) for one in recordings) / SAMPLE_RATE
+    length = sum(len(one.sound) for one in given) / SAMPLE_RATE
     return [
         Figure(f"fast, starter, {length:.0f} s", "s", times["fast"], times["exact"], "exact", "4 times", note),
         Figure(f"fast, starter, {length:.0f} s", "s", times["fast"], times["pyannote"], "pyannote"),
@@ -158,17 +167,11 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     starter = load_settings().models / "starter"
-    paths = [sample()]
-    if arguments.folder is not None:
-        paths += [
-            arguments.folder / "katiesteve" / "katiesteve.flac",
-            *sorted((arguments.folder / "ami").glob("*.flac")),
-        ]
     figures: list[Figure] = []
     if arguments.only != "fast":
         figures += exact(starter, arguments.seconds)
     if arguments.only != "exact":
-        figures += fast(starter, [recording(path) for path in paths])
+        figures += fast(starter, recordings(arguments.folder))
     publish("diarization", figures)
 
 

@@ -16,7 +16,7 @@ import matplotlib as mpl
 from bench.figures import FOLDER, Figure
 
 DOCS = Path("docs")
-ORDER = ("job", "diarization", "alignment", "length")
+ORDER = ("job", "diarization", "alignment", "length", "gpu")
 INTRODUCTION = """# Benchmarks
 
 Each figure and its peer's were measured one after the other in one run, on the same machine, models and sound.

@@ -22,7 +22,7 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Any:
     heard = SimpleNamespace(lengths=[], found={})
 
     def encode(model: Any, pieces: Sequence[np.ndarray]) -> list[float]:
-        heard.lengths = [len(piece) / SAMPLE_RATE for piece in pieces]
+        heard.lengths += [len(piece) / SAMPLE_RATE for piece in pieces]
         return [float(piece[0]) for piece in pieces]
 
     def detect_language(encoded: list[float]) -> list[list[tuple[str, float]]]:

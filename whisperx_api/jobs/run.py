@@ -70,6 +70,7 @@ class JobRun:
         """The progress that is on record: no more than that is told, so that it can't go back over a crash."""
         self._results: dict[Stage, Any] = {}
         self._messages: dict[Stage, str] = {}
+        self._troubles: dict[Stage, str] = {}
         self._latest: Stage | None = None
         self._silent = asyncio.Event()
         self._record = asyncio.Lock()
@@ -81,7 +82,9 @@ class JobRun:
 
     @property
     def message(self) -> str:
-        """What the stages at work do, or wait for."""
+        """What the stages at work do, or why they can't."""
+        if self._troubles:
+            return next(iter(self._troubles.values()))
         told = [self._messages[stage] for stage in self.job.stages if stage in self._messages]
         first, *more = dict.fromkeys(message for message in told if message != WAITING) or [WAITING]
         return ", ".join([first, *(message[0].lower() + message[1:] for message in more)])
@@ -139,7 +142,8 @@ class JobRun:
                 await self._shop.storage.write(self.job.id, name, made[1])
                 break
             except EngineUnavailable as error:  # no fault of the job's: it waits until that is mended
-                self._say(stage, str(error))
+                self._troubles[stage] = str(error)
+                self._publish_progress()
                 await asyncio.sleep(ENGINE_PAUSE_SECONDS)
             except STAGE_FAULTS as error:
                 await self._judge(stage, error)
@@ -198,6 +202,8 @@ class JobRun:
 
         def listen(message: EngineStarting | StageProgress | SegmentReady) -> None:
             nonlocal began
+            if not isinstance(message, EngineStarting):
+                self._troubles.pop(stage, None)
             if isinstance(message, SegmentReady):
                 self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, message.segment))
             elif isinstance(message, EngineStarting):
@@ -240,12 +246,15 @@ class JobRun:
     def _say(self, stage: Stage, message: str) -> None:
         if message != self._messages.get(stage):
             self._messages[stage] = message
-            self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
+            self._publish_progress()
 
     def _tell(self, progress: float) -> None:
         if progress > self.told:
             self.told = progress
-            self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
+            self._publish_progress()
+
+    def _publish_progress(self) -> None:
+        self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
 
     # --- the end ---
 
