@@ -37,11 +37,13 @@ class Peak:
 
 @dataclass(frozen=True)
 class Run:
-    """What a recording of so many hours took: seconds, and bytes at the most."""
+    """What a recording of so many hours took: seconds, and bytes at the most; and what was found in it."""
 
     hours: float
     seconds: float
     memory: int
+    words: int
+    speakers: int
 
 
 def anonymous(process: psutil.Process) -> int:
@@ -87,8 +89,11 @@ def run(hours: float, folder: Path | None) -> Run:
             seconds, status = timed(lambda: client.wait(client.upload(recording).task_id))
             if status.status.value != TRANSCRIBED:
                 raise SystemExit(f"{hours} h: {status.error}")
-    print(f"{hours:g} h: {seconds:.0f} s, {peak.size / 1e6:.0f} MB", flush=True)
-    return Run(hours, seconds, peak.size)
+            found = client.result(status.task_id)
+    words = sum(len(segment["words"]) for segment in found["segments"])
+    made = Run(hours, seconds, peak.size, words, len(found["speakers"]))
+    print(made, flush=True)
+    return made
 
 
 def main() -> None:
@@ -98,13 +103,15 @@ def main() -> None:
     parser.add_argument("--hours", nargs="+", type=float, default=[1.0, 2.0, 4.0])
     arguments = parser.parse_args()
     first, *others = [run(hours, arguments.folder) for hours in sorted(arguments.hours)]
-    figures = [Figure(f"memory, {first.hours:g} h", "MB", first.memory / 1e6, note=f"{first.seconds:.0f} s")]
+    note = f"{first.seconds:.0f} s, {first.words} words, {first.speakers} speakers"
+    figures = [Figure(f"memory, {first.hours:g} h", "MB", first.memory / 1e6, reach="4000 MB", note=note)]
     for one in others:
         against = f"{first.hours:g} h"
-        note = f"{one.seconds / first.seconds:.2f} times the time, {one.memory / first.memory:.2f} times the memory"
+        memory = f"{one.memory / first.memory:.2f} times as much, {one.words} words, {one.speakers} speakers"
+        time = f"{one.seconds / first.seconds:.2f} times as long"
         figures += [
-            Figure(f"memory, {one.hours:g} h", "MB", one.memory / 1e6, first.memory / 1e6, against, note=note),
-            Figure(f"time, {one.hours:g} h", "s", one.seconds, first.seconds, against, note=note),
+            Figure(f"memory, {one.hours:g} h", "MB", one.memory / 1e6, first.memory / 1e6, against, note=memory),
+            Figure(f"time, {one.hours:g} h", "s", one.seconds, first.seconds, against, note=time),
         ]
     publish("length", figures)
 

@@ -14,6 +14,7 @@ from whisperx_api.jobs.events import BACKLOG, Event, EventKind, Events
 from whisperx_api.jobs.job import Job, Upload, Verdict, judge
 from whisperx_api.jobs.progress import Progress, StageCosts
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
+from whisperx_api.jobs.telling import STARTING, WAITING, Telling
 from whisperx_api.options import Options, Task
 from whisperx_api.transcript import Segment
 
@@ -197,3 +198,24 @@ def test_listener_that_reads_nothing_loses_the_oldest() -> None:
         events.publish("a", Event(EventKind.ENDED))
         assert queue.qsize() == BACKLOG
         assert [queue.get_nowait() for _ in range(BACKLOG)][-1].kind is EventKind.ENDED
+
+
+def test_message_tells_of_all_that_is_at_work_and_first_of_what_is_in_the_way() -> None:
+    changes: list[str] = []
+    telling = Telling(tuple(Stage), lambda: changes.append(telling.message))
+    assert (telling.stage, telling.message) == (None, WAITING)
+    telling.say(Stage.DIARIZE, WAITING)
+    telling.say(Stage.TRANSCRIBE, "Transcribing speech")
+    assert (telling.stage, telling.message) == (Stage.TRANSCRIBE, "Transcribing speech")
+    telling.say(Stage.DIARIZE, "Finding speakers")
+    assert telling.message == "Transcribing speech, finding speakers"
+    telling.trouble(Stage.DIARIZE, "The engine can't start.")
+    telling.say(Stage.DIARIZE, STARTING)
+    assert telling.message == "The engine can't start."
+    telling.begins(Stage.DIARIZE)
+    telling.ends(Stage.TRANSCRIBE)
+    assert (telling.stage, telling.message) == (Stage.DIARIZE, STARTING)
+    told = len(changes)
+    telling.say(Stage.DIARIZE, STARTING)
+    telling.ends(Stage.DIARIZE)
+    assert (telling.stage, telling.message) == (Stage.DIARIZE, WAITING) and len(changes) == told

@@ -169,7 +169,8 @@ class Session:
             logger.warning("the engine said what nobody waits for: %s", type(message).__name__)
         elif isinstance(message, StageProgress | SegmentReady):
             try:
-                work.listener(message)
+                if not work.leaving:
+                    work.listener(message)
             except Exception as error:  # the others are still to be heard
                 work.result.set_exception(error)
         elif isinstance(message, StageDone):

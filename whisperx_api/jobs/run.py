@@ -29,6 +29,7 @@ from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, 
 from whisperx_api.jobs.job import Job, Verdict, judge
 from whisperx_api.jobs.progress import Progress
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.telling import AT_WORK, STARTING, WAITING, Telling
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.transcript import Alignment, Audio, Diarization, Transcription, from_json, to_json
 
@@ -38,16 +39,6 @@ PAUSE_SECONDS = (0.5, 2.0)
 """Pause before the second and the third try of a stage."""
 ENGINE_PAUSE_SECONDS = 15.0
 """Pause before an engine is asked for again that could not be started."""
-
-MESSAGES = {
-    Stage.DECODE: "Decoding the recording",
-    Stage.TRANSCRIBE: "Transcribing speech",
-    Stage.ALIGN: "Aligning words",
-    Stage.DIARIZE: "Finding speakers",
-    Stage.ASSIGN: "Giving words their speakers",
-}
-WAITING = "Waiting for the device"
-STARTING = "Starting the engine"
 
 OF_SILENCE = {Stage.ALIGN: Alignment((), ""), Stage.DIARIZE: Diarization((), ())}
 """Where nothing was said there is nothing to align, and nobody to find: what these stages then make."""
@@ -69,25 +60,19 @@ class JobRun:
         self.told = job.progress
         """The progress that is on record: no more than that is told, so that it can't go back over a crash."""
         self._results: dict[Stage, Any] = {}
-        self._messages: dict[Stage, str] = {}
-        self._troubles: dict[Stage, str] = {}
-        self._latest: Stage | None = None
+        self._telling = Telling(job.stages, self._publish_progress)
         self._silent = asyncio.Event()
         self._record = asyncio.Lock()
 
     @property
     def stage(self) -> Stage | None:
-        """The stage at work: the first of several, between two the one that was last; None before any is."""
-        return next((stage for stage in self.job.stages if stage in self._messages), self._latest)
+        """The stage at work, the first of several; None before any is."""
+        return self._telling.stage
 
     @property
     def message(self) -> str:
         """What the stages at work do, or why they can't."""
-        if self._troubles:
-            return next(iter(self._troubles.values()))
-        told = [self._messages[stage] for stage in self.job.stages if stage in self._messages]
-        first, *more = dict.fromkeys(message for message in told if message != WAITING) or [WAITING]
-        return ", ".join([first, *(message[0].lower() + message[1:] for message in more)])
+        return self._telling.message
 
     async def __call__(self) -> None:
         """Run what is left to do. Cancelling it hands the job back, unless the job has moved on."""
@@ -132,8 +117,7 @@ class JobRun:
 
     async def _until_done(self, stage: Stage) -> None:
         """Run a stage until it succeeds or has failed too often, then keep its result."""
-        self._latest = stage
-        self._say(stage, WAITING)
+        self._telling.say(stage, WAITING)
         name = f"{stage.value}.{self.job.epoch}.json"
         made: tuple[Any, bytes] | None = None
         while True:
@@ -142,15 +126,14 @@ class JobRun:
                 await self._shop.storage.write(self.job.id, name, made[1])
                 break
             except EngineUnavailable as error:  # no fault of the job's: it waits until that is mended
-                self._troubles[stage] = str(error)
-                self._publish_progress()
+                self._telling.trouble(stage, str(error))
                 await asyncio.sleep(ENGINE_PAUSE_SECONDS)
             except STAGE_FAULTS as error:
                 await self._judge(stage, error)
         self._keep(stage, made[0])
         reached = self.progress.reached
         await self._change(lambda job: self._shop.store.checkpoint(job, stage, name, reached))
-        del self._messages[stage]
+        self._telling.ends(stage)
         self._tell(self.job.progress)
 
     async def _change(self, change: Callable[[Job], Awaitable[Job]]) -> None:
@@ -164,7 +147,7 @@ class JobRun:
         logger.warning("task %s: %s failed (%d): %s", self.job.id, stage.value, failures, error)
         if judge(failures, retryable) is Verdict.GIVE_UP:
             raise _GivenUp(sentence(stage, error), stage) from error
-        self._messages[stage] = WAITING
+        self._telling.say(stage, WAITING)
         await asyncio.sleep(PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS)) - 1])
 
     async def _result(self, stage: Stage) -> tuple[Any, bytes]:
@@ -203,14 +186,14 @@ class JobRun:
         def listen(message: EngineStarting | StageProgress | SegmentReady) -> None:
             nonlocal began
             if not isinstance(message, EngineStarting):
-                self._troubles.pop(stage, None)
+                self._telling.begins(stage)
             if isinstance(message, SegmentReady):
                 self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, message.segment))
             elif isinstance(message, EngineStarting):
-                self._say(stage, STARTING)
+                self._telling.say(stage, STARTING)
             elif message.message is not None:  # what comes before the work, such as loading a model
                 began = None
-                self._say(stage, message.message)
+                self._telling.say(stage, message.message)
             else:
                 began = began or self._begin(stage)
                 self.progress.update(stage, message.fraction)
@@ -240,13 +223,8 @@ class JobRun:
 
     def _begin(self, stage: Stage) -> float:
         self.progress.begin(stage)
-        self._say(stage, MESSAGES[stage])
+        self._telling.say(stage, AT_WORK[stage])
         return time.monotonic()
-
-    def _say(self, stage: Stage, message: str) -> None:
-        if message != self._messages.get(stage):
-            self._messages[stage] = message
-            self._publish_progress()
 
     def _tell(self, progress: float) -> None:
         if progress > self.told:
