@@ -19,9 +19,9 @@ class Device:
         self.ends: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def begin(self, name: str, stage: Stage, alone: bool = False) -> None:
+    async def begin(self, name: str, stage: Stage, alone: bool = False, rank: tuple[int, int] = (0, 0)) -> None:
         self.ends[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._work(name, stage, alone))
+        self.tasks[name] = asyncio.create_task(self._work(name, stage, alone, rank))
         await settle()
 
     async def end(self, name: str) -> None:
@@ -29,8 +29,8 @@ class Device:
         await self.tasks[name]
         await settle()
 
-    async def _work(self, name: str, stage: Stage, alone: bool) -> None:
-        async with self.turns.take(stage, alone):
+    async def _work(self, name: str, stage: Stage, alone: bool, rank: tuple[int, int]) -> None:
+        async with self.turns.take(stage, alone, rank):
             self.at_work.append(name)
             await self.ends[name].wait()
             self.at_work.remove(name)
@@ -69,6 +69,23 @@ def test_models_take_turns_where_they_may_not_stay_together_and_words_are_given_
         assert device.at_work == ["c", "b"]
         await device.end("b")
         assert device.at_work == ["c", "d"]
+
+    asyncio.run(go())
+
+
+def test_jobs_that_are_older_or_matter_more_go_first() -> None:
+    async def go() -> None:
+        device = Device(Turns(one_at_a_time=True))
+        await device.begin("first", Stage.TRANSCRIBE, rank=(0, 1))
+        await device.begin("second", Stage.TRANSCRIBE, rank=(0, 2))
+        await device.begin("speakers of the first", Stage.DIARIZE, rank=(0, 1))
+        await device.begin("third", Stage.TRANSCRIBE, rank=(-5, 3))
+        seen = []
+        while device.at_work:
+            (name,) = device.at_work
+            seen.append(name)
+            await device.end(name)
+        assert seen == ["first", "third", "speakers of the first", "second"]
 
     asyncio.run(go())
 

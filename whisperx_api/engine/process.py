@@ -105,7 +105,7 @@ class EngineProcess:
     async def _in_turn(self, request: RunStage, listener: Listener, alone: bool) -> str:
         if self._starting:
             listener(EngineStarting())
-        async with self._turns.take(request.stage, alone):
+        async with self._turns.take(request.stage, alone, request.rank):
             self._wake()
             if self._live is None:
                 listener(EngineStarting())

@@ -72,12 +72,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class RunStage:
-    """Run one stage of one job."""
+    """Run one stage of one job. Of those that wait, the lowest rank goes first."""
 
     attempt: Attempt
     stage: Stage
     options: Options
     inputs: Inputs
+    rank: tuple[int, int] = (0, 0)
     kind: Literal["run_stage"] = "run_stage"
 
 

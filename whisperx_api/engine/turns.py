@@ -17,11 +17,12 @@ MODELS = "models"
 class _Turn:
     lane: str
     alone: bool
+    rank: tuple[int, int]
     begins: asyncio.Future[None]
 
 
 class Turns:
-    """Gives turns in the order in which they are asked for, as far as they do not get in each other's way."""
+    """Gives turns by rank, and among equals in the order in which they are asked for."""
 
     def __init__(self, one_at_a_time: bool = False) -> None:
         """`one_at_a_time`: no two stages that need a model run at once. Words are given speakers at any time."""
@@ -35,11 +36,15 @@ class Turns:
         return bool(self._running)
 
     @asynccontextmanager
-    async def take(self, stage: Stage, alone: bool = False) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it. `alone`: with no other stage in work; whoever comes later waits for it."""
+    async def take(self, stage: Stage, alone: bool = False, rank: tuple[int, int] = (0, 0)) -> AsyncIterator[None]:
+        """Wait for a turn, and hold it; lower ranks go first.
+
+        `alone`: with no other stage in work; whoever has a higher rank, or comes later, waits for it.
+        """
         lane = MODELS if self._one_at_a_time and stage is not Stage.ASSIGN else stage.value
-        turn = _Turn(lane, alone, asyncio.get_running_loop().create_future())
+        turn = _Turn(lane, alone, rank, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
+        self._waiting.sort(key=lambda waiting: waiting.rank)
         self._admit()
         try:
             await turn.begins

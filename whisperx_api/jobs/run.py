@@ -203,7 +203,8 @@ class JobRun:
             self._results.get(Stage.DIARIZE),
         )  # fmt: skip
         attempt = Attempt(self.job.id, self.job.epoch)
-        data = await self._shop.engines.run(RunStage(attempt, stage, self.job.options, inputs), listen)
+        request = RunStage(attempt, stage, self.job.options, inputs, self.job.rank)
+        data = await self._shop.engines.run(request, listen)
         if began is not None:
             self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
         return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
