@@ -12,6 +12,7 @@ turns the decision on a frame in some ten thousand.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ BATCH = 16
 def window_by_window(model: object, workers: int = 1) -> bool:
     """Have the segmentation network `model` take the windows of a batch through its convolutions one by one.
 
-    `workers` threads take `BATCH` windows each. The scores stay those of batches of so many windows, to the bit.
+    `workers` threads take up to `BATCH` windows each. The scores stay the same to the bit.
     Returns whether it was done: on a CPU, where the network is known.
     """
     return _replace(model, _one_by_one, workers)
@@ -38,8 +39,8 @@ def window_by_window(model: object, workers: int = 1) -> bool:
 def filter_once(model: object, workers: int = 1) -> bool:
     """Have the segmentation network `model` filter the overlapping windows of a batch once, and go on one by one.
 
-    `workers` threads take `BATCH` windows each. The scores are the same but for rounding. Returns whether it was done:
-    on a CPU, where the network is known.
+    `workers` threads take up to `BATCH` windows each. The scores are the same but for rounding. Returns whether it was
+    done: on a CPU, where the network is known.
     """
     return _replace(model, _filtered_once, workers)
 
@@ -58,7 +59,8 @@ def _replace(model: object, convolve: Callable[[SincNet, torch.Tensor], torch.Te
         return PyanNet.forward(network, waveforms)
 
     def in_parts(waveforms: torch.Tensor) -> torch.Tensor:
-        return torch.cat(list(in_order(scores, waveforms.split(BATCH), workers)))
+        size = min(BATCH, math.ceil(len(waveforms) / workers))
+        return torch.cat(list(in_order(scores, waveforms.split(size), workers)))
 
     net.forward = convolutions
     model.forward = in_parts
