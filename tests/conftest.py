@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
-import struct
 import sys
 import wave
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -75,9 +74,8 @@ def tone(tmp_path: Path) -> Callable[..., Path]:
             file.setnchannels(channels)
             file.setsampwidth(2)
             file.setframerate(rate)
-            for index in range(round(seconds * rate)):
-                value = struct.pack("<h", round(8000 * math.sin(2 * math.pi * 440 * index / rate)))
-                file.writeframesraw(value * channels)
+            sound = 8000 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)
+            file.writeframes(np.repeat(np.round(sound), channels).astype("<i2").tobytes())
         return path
 
     return make

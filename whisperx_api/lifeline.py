@@ -1,4 +1,4 @@
-"""How a child process lives and dies with its server, whatever happens to the server."""
+"""How a child process lives beside its server, and dies with it, whatever happens to the server."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def die_with_parent(parent: int) -> None:
@@ -24,6 +27,18 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def let_others_go_first(niceness: int) -> None:
+    """Lower this process's priority by `niceness`, 0 to 19, so that what answers people is not kept waiting by it.
+
+    Linux may weigh whole sessions against each other (sched(7), autogroup): a process that leads a session, as
+    children of the server do, is then nice to nobody unless its session is.
+    """
+    os.nice(niceness)
+    with suppress(OSError):  # no such kernel, or the caller leads no session
+        if os.getsid(0) == os.getpid():
+            AUTOGROUP.write_text(str(niceness))
 
 
 def python_module(name: str) -> list[str]:

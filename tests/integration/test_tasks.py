@@ -12,6 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.waiting import on_server, send, wait
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.telling import AT_WORK
 
 API = "/api/v1/transcribe"
 
@@ -62,6 +64,8 @@ def test_progress_never_goes_back_and_what_is_at_work_is_seen(client: TestClient
     assert status["status"] == "completed"
     assert seen == [stage for stage in ("decode", "transcribe", "align", "diarize", "assign") if stage in seen]
     assert {"transcribe", "align", "assign"} <= set(seen)  # speakers are found meanwhile
+    told = {part.lower() for message in messages for part in message.split(", ")}
+    assert {AT_WORK[stage].lower() for stage in Stage} <= told
     assert "Transcribing speech, finding speakers" in messages
 
 

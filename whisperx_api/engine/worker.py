@@ -35,7 +35,7 @@ from whisperx_api.engine.protocol import (
 )
 from whisperx_api.engine.wire import Wire
 from whisperx_api.errors import DeviceUnavailable
-from whisperx_api.lifeline import die_with_parent
+from whisperx_api.lifeline import die_with_parent, let_others_go_first
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.transcript import Segment, to_json
 
@@ -220,7 +220,7 @@ def prepare_environment(config: EngineConfig) -> None:
 def main(arguments: list[str]) -> int:
     """Be the engine process: `PARENT SOCKET`."""
     die_with_parent(int(arguments[0]))
-    os.nice(NICENESS)
+    let_others_go_first(NICENESS)
     os.dup2(2, 1)  # whatever a library prints goes to the log
     wire = Wire(socket.socket(fileno=int(arguments[1])))
     if (first := wire.read()) is None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import resource
 import sys
 from pathlib import Path
 
-from whisperx_api.lifeline import die_with_parent
+from whisperx_api.lifeline import die_with_parent, let_others_go_first
 from whisperx_api.pipeline.decode import BYTES_PER_SAMPLE, NotAudio, decode, probe
 from whisperx_api.transcript import SAMPLE_RATE
 
 ADDRESS_SPACE = 4 * 1024**3
 """Most memory the decoder process may map, in bytes. FFmpeg's libraries alone map about 0.5 GiB."""
+NICENESS = 5
+"""After the server, and before the engine: whoever uploads waits for it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent(int(parent))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(5)
+    let_others_go_first(NICENESS)
     said = 0.0
 
     def report(fraction: float) -> None:

@@ -17,6 +17,7 @@ from whisperx_api.transcript import (
     Speaker,
     Transcript,
     Transcription,
+    Word,
 )
 
 
@@ -37,15 +38,14 @@ def assign(
     `embeddings` each has the voice vector that diarization found for it.
     """
     found = alignment.segments if alignment is not None else transcription.segments
-    segments = [_rounded(segment) for segment in found]
-    names: dict[str, str] = {}
     if diarization is not None:
-        segments = _labelled(segments, diarization, transcription.language)
-    segments.sort(key=lambda segment: (segment.start, segment.end))
-    for segment in segments:
-        if segment.speaker is not None:
-            names.setdefault(segment.speaker, f"SPEAKER_{len(names):02d}")
-    segments = [_renamed(segment, names) for segment in segments]
+        pieces = _labelled(found, diarization, transcription.language)
+    else:
+        pieces = [(segment, None) for segment in found]
+    pieces.sort(key=lambda piece: (piece[0].start, piece[0].end))
+    labels = dict.fromkeys(label for _, label in pieces if label is not None)
+    names = {label: f"SPEAKER_{index:02d}" for index, label in enumerate(labels)}
+    segments = [_finished(segment, None if label is None else names[label]) for segment, label in pieces]
     vectors = diarization.embeddings if diarization is not None and embeddings else {}
     return Transcript(
         language=transcription.language,
@@ -66,32 +66,31 @@ def assign(
     )
 
 
-def _labelled(segments: Sequence[Segment], diarization: Diarization, language: str) -> list[Segment]:
-    """Give words and segments their speakers, and cut the segments where the speaker changes."""
+def _labelled(segments: Sequence[Segment], diarization: Diarization, language: str) -> list[tuple[Segment, str | None]]:
+    """Return the segments, cut where the speaker changes, each with its speaker's label in the diarization."""
     times = SpeakerTimes(diarization)
-    names = times.speakers
-    if not names:
-        return list(segments)
+    labels = times.speakers
+    if not labels:
+        return [(segment, None) for segment in segments]
     of_words = times.of_words([word for segment in segments for word in segment.words])
     of_segments = times.exclusive(
         np.array([segment.start for segment in segments]), np.array([segment.end for segment in segments])
     )
-    out: list[Segment] = []
+    pieces: list[tuple[Segment, str | None]] = []
     first = 0
     for segment, of_segment in zip(segments, of_segments, strict=True):
         if not segment.words:
-            speaker = names[of_segment.argmax()] if of_segment.max() > -NEAREST_TURN_SECONDS else None
-            out.append(replace(segment, speaker=speaker))
+            speaker = labels[of_segment.argmax()] if of_segment.max() > -NEAREST_TURN_SECONDS else None
+            pieces.append((segment, speaker))
             continue
         last = first + len(segment.words)
         found = attribute(segment.words, of_words[first:last])
-        speakers = _inherited([None if index is None else names[index] for index in found])
-        labelled = tuple(replace(word, speaker=speaker) for word, speaker in zip(segment.words, speakers, strict=True))
+        speakers = _inherited([None if index is None else labels[index] for index in found])
         cuts = [index for index in range(1, len(speakers)) if speakers[index] != speakers[index - 1]]
-        parts = cut_at_words(replace(segment, words=labelled), cuts, segment.language or language)
-        out.extend(replace(part, speaker=part.words[0].speaker) for part in parts)
+        parts = cut_at_words(segment, cuts, segment.language or language)
+        pieces.extend((part, speakers[cut]) for part, cut in zip(parts, [0, *cuts], strict=True))
         first = last
-    return out
+    return pieces
 
 
 def _inherited(speakers: Sequence[str | None]) -> list[str | None]:
@@ -104,20 +103,14 @@ def _inherited(speakers: Sequence[str | None]) -> list[str | None]:
     return filled
 
 
-def _renamed(segment: Segment, names: dict[str, str]) -> Segment:
-    if segment.speaker is None:
-        return segment
-    name = names[segment.speaker]
-    return replace(segment, speaker=name, words=tuple(replace(word, speaker=name) for word in segment.words))
-
-
-def _rounded(segment: Segment) -> Segment:
-    """Return the segment with times in whole milliseconds, none of which ends before it starts."""
+def _finished(segment: Segment, speaker: str | None) -> Segment:
+    """Return the segment as its speaker's, with times in whole milliseconds, none of which ends before it starts."""
     words = tuple(
-        replace(word, start=round(word.start, 3), end=round(max(word.start, word.end), 3)) for word in segment.words
+        Word(word.word, round(word.start, 3), round(max(word.start, word.end), 3), word.score, speaker)
+        for word in segment.words
     )
     start, end = round(segment.start, 3), round(max(segment.start, segment.end), 3)
-    return replace(segment, start=start, end=end, words=words)
+    return replace(segment, start=start, end=end, speaker=speaker, words=words)
 
 
 def _speakers(
