@@ -47,16 +47,20 @@ from whisperx_api.pipeline.diarizers import load_diarizer
 from whisperx_api.pipeline.transcribe import Transcriber
 from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.settings import load_settings
-from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription
+from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, Turn
 
-RATES = ("WER", "cpWER", "DER", "DER 0.25", "WDER", "WDER, human turns")
+RATES = ("WER", "cpWER", "DER", "DER 0.25", "WDER", "WDER, human turns", "WDER, moved edges")
+EDGES_MOVED = 0.2
+"""Seconds, standard deviation, by which the edges of human turns are moved to be as wrong as those that are found."""
+TIMES_MOVED = 6
 ENGINE, PEER, ALONE = "engine", "whisperx", "each word alone"
 """This engine; WhisperX; and this engine's words, each given to the nearest exclusive turn whatever its sentence."""
 
 NOTES = f"""\
 WER, cpWER: word error, and with the wrong speaker an error too. DER: of the turns, overlap counted; 0.25: that much
 left out on each side of an edge. WDER: words given to the wrong speaker, of those heard; "human turns": the same words
-given to the reference's turns. Starts: how far a rightly heard word's start is from the reference's.
+given to the reference's turns; "moved edges": to those with edges moved at random by {EDGES_MOVED} s (standard
+deviation), {TIMES_MOVED} times. Starts: how far a rightly heard word's start is from the reference's.
 {PEER}: its own transcription, pyannote's own pipeline, its own assignment of speakers; its words have the engine's
 times, for no alignment model comes without a hub. {ALONE!r}: the engine without regard to sentences."""
 
@@ -152,7 +156,9 @@ def _score(
         result.rates["cpWER"] = speaker_word_error(said, heard)
         result.rates["WDER"] = word_diarization_error(matched)
         if reference.turns is not None:
-            result.rates["WDER, human turns"] = _with_human_turns(reference, said, assign)
+            human = turns_of(reference.turns)
+            result.rates["WDER, human turns"] = _with_turns(human, said, assign)
+            result.rates["WDER, moved edges"] = _with_moved_edges(human, said, assign)
         result.starts = start_offsets(matched) if reference.timed else []
     if reference.turns is not None:
         turns = annotation((turn.start, turn.end, turn.speaker) for turn in found.turns)
@@ -161,13 +167,24 @@ def _score(
     return result
 
 
-def _with_human_turns(
-    reference: Reference, said: Sequence[Utterance], assign: Callable[[Diarization], list[Heard]]
+def _with_turns(
+    turns: tuple[Turn, ...], said: Sequence[Utterance], assign: Callable[[Diarization], list[Heard]]
 ) -> Rate:
-    assert reference.turns is not None
-    turns = turns_of(reference.turns)
     matched: list[Pair] = pairs(said, assign(Diarization(turns, exclusive_turns(turns))))
     return word_diarization_error(matched)
+
+
+def _with_moved_edges(
+    turns: Sequence[Turn], said: Sequence[Utterance], assign: Callable[[Diarization], list[Heard]]
+) -> Rate:
+    chance = np.random.default_rng(0)
+    rate = Rate()
+    for _ in range(TIMES_MOVED):
+        edges = np.array([(turn.start, turn.end) for turn in turns])
+        edges = np.maximum(edges + chance.normal(0.0, EDGES_MOVED, edges.shape), 0.0).tolist()
+        moved = [Turn(start, end, turn.speaker) for (start, end), turn in zip(edges, turns, strict=True) if end > start]
+        rate = rate + _with_turns(tuple(moved), said, assign)
+    return rate
 
 
 def _text(transcription: Transcription) -> str:
@@ -204,7 +221,7 @@ def measure(folder: Path | None, models: Path, out: Path) -> dict[str, object]:
     engine, peer = Starter(starter, threads), WhisperX(starter, threads)
     pooled = {system: Score() for system in (ENGINE, PEER, ALONE)}
     recordings: dict[str, object] = {}
-    print(f"{'':54} WER      cpWER    DER      DER.25   WDER   WDER,human  start off, within 0.1 s, 0.2 s")
+    print(f"{'':54} WER      cpWER    DER      DER.25   WDER   human    moved    start off, within 0.1 s, 0.2 s")
     with tempfile.TemporaryDirectory() as scratch:
         for reference in references(folder):
             scores = score(reference, engine, peer, Path(scratch))

@@ -33,9 +33,12 @@ def let_others_go_first(niceness: int) -> None:
     """Lower this process's priority by `niceness`, 0 to 19, so that what answers people is not kept waiting by it.
 
     Linux may weigh whole sessions against each other (sched(7), autogroup): a process that leads a session, as
-    children of the server do, is then nice to nobody unless its session is.
+    children of the server do, is then nice to nobody unless its session is. Batch scheduling there keeps a thread that
+    wakes up from taking the processor out of another's hands.
     """
     os.nice(niceness)
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with suppress(OSError):  # no such kernel, or the caller leads no session
         if os.getsid(0) == os.getpid():
             AUTOGROUP.write_text(str(niceness))

@@ -28,13 +28,8 @@ from whisperx.utils import LANGUAGES
 from bench.punkt_tab import write_punkt_tab
 from whisperx_api.models.alignment import BUNDLES, at_hand
 from whisperx_api.models.errors import ModelUnavailable
-from whisperx_api.pipeline.align import (
-    Aligner,
-    default_align_model,
-    from_attention,
-    interpolated,
-    load_aligner,
-)
+from whisperx_api.pipeline.align import Aligner, from_attention, interpolated
+from whisperx_api.pipeline.aligners import default_align_model, load_aligner
 from whisperx_api.transcript import SAMPLE_RATE, Alignment, Segment, Transcription, Word
 
 LATIN = "|etaonihsrdlumwcfgypbvk'xjqz"

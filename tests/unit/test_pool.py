@@ -179,3 +179,72 @@ def test_unused_models_are_let_go_for_one_that_lacks_room() -> None:
     assert pool.release_unused()
     assert changes[-1] == (("pyannote",), 1 * GB)
     assert not pool.release_unused()
+
+
+class SlowLoad:
+    """A stage whose model takes until it is told to load, as one that is fetched from afar."""
+
+    def __init__(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
+        self.began, self.arrives = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(pool, device, name, size), daemon=True)
+        self.thread.start()
+
+    def _run(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
+        def load() -> Model:
+            self.began.set()
+            self.arrives.wait(10)
+            return Model(device, size)
+
+        pool.get(name, load, size)
+        pool.settle()
+
+    def end(self) -> None:
+        self.arrives.set()
+        self.thread.join(10)
+
+
+def test_model_that_takes_long_to_load_keeps_no_other_stage_waiting() -> None:
+    device = Device(24 * GB)
+    pool, changes, _ = pool_on(device, "auto")
+    slow = SlowLoad(pool, device, "pyannote", GB)
+    assert slow.began.wait(10)
+    other = Stage(pool, device, "whisper", 3 * GB)
+    assert other.began.wait(10)
+    other.end()
+    assert changes == [(("whisper",), 3 * GB)]
+    slow.end()
+    assert changes[-1] == (("whisper", "pyannote"), 4 * GB)
+
+
+def test_model_that_two_stages_want_is_loaded_once() -> None:
+    device = Device(24 * GB)
+    pool, _, loads = pool_on(device, "keep")
+    slow = SlowLoad(pool, device, "whisper", GB)
+    assert slow.began.wait(10)
+    other = Stage(pool, device, "whisper", GB)
+    assert not other.began.wait(0.3)
+    slow.end()
+    assert other.began.wait(10)
+    other.end()
+    assert loads == ["whisper"]
+
+
+def test_room_is_kept_for_a_model_that_is_loading() -> None:
+    device = Device(round((3 + 3) * GB * HEADROOM) + RESERVE)
+    pool, changes, _ = pool_on(device, "auto")
+    slow = SlowLoad(pool, device, "whisper", 3 * GB)
+    assert slow.began.wait(10)
+    other = Stage(pool, device, "pyannote", 3 * GB)
+    assert not other.began.wait(0.3)  # free now, but not for long
+    slow.end()
+    assert other.began.wait(10)
+    other.end()
+    assert changes[-1] == (("whisper", "pyannote"), 6 * GB)
+
+
+def test_model_that_can_not_be_loaded_leaves_its_room() -> None:
+    device = Device(round(3 * GB * HEADROOM) + RESERVE)
+    pool, _, _ = pool_on(device, "auto")
+    with pytest.raises(OSError, match="no such"):
+        pool.get("whisper", lambda: (_ for _ in ()).throw(OSError("no such file")), 3 * GB)
+    take(pool, device, "pyannote", 3 * GB)

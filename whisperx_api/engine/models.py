@@ -16,7 +16,8 @@ from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.models import alignment
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.resolve import diarization_source, transcription_folder
-from whisperx_api.pipeline.align import Aligner, default_align_model, load_aligner
+from whisperx_api.pipeline.align import Aligner
+from whisperx_api.pipeline.aligners import default_align_model, load_aligner
 from whisperx_api.pipeline.diarize import Diarizer
 from whisperx_api.pipeline.diarizers import load_diarizer
 from whisperx_api.pipeline.run import AlignerChoice

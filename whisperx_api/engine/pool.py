@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ HEADROOM = 1.5
 RESERVE = 1024**3
 """Bytes that must stay free besides, for batches."""
 LOOK_SECONDS = 0.5
-"""How often a stage that waits for room looks whether it is cancelled."""
+"""How often a stage that waits for room, or for another to load its model, looks whether it is cancelled."""
 
 
 class Memory(Protocol):
@@ -35,7 +35,7 @@ class ModelPool:
 
     `release` keeps none, `keep` keeps all, `auto` keeps what fits: before a model is loaded, the least recently used
     ones that no stage needs go until the device's free memory has room for it. Where that is not enough, the model
-    waits until the stages at work are done with theirs.
+    waits until the stages at work are done with theirs. While one loads, which may take a download, others load too.
     """
 
     def __init__(
@@ -47,14 +47,16 @@ class ModelPool:
         on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_change` hears the names of the models held and the memory in use, after each load and release;
-        `on_load` the name of a model before it is loaded; `on_wait` is called now and then by who waits for room, and
-        may raise to give that up."""
+        `on_load` the name of a model before it is loaded; `on_wait` is called now and then by who waits, and may raise
+        to give that up."""
         self._residency = residency
         self._memory = memory
         self._on_change = on_change
         self._on_load = on_load
         self._on_wait = on_wait
         self._held: OrderedDict[str, object] = OrderedDict()
+        self._loading: dict[str, int] = {}
+        """Bytes that the models which are being loaded will take, some of which they have already."""
         self._users: dict[str, set[int]] = {}
         self._changed = threading.Condition()
 
@@ -63,16 +65,29 @@ class ModelPool:
 
         The model is this thread's until it calls `settle`.
         """
+        needed = round(weights * HEADROOM) + RESERVE
         with self._changed:
-            if name not in self._held:
-                self._make_room(name, round(weights * HEADROOM) + RESERVE)
-            if name not in self._held:
-                self._on_load(name)
-                self._held[name] = load()
+            self._wait_for_room(name, needed)
+            if name in self._held:
+                return self._taken(name)
+            self._loading[name] = needed
+        try:
+            self._on_load(name)
+            model = load()
+            with self._changed:
+                self._held[name] = model
                 self._said("loaded", name)
-            self._held.move_to_end(name)
-            self._users.setdefault(name, set()).add(threading.get_ident())
-            return cast("Model", self._held[name])  # a name always comes with the same loader
+                return self._taken(name)
+        finally:
+            with self._changed:
+                del self._loading[name]
+                self._changed.notify_all()
+
+    def _taken(self, name: str) -> Any:
+        """Return a model that is held, as this thread's; a name always comes with the same loader."""
+        self._held.move_to_end(name)
+        self._users.setdefault(name, set()).add(threading.get_ident())
+        return self._held[name]
 
     def settle(self) -> None:
         """Let go what is not to stay. To be called when a stage has returned: its references are gone by then."""
@@ -101,16 +116,23 @@ class ModelPool:
         """Return the models that no stage needs now, the least recently used first."""
         return [name for name in self._held if not self._users.get(name)]
 
-    def _make_room(self, name: str, needed: int) -> None:
+    def _wait_for_room(self, name: str, needed: int) -> None:
         """Have `needed` bytes free, as far as that can be had, or `name` loaded by another stage meanwhile."""
-        while self._residency == "auto" and name not in self._held and self._memory.free() < needed:
-            if unused := self._unused():
-                self._release(unused[0])
-            elif self._others_at_work():
-                self._changed.wait(LOOK_SECONDS)
-                self._on_wait()
-            else:
-                break
+        while name not in self._held:
+            if name not in self._loading and self._has_room(needed):
+                return
+            self._changed.wait(LOOK_SECONDS)
+            self._on_wait()
+
+    def _has_room(self, needed: int) -> bool:
+        """Return whether there is all the room that can be had without waiting; unused models go for it."""
+        if self._residency != "auto":
+            return True
+        while (free := self._memory.free()) < needed:
+            if not (unused := self._unused()):
+                return not self._others_at_work() and not self._loading
+            self._release(unused[0])
+        return free >= needed + sum(self._loading.values())
 
     def _others_at_work(self) -> bool:
         """Whether others hold models. Who holds one too does not wait, for they may wait in turn."""

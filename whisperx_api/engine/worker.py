@@ -78,7 +78,7 @@ class Engine:
         self._preload = config.preload and config.residency != "release"
         self._decoding = Decoding(config.batch_size, config.chunk_size)
         self._pool = ModelPool(
-            config.residency, DeviceMemory(self.device), self._models_changed, self._loading, self._stop_if_cancelled
+            config.residency, DeviceMemory(self.device), self._models_changed, self._loading, self._waiting
         )
         self._models = EngineModels(config, self.device, self._pool)
         self._cancelled: set[tuple[Attempt, Stage]] = set()
@@ -151,7 +151,7 @@ class Engine:
         def on_segment(segment: Segment) -> None:
             self._wire.send(SegmentReady(request.attempt, segment))
 
-        self._stop_if_cancelled()
+        report(0.0)
         if request.stage is Stage.TRANSCRIBE:
             result = run.transcribe(inputs.audio, options, self._models, self._decoding, report, on_segment)
         elif request.stage is Stage.ALIGN:
@@ -168,9 +168,16 @@ class Engine:
         self._wire.send(ModelsLoaded(names, memory_used))
 
     def _loading(self, name: str) -> None:
+        kind, _, model = name.partition(":")
+        self._say(f"Loading the {MODEL_KINDS[kind]} model {model}")
+
+    def _waiting(self) -> None:
+        self._stop_if_cancelled()
+        self._say("Waiting for room on the device")
+
+    def _say(self, message: str) -> None:
+        """Say what a stage is at before it begins its work."""
         if (request := self._request) is not None:
-            kind, _, model = name.partition(":")
-            message = f"Loading the {MODEL_KINDS[kind]} model {model}"
             self._wire.send(StageProgress(request.attempt, request.stage, 0.0, message))
 
     def _stop_if_cancelled(self) -> None:

@@ -203,6 +203,6 @@ class CAMPPlus(nn.Module):
         """(batch, frames, MEL_BINS) -> (batch, channels, ceil(frames / 2)): what the statistics are taken over."""
         return self.xvector[: -len(POOLING)](self.head(features.transpose(1, 2)))
 
-    def forward_embedding(self, frames: Tensor) -> Tensor:
-        """(batch, channels, frames) of `forward_frames` -> (batch, EMBEDDING_DIMENSION)"""
-        return self.xvector[-len(POOLING) :](frames)
+    def embed_statistics(self, statistics: Tensor) -> Tensor:
+        """(batch, 2 * channels), mean and unbiased standard deviation of frames -> (batch, EMBEDDING_DIMENSION)"""
+        return self.xvector[-1](statistics)

@@ -104,11 +104,15 @@ class CAMPPlusEmbedding(Model):
         frames: (1, channels, frames) of `frames`. weights: (1, speakers, frames); a speaker talks where over 0.5.
         Returns (1, speakers, EMBEDDING_DIMENSION) float32, NaN where too few frames are selected, as in `forward`.
         """
-        out = frames.new_full((1, weights.shape[1], EMBEDDING_DIMENSION), torch.nan)
-        for speaker, talks in enumerate(weights[0] > 0.5):
-            if int(talks.sum()) >= MIN_FRAMES // 2:
-                out[0, speaker] = self.network.forward_embedding(frames[..., talks])[0]
-        return out
+        talks = (weights[0] > 0.5).to(frames.dtype)
+        count = talks.sum(-1, keepdim=True)
+        middle = frames[0].mean(-1)
+        apart = (frames[0] - middle[:, None]).T  # sums of squares lose digits where the mean is large
+        mean = talks @ apart / count
+        variance = (talks @ apart.square() - count * mean.square()) / (count - 1)
+        statistics = torch.cat([middle + mean, variance.clamp(min=0).sqrt()], dim=-1)
+        out = self.network.embed_statistics(statistics)
+        return out.masked_fill(count < MIN_FRAMES // 2, torch.nan)[None]
 
     def embed_selected(self, features: Tensor, weights: Tensor) -> Tensor:
         """(frames, MEL_BINS), and weights at any frame rate -> (EMBEDDING_DIMENSION,), NaN if too few are selected."""

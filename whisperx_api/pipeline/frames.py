@@ -124,20 +124,43 @@ def blocks_of(first: int, last: int, length: int) -> range:
     return range(first // length, math.ceil(last / length))
 
 
-def wanted_blocks(windows: SlidingWindowFeature, rate: float, length: int) -> list[int]:
-    """Return the blocks of `length` frames, `rate` a second, in which somebody may talk, in rising order.
+class Talk:
+    """Who talks when in each window, at the rate of a network's frames."""
 
-    A frame more at either end of a window, for the rounding of those that talk to the network's frames.
-    """
-    talking = np.nan_to_num(windows.data).max(axis=2) > 0
-    scale = windows.sliding_window.duration * rate / talking.shape[1]
-    wanted: set[int] = set()
-    for index in np.flatnonzero(talking.any(axis=1)).tolist():
-        first = round(windows.sliding_window[index].start * rate)
-        talk = np.flatnonzero(talking[index])
-        start, end = max(0, math.floor(talk[0] * scale) - 1), math.ceil((talk[-1] + 1) * scale) + 1
-        wanted.update(blocks_of(first + start, first + end, length))
-    return sorted(wanted)
+    def __init__(self, windows: SlidingWindowFeature, rate: float, exclude_overlap: bool, fewest: int) -> None:
+        """`rate` is in frames a second; `exclude_overlap` and `fewest` are as for `speaker_weights`."""
+        self._windows = windows
+        self._rate = rate
+        self._exclude_overlap = exclude_overlap
+        self._fewest = fewest
+        self._n_frames = round(windows.sliding_window.duration * rate)
+
+    def first(self, index: int) -> int:
+        """Return the frame of the recording that a window begins with."""
+        return round(self._windows.sliding_window[index].start * self._rate)
+
+    def __call__(self, index: int) -> tuple[int, torch.Tensor] | None:
+        """Return a window's talk without the silence around it, None where nobody talks.
+
+        That is its first frame in the recording, and each speaker's weights from there on, (1, n_speakers, n_frames).
+        """
+        window = self._windows.data[index : index + 1]
+        weights = torch.from_numpy(speaker_weights(window, self._exclude_overlap, self._fewest))
+        resampled = F.interpolate(weights, size=self._n_frames, mode="nearest")
+        talk = torch.nonzero(resampled.any(dim=1)[0]).flatten()
+        if not len(talk):
+            return None
+        start, end = int(talk[0]), int(talk[-1]) + 1
+        return self.first(index) + start, resampled[..., start:end]
+
+    def blocks(self, length: int) -> list[int]:
+        """Return the blocks of `length` frames in which somebody talks, in rising order."""
+        wanted: set[int] = set()
+        for index in range(len(self._windows.data)):
+            if (talk := self(index)) is not None:
+                first, weights = talk
+                wanted.update(blocks_of(first, first + weights.shape[-1], length))
+        return sorted(wanted)
 
 
 @torch.inference_mode()
@@ -152,28 +175,22 @@ def _embeddings(
 ) -> np.ndarray:
     """Return (n_windows, n_speakers, dimension), in the place of `SpeakerDiarization.get_embeddings`."""
     embedding: Any = pipeline._embedding
-    fewest = fewest_frames(embedding, windows)
-    rate = embedding.sample_rate / network.hop
-    n_frames = round(windows.sliding_window.duration * rate)
+    talk = Talk(windows, embedding.sample_rate / network.hop, exclude_overlap, fewest_frames(embedding, windows))
     total, _, n_speakers = windows.data.shape
     found = np.empty((total, n_speakers, embedding.dimension), np.float32)
     silence = torch.zeros(1, 1, POOLED_SILENCE * network.hop + TAIL, device=embedding.device)
     nobody = torch.zeros(1, 1, POOLED_SILENCE, device=embedding.device)
     found[:] = network.pool(network.frames(silence), nobody)[0].cpu().numpy()
-    wanted = wanted_blocks(windows, rate, block_frames(pipeline, network))
+    wanted = talk.blocks(block_frames(pipeline, network))
     with closing(Blocks(pipeline, network, file, wanted, workers if embedding.device.type == "cpu" else 1)) as blocks:
         for index in range(total):
-            first = round(windows.sliding_window[index].start * rate)
-            blocks.forget(first)
+            blocks.forget(talk.first(index))
             if hook is not None and index % PROGRESS_WINDOWS == 0:
                 hook("embeddings", None, total=total, completed=index)
-            weights = torch.from_numpy(speaker_weights(windows.data[index : index + 1], exclude_overlap, fewest))
-            resampled = F.interpolate(weights, size=n_frames, mode="nearest")
-            talk = torch.nonzero(resampled.any(dim=1)[0]).flatten()
-            if len(talk):
-                start, end = int(talk[0]), int(talk[-1]) + 1
-                frames = blocks.cut(first + start, first + end)
-                found[index] = network.pool(frames, resampled[..., start:end].to(embedding.device))[0].cpu().numpy()
+            if (spoken := talk(index)) is not None:
+                first, weights = spoken
+                frames = blocks.cut(first, first + weights.shape[-1])
+                found[index] = network.pool(frames, weights.to(embedding.device))[0].cpu().numpy()
     if hook is not None:
         hook("embeddings", None, total=total, completed=total)
     return found
