@@ -60,6 +60,7 @@ bench: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.job $(DATA)
 	$(BIN)/python -W ignore -m bench.diarization $(DATA)
 	$(BIN)/python -W ignore -m bench.alignment
+	$(BIN)/python -W ignore -m bench.accuracy $(DATA)
 	$(BIN)/python -W ignore -m bench.length $(DATA)
 	$(BIN)/python -m bench.report
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from bench import given_words, phonemes
+from bench.figures import machine
 from bench.peer import WhisperX, assigned
 from bench.references import Reference, Utterance, references
 from bench.scoring import (
@@ -233,8 +234,11 @@ def measure(folder: Path | None, models: Path, out: Path) -> dict[str, object]:
     for system, one in pooled.items():
         print(_row("pooled", system, one))
     figures: dict[str, object] = {
-        "pooled": {system: one.json() for system, one in pooled.items()}, "recordings": recordings,
-    }  # fmt: skip
+        "machine": machine(),
+        "notes": NOTES,
+        "pooled": {system: one.json() for system, one in pooled.items()},
+        "recordings": recordings,
+    }
     if folder is not None and (folder / "ami").is_dir():
         files = phonemes.fetch(out)
         offsets = given_words.start_offsets(folder / "ami", starter, files, threads)

@@ -104,14 +104,14 @@ def main() -> None:
     arguments = parser.parse_args()
     first, *others = [run(hours, arguments.folder) for hours in sorted(arguments.hours)]
     note = f"{first.seconds:.0f} s, {first.words} words, {first.speakers} speakers"
-    figures = [Figure(f"memory, {first.hours:g} h", "MB", first.memory / 1e6, reach="4000 MB", note=note)]
+    figures = [Figure(f"memory, {first.hours:g} h", "MB", first.memory / 1e6, reach="less than 4000 MB", note=note)]
     for one in others:
-        against = f"{first.hours:g} h"
+        longer = one.hours / first.hours
         memory = f"{one.memory / first.memory:.2f} times as much, {one.words} words, {one.speakers} speakers"
         time = f"{one.seconds / first.seconds:.2f} times as long"
         figures += [
-            Figure(f"memory, {one.hours:g} h", "MB", one.memory / 1e6, first.memory / 1e6, against, note=memory),
-            Figure(f"time, {one.hours:g} h", "s", one.seconds, first.seconds, against, note=time),
+            Figure(f"memory, {one.hours:g} h", "MB", one.memory / 1e6, reach="1.6 times as much", note=memory),
+            Figure(f"time, {one.hours:g} h", "s", one.seconds, reach=f"{1.1 * longer:.2g} times as long", note=time),
         ]
     publish("length", figures)
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
 from bench.figures import FOLDER, Figure
 
 DOCS = Path("docs")
+ENGINE = "engine"
 ORDER = ("job", "diarization", "alignment", "length", "gpu")
 INTRODUCTION = """# Benchmarks
 
@@ -60,6 +62,32 @@ def table(run: Run) -> str:
     return "\n".join(rows) + "\n"
 
 
+def accuracy(kept: dict[str, Any]) -> str:
+    """Return what `bench.accuracy` found over all recordings, as Markdown."""
+    systems: dict[str, dict[str, Any]] = kept["pooled"]
+    names = [name for name in systems[ENGINE] if name != "starts"]
+    rows = ["## Accuracy", "", f"On {kept['machine']}: `python -m bench.accuracy`.", "", f"| | {' | '.join(systems)} |"]
+    rows.append("|---" * (len(systems) + 1) + "|")
+    for name in names:
+        cells = [_rate(figures[name]) for figures in systems.values()]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    if given := kept.get("given_words"):
+        rows += [
+            "",
+            "| starts of the reference's own words | within 0.1 s | within 0.2 s | median |",
+            "|---|---|---|---|",
+        ]
+        rows += [
+            f"| {way} | {one['within_0.1']:.1%} | {one['within_0.2']:.1%} | {one['median_seconds']:.3f} s |"
+            for way, one in given.items()
+        ]
+    return "\n".join([*rows, "", kept["notes"]]) + "\n"
+
+
+def _rate(figure: dict[str, float]) -> str:
+    return f"{figure['rate']:.1%} ({figure['errors']:g} of {figure['of']:g})"
+
+
 def plot(figures: Sequence[Figure], path: Path) -> None:
     """Draw how many times faster than its peer each figure is."""
     mpl.use("svg")
@@ -85,6 +113,8 @@ def main() -> None:
         raise SystemExit(f"There are no figures in {FOLDER}: run a benchmark first.")
     plot([figure for run in found for figure in run.figures], DOCS / "benchmarks.svg")
     page = [INTRODUCTION, "![How many times faster than its peer each is](benchmarks.svg)\n", *map(table, found)]
+    if (kept := FOLDER / "accuracy.json").is_file():
+        page.append(accuracy(json.loads(kept.read_text())))
     (DOCS / "benchmarks.md").write_text("\n".join(page))
 
 

@@ -38,8 +38,9 @@ def let_others_go_first(niceness: int) -> None:
     """
     os.nice(niceness)
     if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    with suppress(OSError):  # no such kernel, or the caller leads no session
+        with suppress(OSError):  # not every sandbox has it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with suppress(OSError):  # nor this
         if os.getsid(0) == os.getpid():
             AUTOGROUP.write_text(str(niceness))
 

@@ -107,6 +107,17 @@ def test_frames_of_a_window_that_is_a_block_make_the_embeddings_of_pyannote(
     np.testing.assert_allclose(once[1], stock[1], atol=1e-5, equal_nan=True)
 
 
+def test_silence_after_the_end_shifts_no_frames(starter_dir: Path, sample_dir: Path) -> None:
+    pipeline = starter_pipeline(starter_dir)
+    sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
+    file = {"waveform": torch.from_numpy(sound[: 12 * rate])[None], "sample_rate": rate}
+    talk = SlidingWindowFeature(np.zeros((3, FRAMES, 3)), SlidingWindow(start=0.0, duration=10.0, step=1.0))
+    talk.data[2, 8 * FRAMES // 10 :, 0] = 1.0  # the last two seconds of twelve
+    stock = SpeakerDiarization.get_embeddings(pipeline, file, talk)
+    assert embed_frames_once(pipeline)
+    assert cosine(pipeline.get_embeddings(file, talk)[2, 0], stock[2, 0]) > 0.9
+
+
 def test_speakers_are_pooled_from_the_frames_in_which_they_talk(
     starter_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from whisperx_api.doctor import Check, Level, machine, models, service
 from whisperx_api.doctor.machine import Torch, device_checks
 from whisperx_api.listening import port_fault
+from whisperx_api.memory import memory_free
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.settings import Settings
 
@@ -80,15 +81,16 @@ def test_torch_that_breaks_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_memory_is_the_containers_where_that_is_less(tmp_path: Path):
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   4000000 kB\n")
-    assert machine.memory_free(tmp_path) == 4000000 * 1024
+    assert memory_free(tmp_path) == 4000000 * 1024
     group = tmp_path / "sys/fs/cgroup"
     group.mkdir(parents=True)
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text("5\n")
-    assert machine.memory_free(tmp_path) == 4000000 * 1024
+    assert memory_free(tmp_path) == 4000000 * 1024
     (group / "memory.max").write_text("1000\n")
-    assert machine.memory_free(tmp_path) == 995
-    assert machine.memory_free(tmp_path / "other system") is None
+    (group / "memory.stat").write_text("anon 2\ninactive_file 3\n")
+    assert memory_free(tmp_path) == 998
+    assert memory_free(tmp_path / "other system") is None
 
 
 def test_folder_that_cant_be_written_or_is_nearly_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

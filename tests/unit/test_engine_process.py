@@ -30,6 +30,11 @@ REQUEST = RunStage(Attempt("task", 1), Stage.ALIGN, Options(), Inputs(Audio("aud
 """Larger than what a socket holds."""
 
 
+def sent(engine: EngineProcess) -> bool:
+    """Whether a stage is on its way to the engine: until then there is nothing to end."""
+    return engine._session is not None and any(work.sent for work in engine._session._work.values())
+
+
 def with_engine(test: Callable[[EngineProcess], Awaitable[None]]) -> None:
     async def go() -> None:
         engine = EngineProcess(CONFIG, module="tests.fake_engine")
@@ -55,7 +60,10 @@ def test_cancel_ends_an_engine_that_does_not_read() -> None:
         assert engine.pid
         os.kill(engine.pid, signal.SIGSTOP)
         running = asyncio.create_task(engine.run(REQUEST, lambda message: None))
-        await asyncio.sleep(0.3)
+        for _ in range(1000):
+            if sent(engine):
+                break
+            await asyncio.sleep(0.01)
         began = time.monotonic()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -248,3 +248,17 @@ def test_model_that_can_not_be_loaded_leaves_its_room() -> None:
     with pytest.raises(OSError, match="no such"):
         pool.get("whisper", lambda: (_ for _ in ()).throw(OSError("no such file")), 3 * GB)
     take(pool, device, "pyannote", 3 * GB)
+
+
+def test_what_libraries_keep_for_themselves_is_given_back_before_a_model_goes() -> None:
+    device = Device(round(3 * GB * HEADROOM) + RESERVE + 3 * GB)
+    cached = [4 * GB]
+    free, release = device.free, device.release
+    device.free = lambda: free() - cached[0]
+    device.release = lambda: (cached.__setitem__(0, 0), release())[1]
+    pool, changes, _ = pool_on(device, "auto")
+    take(pool, device, "whisper", 3 * GB)
+    pool.settle()
+    cached[0] = 4 * GB
+    take(pool, device, "aligner", 3 * GB)
+    assert changes[-1][0] == ("whisper", "aligner")

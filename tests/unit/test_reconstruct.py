@@ -13,7 +13,7 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature
 
 from bench.meeting import make_meeting
 from whisperx_api.pipeline import reconstruct as module
-from whisperx_api.pipeline.reconstruct import NOBODY, reconstruct, speaker_count
+from whisperx_api.pipeline.reconstruct import NOBODY, reconstruct, speaker_count, to_annotation
 
 FRAMES = SlidingWindow(start=0.0, duration=0.0619375, step=0.016875)
 
@@ -108,3 +108,13 @@ def test_memory_is_a_byte_a_frame_and_speaker() -> None:
     tracemalloc.stop()
     assert talks.data.nbytes + count.data.nbytes == 5 * len(count)
     assert peak - held < 100 * module.BLOCK_FRAMES + 2 * len(count)
+
+
+@pytest.mark.parametrize("shortest", [{}, {"min_duration_off": 0.3}, {"min_duration_on": 0.2, "min_duration_off": 0.1}])
+def test_turns_are_those_of_pyannote(shortest: dict[str, float]) -> None:
+    random = np.random.default_rng(len(shortest))
+    for _ in range(40):
+        n_frames, n_speakers = random.integers(2, 300), random.integers(0, 5)
+        changes = random.random((n_frames, n_speakers)) < random.choice([0.02, 0.3, 0.9])
+        talks = SlidingWindowFeature((np.cumsum(changes, axis=0) % 2).astype(np.uint8), FRAMES)
+        assert to_annotation(talks, **shortest) == SpeakerDiarizationMixin.to_annotation(talks, **shortest)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperx_api.doctor.check import Check, engine_installed, fail, ok, warn
+from whisperx_api.memory import memory_free
 from whisperx_api.settings import GIB, Settings
 
 PROBE_SECONDS = 180
@@ -156,21 +157,6 @@ def _memory() -> Check:
     if free < 2 * GIB:
         return warn("memory", f"{sentence}: 2 are needed for the small models and 6 for large ones on a processor.")
     return ok("memory", f"{sentence}.")
-
-
-def memory_free(root: Path = Path("/")) -> int | None:
-    """Return the bytes of memory that are free: the machine's, or the container's where it may use less."""
-    try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return None
-    group = root / "sys/fs/cgroup"
-    try:
-        limit, used = (group / "memory.max").read_text().strip(), int((group / "memory.current").read_text())
-    except (OSError, ValueError):
-        return free
-    return free if limit == "max" else min(free, max(0, int(limit) - used))
 
 
 def _disk(name: str, folder: Path) -> Check:

@@ -46,10 +46,14 @@ async def decode(path: Path, target: Path, report: Callable[[float], None], time
 
 
 async def _run(timeout: float, *arguments: str, report: Callable[[float], None] | None = None) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        *python_module("whisperx_api.pipeline.decoder_process"), str(os.getpid()), *arguments, start_new_session=True,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *python_module("whisperx_api.pipeline.decoder_process"), str(os.getpid()), *arguments,
+            start_new_session=True, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        raise DecoderDied(f"the decoder process can't be started: {error}") from error
     assert process.stdout is not None
     assert process.stderr is not None
     said = asyncio.create_task(_last_words(process.stderr))

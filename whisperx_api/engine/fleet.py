@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 
 from whisperx_api.engine.nodes import device_absent
-from whisperx_api.engine.process import EngineProcess
+from whisperx_api.engine.process import EngineProcess, EngineUnavailable
 from whisperx_api.engine.protocol import RunStage, Stage
 from whisperx_api.engine.session import Listener
 
+AVOID_SECONDS = 60.0
+"""How long a device whose engine could not be started is the last that is asked."""
+
 
 class Fleet:
-    """Gives each stage to the engine with the least to do."""
+    """Gives each stage to the engine with the least to do, and to another where that one can't be started."""
 
     def __init__(self, engines: Sequence[EngineProcess]) -> None:
         self.engines = engines
         self._load: Counter[tuple[int, Stage]] = Counter()
+        self._failed: dict[int, float] = {}
+        """When an engine last could not be started, by its place."""
 
     async def start(self) -> None:
         """Start every engine. What fails shows in `failure`, and is tried again with the next stage."""
@@ -25,12 +31,22 @@ class Fleet:
 
     async def run(self, request: RunStage, listener: Listener) -> str:
         """Run one stage, as `EngineProcess.run` does."""
-        index = min(range(len(self.engines)), key=lambda one: self._load_of(one, request.stage))
-        self._load[index, request.stage] += 1
-        try:
-            return await self.engines[index].run(request, listener)
-        finally:
-            self._load[index, request.stage] -= 1
+        order = sorted(range(len(self.engines)), key=lambda one: (self._fails(one), *self._load_of(one, request.stage)))
+        for index in order:
+            self._load[index, request.stage] += 1
+            try:
+                return await self.engines[index].run(request, listener)
+            except EngineUnavailable:
+                self._failed[index] = time.monotonic()
+                if index == order[-1]:
+                    raise
+            finally:
+                self._load[index, request.stage] -= 1
+        raise AssertionError("there is at least one engine")
+
+    def _fails(self, index: int) -> bool:
+        """Whether an engine could not be started lately: others go first then, or it would take all that is to do."""
+        return time.monotonic() - self._failed.get(index, -AVOID_SECONDS) < AVOID_SECONDS
 
     def _load_of(self, index: int, stage: Stage) -> tuple[int, int]:
         """Return how many stages an engine has to run: of this kind, which wait for each other, and of all."""

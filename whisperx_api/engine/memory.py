@@ -7,9 +7,11 @@ from pathlib import Path
 
 import torch
 
+from whisperx_api.memory import memory_free
+
 
 class DeviceMemory:
-    """The memory of one device; for `cpu` that is the machine's."""
+    """The memory of one device; for `cpu` that is the machine's, or the container's."""
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
@@ -18,10 +20,9 @@ class DeviceMemory:
         """Bytes that can still be had, whoever holds the rest."""
         if self.device.type == "cuda":
             return torch.cuda.mem_get_info(self.device)[0]
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("/proc/meminfo has no MemAvailable")
+        if (free := memory_free()) is None:
+            raise RuntimeError("/proc/meminfo has no MemAvailable")
+        return free
 
     def used(self) -> int:
         """Bytes in use: on the whole device for CUDA, else by this process."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from whisperx_api.models import alignment
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.resolve import diarization_source, transcription_folder
 from whisperx_api.pipeline.align import Aligner
-from whisperx_api.pipeline.aligners import default_align_model, load_aligner
+from whisperx_api.pipeline.aligners import default_align_model, fetch_aligner, load_aligner
 from whisperx_api.pipeline.diarize import Diarizer
 from whisperx_api.pipeline.diarizers import load_diarizer
 from whisperx_api.pipeline.run import AlignerChoice
@@ -58,7 +57,10 @@ class EngineModels:
 
     def aligner(self, name: str, language: str) -> Aligner:
         """Return the alignment model `name`. Raises `ModelUnavailable`."""
-        load = self._loader(name, language, allow_download=self._config.auto_download)
+        load = functools.partial(
+            load_aligner, name, language, device=self._device, model_dir=self._config.model_dir, workers=self._workers,
+            allow_download=self._config.auto_download, token=self._config.hf_token,
+        )  # fmt: skip
         return self._pool.get(f"align:{name}:{language}", load, TYPICAL_WEIGHTS)
 
     def diarizer(self) -> Diarizer:
@@ -89,27 +91,23 @@ class EngineModels:
             )
         if alignment.at_hand(name, self._config.model_dir):
             return AlignerChoice(name)
-        reason = self._fetch(name, language)
+        reason = self._fetch(name)
         return AlignerChoice(name) if reason is None else AlignerChoice(None, f"{reason} Word times are Whisper's own.")
 
-    def _fetch(self, name: str, language: str) -> str | None:
+    def _fetch(self, name: str) -> str | None:
         """Fetch an alignment model; return why that failed, None if it did not."""
         failed_at, reason = self._unreachable.get(name, (0.0, ""))
         if reason and time.monotonic() - failed_at < RETRY_FETCH_SECONDS:
             return reason
         try:
-            self._loader(name, language, allow_download=self._config.auto_download)()
+            fetch_aligner(
+                name, self._config.model_dir, allow_download=self._config.auto_download, token=self._config.hf_token
+            )
         except ModelUnavailable as error:
             logger.warning("%s", error)
             self._unreachable[name] = (time.monotonic(), str(error))
             return str(error)
         return None
-
-    def _loader(self, name: str, language: str, allow_download: bool) -> Callable[[], Aligner]:
-        return functools.partial(
-            load_aligner, name, language, device=self._device, model_dir=self._config.model_dir, workers=self._workers,
-            allow_download=allow_download, token=self._config.hf_token,
-        )  # fmt: skip
 
 
 def _size(folder: Path) -> int:

@@ -128,11 +128,14 @@ class ModelPool:
         """Return whether there is all the room that can be had without waiting; unused models go for it."""
         if self._residency != "auto":
             return True
-        while (free := self._memory.free()) < needed:
+        needed += sum(self._loading.values())
+        if self._memory.free() < needed:
+            self._memory.release()  # what libraries keep for themselves of what no model needs any more
+        while self._memory.free() < needed:
             if not (unused := self._unused()):
                 return not self._others_at_work() and not self._loading
             self._release(unused[0])
-        return free >= needed + sum(self._loading.values())
+        return True
 
     def _others_at_work(self) -> bool:
         """Whether others hold models. Who holds one too does not wait, for they may wait in turn."""

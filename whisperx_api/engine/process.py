@@ -129,12 +129,15 @@ class EngineProcess:
     async def _start(self) -> Session:
         if (absent := device_absent(self.config.device)) is not None:
             raise self._failed(f"The engine can't start. {absent}")
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *python_module(self._module), str(os.getpid()), str(theirs.fileno()), start_new_session=True,
-                stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-            )  # fmt: skip
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *python_module(self._module), str(os.getpid()), str(theirs.fileno()), start_new_session=True,
+                    stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                )  # fmt: skip
+        except OSError as error:  # no more processes or files, or no more Python where it was
+            raise self._failed(f"The engine can't start: {error}") from error
         session = self._session = Session(process, await Channel.open(ours))
         try:
             await session.channel.configure(self.config)

@@ -45,6 +45,8 @@ ENGINE_STAGES = (Stage.TRANSCRIBE, Stage.ALIGN, Stage.DIARIZE, Stage.ASSIGN)
 """What is run here; the recording is decoded in a process of its own."""
 MODEL_KINDS = {"transcribe": "transcription", "align": "alignment", "diarize": "diarization"}
 """What models are for, by how their names begin in the pool."""
+DEVICE_LOST = ("CUDA error", "CUDA failed with error")
+"""How torch and ctranslate2 begin what they say of a device that fails: from then on it fails for this process."""
 HEARTBEAT_SECONDS = 5.0
 NICENESS = 10
 """The engine computes at a lower priority than the server answers."""
@@ -133,11 +135,11 @@ class Engine:
     def _failed(self, request: RunStage, error: Exception) -> StageFailed:
         from whisperx_api.pipeline.out_of_memory import is_out_of_memory
 
-        lost = self.device != "cpu" and "CUDA error" in str(error)
+        lacking = is_out_of_memory(error)
+        lost = self.device != "cpu" and not lacking and any(words in str(error) for words in DEVICE_LOST)
         return StageFailed(
-            request.attempt, request.stage, explain(error), retryable=True, out_of_memory=is_out_of_memory(error),
-            fatal=lost,
-        )  # fmt: skip
+            request.attempt, request.stage, explain(error), retryable=True, out_of_memory=lacking, fatal=lost
+        )
 
     def _run(self, request: RunStage) -> str:
         from whisperx_api.pipeline import run

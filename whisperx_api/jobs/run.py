@@ -31,7 +31,7 @@ from whisperx_api.jobs.progress import Progress
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.jobs.telling import AT_WORK, STARTING, WAITING, Telling
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.transcript import Alignment, Audio, Diarization, Transcription, from_json, to_json
+from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ class JobRun:
         self._telling = Telling(job.stages, self._publish_progress)
         self._silent = asyncio.Event()
         self._record = asyncio.Lock()
+        self._heard = 0.0
+        """Up to where text was published, in seconds: a stage that is run again tells none of it twice."""
 
     @property
     def stage(self) -> Stage | None:
@@ -88,6 +90,7 @@ class JobRun:
                 await self._shop.store.hand_back(self.job, self.progress.reached)
         except StaleEpoch:
             logger.info("task %s: the run of epoch %d is not wanted any more", self.job.id, self.job.epoch)
+            await self._tidy()
         except _GivenUp as error:
             await self._fail(str(error), error.stage)
         except asyncio.CancelledError:
@@ -188,7 +191,7 @@ class JobRun:
             if not isinstance(message, EngineStarting):
                 self._telling.begins(stage)
             if isinstance(message, SegmentReady):
-                self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, message.segment))
+                self._publish_segment(message.segment)
             elif isinstance(message, EngineStarting):
                 self._telling.say(stage, STARTING)
             elif message.message is not None:  # what comes before the work, such as loading a model
@@ -235,6 +238,11 @@ class JobRun:
     def _publish_progress(self) -> None:
         self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
 
+    def _publish_segment(self, segment: Segment) -> None:
+        if segment.start >= self._heard:
+            self._heard = segment.end
+            self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, segment))
+
     # --- the end ---
 
     async def _complete(self) -> None:
@@ -251,17 +259,22 @@ class JobRun:
     async def _fail(self, error: str, stage: Stage | None) -> None:
         try:
             self.job = await persist(lambda: self._shop.store.fail(self.job, stage, error))
-            await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
+            await self._tidy()
             logger.error("task %s has failed: %s", self.job.id, error)
         except StaleEpoch:
             logger.info("task %s had moved on before it failed: %s", self.job.id, error)
+            await self._tidy()
 
     async def _hand_back(self) -> None:
         try:
             await self._shop.store.hand_back(self.job, self.progress.reached)
         except StaleEpoch:
             logger.info("task %s: stopped", self.job.id)
-            await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Delete the files of a task that is not to be run further, all but its checkpoints."""
+        await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
 
 
 class _GivenUp(Exception):

@@ -14,6 +14,7 @@ from whisperx.alignment import DEFAULT_ALIGN_MODELS_HF, DEFAULT_ALIGN_MODELS_TOR
 from whisperx_api.models import alignment
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.pipeline.align import Aligner
+from whisperx_api.pipeline.building import building
 
 
 def default_align_model(language: str) -> str | None:
@@ -36,16 +37,11 @@ def load_aligner(
     `device` is cpu, cuda or cuda:N, `token` the hub's; on a CPU `workers` threads compute side by side. Raises
     `ModelUnavailable`; where there is no network, within seconds.
     """
-    if not alignment.at_hand(name, model_dir):
-        if not allow_download or Path(name).is_dir() or Path(name).is_absolute():
-            raise ModelUnavailable(
-                f"The alignment model {name} is not on this machine: run `whisperx-api models pull {name}`, correct "
-                "ALIGN_MODEL, or set ALIGN_MODEL=attention."
-            )
-        alignment.pull(name, model_dir, token)
+    fetch_aligner(name, model_dir, allow_download=allow_download, token=token)
     load = _load_bundle if name in alignment.BUNDLES else _load_folder
     try:
-        model, labels = load(name, model_dir)
+        with building:
+            model, labels = load(name, model_dir)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())
         raise ModelUnavailable(
@@ -53,6 +49,18 @@ def load_aligner(
             f"{name}`, or set ALIGN_MODEL=attention."
         ) from error
     return Aligner(name, language, model, {label.lower(): index for label, index in labels.items()}, device, workers)
+
+
+def fetch_aligner(name: str, model_dir: Path, *, allow_download: bool = True, token: str | None = None) -> None:
+    """Have an alignment model on this machine. Raises `ModelUnavailable` where it can't be, as `load_aligner` does."""
+    if alignment.at_hand(name, model_dir):
+        return
+    if not allow_download or Path(name).is_dir() or Path(name).is_absolute():
+        raise ModelUnavailable(
+            f"The alignment model {name} is not on this machine: run `whisperx-api models pull {name}`, correct "
+            "ALIGN_MODEL, or set ALIGN_MODEL=attention."
+        )
+    alignment.pull(name, model_dir, token)
 
 
 def _load_bundle(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str, int]]:

@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     from pyannote.audio.telemetry import set_telemetry_metrics
 
     from whisperx_api.pipeline import segmentation
+    from whisperx_api.pipeline.building import building
     from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
     from whisperx_api.pipeline.clustering import cluster_sample
     from whisperx_api.pipeline.diarize import BATCH_SIZES, EXACT_STEPS, FAST_STEPS, Diarizer, Steps
@@ -88,10 +89,11 @@ def load_diarizer(
     """
     set_telemetry_metrics(False)
     folder = Path(model)
-    if (folder / STARTER_SEGMENTATION).is_file() and (folder / STARTER_EMBEDDING).is_file():
-        pipeline, name = starter_pipeline(folder), "starter"
-    else:
-        pipeline, name = _pretrained(str(model), token, cache_dir), str(model)
+    with building:
+        if (folder / STARTER_SEGMENTATION).is_file() and (folder / STARTER_EMBEDDING).is_file():
+            pipeline, name = starter_pipeline(folder), "starter"
+        else:
+            pipeline, name = _pretrained(str(model), token, cache_dir), str(model)
     segmentation_batch = segmentation.BATCH * workers if device.type == "cpu" else batch_size
     for attribute, size in zip(BATCH_SIZES, (segmentation_batch, batch_size), strict=True):
         if hasattr(pipeline, attribute):

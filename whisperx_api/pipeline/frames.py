@@ -35,6 +35,9 @@ TAIL = 240
 POOLED_SILENCE = 8
 """Frames of silence that make the embedding of a local speaker who says nothing; any number makes the same."""
 
+FEWEST_SAMPLES = 16_000
+"""Samples of the recording's last block that are looked at, even if there are fewer left: a second."""
+
 PROGRESS_WINDOWS = 5
 """Windows between two reports of progress."""
 
@@ -50,6 +53,8 @@ class FrameNetwork:
     hop: int
     frames: Callable[[torch.Tensor], torch.Tensor]
     pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    normalises: bool = False
+    """Whether its frames are relative to the mean of all sound it is given."""
 
 
 def frame_network(model: object) -> FrameNetwork | None:
@@ -57,7 +62,7 @@ def frame_network(model: object) -> FrameNetwork | None:
     if isinstance(model, BaseWeSpeakerResNet):
         return FrameNetwork(hop=8 * 160, frames=model.forward_frames, pool=model.forward_embedding)
     if isinstance(model, CAMPPlusEmbedding):
-        return FrameNetwork(hop=2 * 160, frames=model.frames, pool=model.pool)
+        return FrameNetwork(hop=2 * 160, frames=model.frames, pool=model.pool, normalises=True)
     return None
 
 
@@ -111,7 +116,12 @@ class Blocks:
         start, end = block * n_samples, (block + 1) * n_samples + TAIL
         span = Segment(start / embedding.sample_rate, end / embedding.sample_rate)
         waveform, _ = self._pipeline._audio.crop(self._file, span, mode="pad")
-        return block, self._network.frames(waveform[None].to(embedding.device))
+        n_frames = self._length
+        if self._network.normalises:  # silence that fills the last block would shift what it takes for usual
+            there = max(self._file["waveform"].shape[-1] - start, FEWEST_SAMPLES)
+            n_frames = min(n_frames, math.ceil(there / self._network.hop))
+        frames = self._network.frames(waveform[None, ..., : n_frames * self._network.hop + TAIL].to(embedding.device))
+        return block, F.pad(frames, (0, self._length - n_frames))
 
 
 def block_frames(pipeline: SpeakerDiarization, network: FrameNetwork) -> int:

@@ -11,6 +11,9 @@ import torch
 
 logger = logging.getLogger(__name__)
 
+SAID = ("out of memory", "alloc_failed", "can't allocate memory")
+"""How CUDA and its libraries (`CUBLAS_STATUS_ALLOC_FAILED`), and torch on a CPU, say that memory did not suffice."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -40,7 +43,8 @@ def in_fitting_batches(
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch, ctranslate2, pyannote or Python says that memory did not suffice."""
-    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in SAID)
 
 
 def make_room(what: str, size: int) -> None:

@@ -4,7 +4,7 @@ pyannote.audio 4 spreads all windows over all speakers in float64 before it adds
 every frame at once: gigabytes for a long meeting. Here the sums are made in blocks of frames, and what stays is a byte
 a frame and speaker. The results are those of `SpeakerDiarization.speaker_count` and `reconstruct`, value for value and
 at every length: each sum has the same terms in the same order, and the same sort ranks the speakers, so ties fall the
-same way.
+same way. Turns are read off by the frames where somebody starts or ends, not frame by frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from pyannote.audio import Inference
 from pyannote.audio.pipelines import SpeakerDiarization
-from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature
+from pyannote.core import Annotation, Segment, SlidingWindow, SlidingWindowFeature
+from pyannote.core.utils.generators import string_generator
 
 BLOCK_FRAMES = 16_384
 """Frames that are added up at once: 4.6 minutes of pyannote's 16.9 ms, 64 KiB a speaker in float32."""
@@ -35,6 +36,7 @@ def reconstruct_in_blocks(pipeline: SpeakerDiarization) -> None:
         segmentation.conversion = torch.nn.Sequential(segmentation.conversion, _Bytes())
     pipeline.speaker_count = speaker_count
     pipeline.reconstruct = reconstruct
+    pipeline.to_annotation = to_annotation
 
 
 def speaker_count(
@@ -94,6 +96,31 @@ def reconstruct(
     return SlidingWindowFeature(
         talks, SlidingWindow(start=grid[kept.start].start, duration=grid.duration, step=grid.step)
     )
+
+
+def to_annotation(
+    discrete_diarization: SlidingWindowFeature, min_duration_on: float = 0.0, min_duration_off: float = 0.0
+) -> Annotation:
+    """Return the turns of each speaker, labelled with the speaker's column.
+
+    discrete_diarization: (n_frames, n_speakers) of 0 and 1, two frames or more.
+    min_duration_on, min_duration_off: the shortest turn that is kept, and pause between two turns, in seconds.
+    """
+    turns, tracks = Annotation(), string_generator()
+    frames, last = discrete_diarization.sliding_window, len(discrete_diarization.data) - 1
+    for speaker, talking in enumerate(discrete_diarization.data.T):
+        track = next(tracks)
+        edges = np.flatnonzero(np.diff(talking.astype(np.int8), prepend=0, append=0)).tolist()
+        for first, end in zip(edges[::2], edges[1::2], strict=True):
+            start, stop = frames[first].middle, frames[min(end, last)].middle
+            turns[Segment(start, stop), track] = speaker
+    if min_duration_off > 0:
+        turns = turns.support(collar=min_duration_off)
+    if min_duration_on > 0:
+        for segment, track, *_ in list(turns.itertracks()):
+            if segment.duration < min_duration_on:
+                del turns[segment, track]
+    return turns
 
 
 class _Bytes(torch.nn.Module):

@@ -12,6 +12,7 @@ from whisperx.vads import Pyannote
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options
 from whisperx_api.pipeline import segmentation
+from whisperx_api.pipeline.building import building
 from whisperx_api.pipeline.transcribe import Transcriber
 
 FEATURES_AHEAD = 2
@@ -37,7 +38,8 @@ def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str,
         )  # fmt: skip
     except ValueError as error:  # what ctranslate2 says of a device or compute type that it lacks
         raise ModelUnavailable(f"The model {name} can't be loaded: {error}") from error
-    vad = Pyannote(torch.device(device), token=None, vad_onset=Options.vad_onset, vad_offset=Options.vad_offset)
+    with building:
+        vad = Pyannote(torch.device(device), token=None, vad_onset=Options.vad_onset, vad_offset=Options.vad_offset)
     if kind == "cpu":
         scores = vad.vad_pipeline._segmentation
         scores.batch_size = segmentation.BATCH * workers
