@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from whisperx_api.engine import process as process_module
 from whisperx_api.engine import session as session_module
 from whisperx_api.engine import watch as watch_module
-from whisperx_api.engine.process import EngineProcess
+from whisperx_api.engine.process import EngineProcess, EngineUnavailable
 from whisperx_api.engine.protocol import Attempt, EngineConfig, Inputs, RunStage, Stage
 from whisperx_api.engine.session import EngineDied, StageError
 from whisperx_api.options import Options
@@ -88,13 +89,19 @@ def test_engine_that_says_nothing_for_too_long_is_killed(monkeypatch: pytest.Mon
 
 
 def test_engine_that_computes_without_a_word_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 0.5)
     busy = replace(REQUEST, options=Options(prompt='{"stage": "align", "what": "compute"}'))
 
     async def test(engine: EngineProcess) -> None:
         assert "Hello" in await engine.run(busy, lambda message: None)
 
     with_engine(test)
+
+
+def test_engine_that_finds_no_python_is_said_to_be_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "python_module", lambda name: ["/no/such/python"])
+    with pytest.raises(EngineUnavailable, match=r"can't start: .*/no/such/python"):
+        asyncio.run(EngineProcess(CONFIG, module="tests.fake_engine").start())
 
 
 def stage(kind: Stage, task: str = "task", **script) -> RunStage:

@@ -13,6 +13,7 @@ from whisperx_api.engine.memory import DeviceMemory
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.worker import explain
 from whisperx_api.errors import DeviceUnavailable
+from whisperx_api.pipeline.out_of_memory import is_out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,16 @@ def test_memory_of_the_machine_is_measured() -> None:
     memory.release()
     assert memory.used() - before < 100e6
     assert describe("cpu").device_name.endswith("cores")
+
+
+@pytest.mark.parametrize(
+    ("said", "lacking"),
+    [
+        ("CUDA out of memory. Tried to allocate 2.00 GiB.", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_lack_of_memory_is_told_from_a_lost_device(said: str, lacking: bool) -> None:
+    assert is_out_of_memory(RuntimeError(said)) is lacking

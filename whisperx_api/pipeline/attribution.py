@@ -31,7 +31,7 @@ FLOOR_SHARE = 0.25
 """How much exclusive turns count, in which at most one speaker talks at a time; the rest is for all who talk meanwhile.
 
 Who has the floor where two talk at once is a guess. With human turns any share does as well; with their edges moved as
-above 86 words go to the wrong speaker where both count by half, and 100 where exclusive turns alone count."""
+above 83 words go to the wrong speaker where both count by half, and 99 where exclusive turns alone count."""
 
 
 class SpeakerTimes:
