@@ -21,7 +21,10 @@ from pyannote import audio as pyannote_audio
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
+from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import DiarizationMode
+from whisperx_api.pipeline import diarizers
+from whisperx_api.pipeline.building import building
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 from whisperx_api.pipeline.diarize import Diarizer, exclusive_turns
 from whisperx_api.pipeline.diarizers import STARTER_EMBEDDING, load_diarizer
@@ -306,3 +309,23 @@ def test_offline_and_unreachable_are_told_apart(tmp_path: Path) -> None:
     assert "HF_HUB_OFFLINE forbids" in said(tmp_path, "org/model", HF_HUB_OFFLINE="1")["org/model"]
     away = said(tmp_path, "org/model", HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0")["org/model"]
     assert "can't be reached" in away and "whisperx-api models pull org/model" in away
+
+
+def test_model_that_is_fetched_keeps_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    others: list[str] = []
+
+    def build() -> None:
+        with building:
+            others.append("built")
+
+    def fetch(*_: object, **__: object) -> None:
+        other = threading.Thread(target=build, daemon=True)
+        other.start()
+        other.join(5)
+        raise ConnectionError("the hub has gone")
+
+    monkeypatch.setattr(diarizers, "snapshot_download", fetch)
+    monkeypatch.setattr(diarizers, "hf_hub_download", lambda *_, **__: None)
+    with pytest.raises(ModelUnavailable, match="the hub has gone"):
+        load_diarizer("org/model", device=CPU, batch_size=1, cache_dir=tmp_path)
+    assert others == ["built"]

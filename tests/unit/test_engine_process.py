@@ -198,6 +198,25 @@ def test_cancelled_stage_that_hangs_beside_another_is_killed_and_the_other_runs_
     with_engine(test)
 
 
+def test_stage_that_is_cancelled_again_while_it_stops_leaves_the_other_at_work() -> None:
+    async def test(engine: EngineProcess) -> None:
+        pid = engine.pid
+        hanging = asyncio.create_task(engine.run(stage(Stage.TRANSCRIBE, "hanging", what="hang"), ignore))
+        speakers = asyncio.create_task(engine.run(stage(Stage.DIARIZE, seconds=1.0), ignore))
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        for _ in range(2):
+            hanging.cancel()
+            await asyncio.sleep(0.1)
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+        assert time.monotonic() - began < 0.5
+        assert "SPEAKER_00" in await speakers
+        assert engine.pid == pid
+
+    with_engine(test)
+
+
 def test_stages_of_a_cancelled_task_do_not_spare_each_other() -> None:
     async def test(engine: EngineProcess) -> None:
         stages = [stage(Stage.TRANSCRIBE, what="hang"), stage(Stage.DIARIZE, what="hang")]

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from whisperx_api.engine.protocol import Inputs, RunStage, Stage
+from whisperx_api.engine.protocol import Inputs, RunStage, SegmentReady, Stage
 from whisperx_api.engine.session import Listener, StageError
 from whisperx_api.jobs import faults
 from whisperx_api.jobs import manager as manager_module
+from whisperx_api.jobs import run as run_module
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.job import Job, JobStatus, Upload
@@ -118,6 +119,21 @@ async def for_ever() -> None:
     await asyncio.sleep(3600)
 
 
+class Faltering(Engines):
+    """Tells one more segment of a transcription at every try, of which only the third comes to its end."""
+
+    async def run(self, request: RunStage, listener: Listener) -> str:
+        self.stages.append(request.stage)
+        if request.stage is Stage.TRANSCRIBE:
+            tries = self.stages.count(Stage.TRANSCRIBE)
+            for second in range(tries):
+                segment = Segment(float(second), second + 1.0, f"Sentence {second}.")
+                listener(SegmentReady(request.attempt, segment))
+            if tries < 3:
+                raise StageError("It is out of order.", retryable=True)
+        return self.made(request)
+
+
 async def badly() -> None:
     await asyncio.sleep(0.05)
     raise StageError("It is out of order.", retryable=False)
@@ -127,16 +143,19 @@ BOTH = replace(JOB, options=Options(task=Task.TRANSLATE))
 
 
 def managing(
-    tmp_path: Path, test: Callable[[JobManager, Interrupted], Awaitable[None]], engines: Engines | None = None
+    tmp_path: Path,
+    test: Callable[[JobManager, Interrupted], Awaitable[None]],
+    engines: Engines | None = None,
+    events: Events | None = None,
 ) -> list[Stage]:
     """Run a test on a manager; return the stages that the engine was asked for."""
-    engines = engines or Engines()
+    engines, events = engines or Engines(), events or Events()
 
     async def go() -> None:
         database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
         store, storage = Interrupted(database), LocalStorage(tmp_path / "tasks", tmp_path / "uploads")
         storage.prepare()
-        manager = JobManager(Workshop(store, storage, engines, decode, StageCosts(), Events()), max_concurrent=1)
+        manager = JobManager(Workshop(store, storage, engines, decode, StageCosts(), events), max_concurrent=1)
         await manager.start()
         await asyncio.wait_for(test(manager, store), 10)
         await manager.drain(5)
@@ -298,3 +317,34 @@ def test_what_is_done_of_either_branch_is_not_done_again(tmp_path: Path) -> None
     ran = managing(tmp_path, test, engines)
     assert ran == [Stage.TRANSCRIBE, Stage.DIARIZE, Stage.TRANSCRIBE, Stage.ASSIGN]
     assert engines.inputs and engines.inputs.diarization and engines.inputs.diarization.turns
+
+
+def test_text_is_told_once_however_often_its_stage_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "PAUSE_SECONDS", (0.01, 0.01))
+    events, told = Events(), []
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        with events.listen(JOB.id) as queue:
+            await manager.submit(JOB)
+            await until(store, JobStatus.COMPLETED)
+            while not queue.empty():
+                if (segment := queue.get_nowait().segment) is not None:
+                    told.append(segment.text)
+
+    assert managing(tmp_path, test, Faltering(), events).count(Stage.TRANSCRIBE) == 3
+    assert told == ["Sentence 0.", "Sentence 1.", "Sentence 2."]
+
+
+def test_run_that_is_not_wanted_any_more_leaves_only_what_its_task_has_on_record(tmp_path: Path) -> None:
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        async def let_another_cancel() -> None:
+            store.after, store.meanwhile = "checkpoint", lambda: store.cancel(JOB.id)
+
+        store.after, store.meanwhile = "checkpoint", let_another_cancel
+        await manager.submit(JOB)
+        await until(store, JobStatus.CANCELLED)
+        job = await store.get(JOB.id)
+        assert job and list(job.checkpoints) == [Stage.DECODE.value]
+
+    managing(tmp_path, test)
+    assert [path.name for path in (tmp_path / "tasks" / JOB.id).iterdir()] == ["decode.1.json"]

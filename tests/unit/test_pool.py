@@ -108,24 +108,36 @@ def test_model_that_can_not_be_loaded_is_not_held() -> None:
 
 
 class Stage:
-    """A stage in a thread of its own that holds a model until it is told to return."""
+    """A stage in a thread of its own, whose model loads when `arrives` is set, and that returns when told to."""
 
-    def __init__(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
-        self.began, self.returns = threading.Event(), threading.Event()
+    def __init__(self, pool: ModelPool, device: Device, name: str, size: int, slow: bool = False) -> None:
+        self.loads, self.arrives, self.began, self.returns = (threading.Event() for _ in range(4))
+        if not slow:
+            self.arrives.set()
         self.error: Exception | None = None
         self.thread = threading.Thread(target=self._run, args=(pool, device, name, size), daemon=True)
         self.thread.start()
 
     def _run(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
-        try:
-            take(pool, device, name, size)
+        def load() -> Model:
+            self.loads.set()
+            self.arrives.wait(10)
+            return Model(device, size)
+
+        def use() -> None:
+            model = pool.get(name, load, size)
+            assert model.size == size
             self.began.set()
             self.returns.wait(10)
+
+        try:
+            use()
         except InterruptedError as error:
             self.error = error
         pool.settle()
 
     def end(self) -> None:
+        self.arrives.set()
         self.returns.set()
         self.thread.join(10)
 
@@ -181,33 +193,11 @@ def test_unused_models_are_let_go_for_one_that_lacks_room() -> None:
     assert not pool.release_unused()
 
 
-class SlowLoad:
-    """A stage whose model takes until it is told to load, as one that is fetched from afar."""
-
-    def __init__(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
-        self.began, self.arrives = threading.Event(), threading.Event()
-        self.thread = threading.Thread(target=self._run, args=(pool, device, name, size), daemon=True)
-        self.thread.start()
-
-    def _run(self, pool: ModelPool, device: Device, name: str, size: int) -> None:
-        def load() -> Model:
-            self.began.set()
-            self.arrives.wait(10)
-            return Model(device, size)
-
-        pool.get(name, load, size)
-        pool.settle()
-
-    def end(self) -> None:
-        self.arrives.set()
-        self.thread.join(10)
-
-
 def test_model_that_takes_long_to_load_keeps_no_other_stage_waiting() -> None:
     device = Device(24 * GB)
     pool, changes, _ = pool_on(device, "auto")
-    slow = SlowLoad(pool, device, "pyannote", GB)
-    assert slow.began.wait(10)
+    slow = Stage(pool, device, "pyannote", GB, slow=True)
+    assert slow.loads.wait(10)
     other = Stage(pool, device, "whisper", 3 * GB)
     assert other.began.wait(10)
     other.end()
@@ -219,8 +209,8 @@ def test_model_that_takes_long_to_load_keeps_no_other_stage_waiting() -> None:
 def test_model_that_two_stages_want_is_loaded_once() -> None:
     device = Device(24 * GB)
     pool, _, loads = pool_on(device, "keep")
-    slow = SlowLoad(pool, device, "whisper", GB)
-    assert slow.began.wait(10)
+    slow = Stage(pool, device, "whisper", GB, slow=True)
+    assert slow.loads.wait(10)
     other = Stage(pool, device, "whisper", GB)
     assert not other.began.wait(0.3)
     slow.end()
@@ -232,8 +222,8 @@ def test_model_that_two_stages_want_is_loaded_once() -> None:
 def test_room_is_kept_for_a_model_that_is_loading() -> None:
     device = Device(round((3 + 3) * GB * HEADROOM) + RESERVE)
     pool, changes, _ = pool_on(device, "auto")
-    slow = SlowLoad(pool, device, "whisper", 3 * GB)
-    assert slow.began.wait(10)
+    slow = Stage(pool, device, "whisper", 3 * GB, slow=True)
+    assert slow.loads.wait(10)
     other = Stage(pool, device, "pyannote", 3 * GB)
     assert not other.began.wait(0.3)  # free now, but not for long
     slow.end()

@@ -90,6 +90,7 @@ class Session:
         self._work: dict[tuple[Attempt, Stage], _Work] = {}
         self._excused = False  # the process ends, or has ended, for a reason that is known
         self._ear = asyncio.create_task(self._listen())
+        self._stopping: set[asyncio.Task[None]] = set()
 
     @property
     def live(self) -> bool:
@@ -116,11 +117,13 @@ class Session:
             await asyncio.wait({work.result})
             return work.result.result()
         except asyncio.CancelledError:
-            await self._cancel(key, work)
+            if work.sent and not work.result.done():
+                await self._stop(key, work)
             raise
         finally:
             watch.cancel()
-            del self._work[key]
+            if not work.leaving:
+                del self._work[key]
 
     async def end(self, grace: float) -> None:
         """Hang up, wait for the end of the process, and kill it after `grace` seconds."""
@@ -188,11 +191,16 @@ class Session:
 
     # --- cancelling ---
 
-    async def _cancel(self, key: tuple[Attempt, Stage], work: _Work) -> None:
-        """Ask for the end of a stage, then see to it."""
-        if not work.sent:
-            return
+    async def _stop(self, key: tuple[Attempt, Stage], work: _Work) -> None:
+        """See to the end of a stage; who does not wait for it, being cancelled again, does not keep it from coming."""
         work.leaving = True
+        stopping = asyncio.create_task(self._stopped(key, work))
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+        await asyncio.shield(stopping)
+
+    async def _stopped(self, key: tuple[Attempt, Stage], work: _Work) -> None:
+        """Ask for the end of a stage and wait for it; a process that does not answer is killed."""
         asking = asyncio.create_task(self.channel.write(to_engine.dump_json(CancelStage(*key))))
         began = time.monotonic()
         try:
@@ -201,10 +209,6 @@ class Session:
                 if time.monotonic() - began > (COMPANY_GRACE_SECONDS if company else CANCEL_GRACE_SECONDS):
                     await self.end(grace=0)
                 await asyncio.wait({work.result}, timeout=LOOK_SECONDS)
-        except asyncio.CancelledError:
-            self._excused = True
-            if self.process.returncode is None:
-                self.process.kill()
-            raise
         finally:
             asking.cancel()
+            del self._work[key]

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import HFValidationError
 
 from whisperx_api.models.errors import ModelUnavailable
@@ -89,6 +91,8 @@ def load_diarizer(
     """
     set_telemetry_metrics(False)
     folder = Path(model)
+    if not folder.exists():
+        _fetch(str(model), token, cache_dir)  # before others' models have to wait for it
     with building:
         if (folder / STARTER_SEGMENTATION).is_file() and (folder / STARTER_EMBEDDING).is_file():
             pipeline, name = starter_pipeline(folder), "starter"
@@ -135,13 +139,27 @@ def starter_pipeline(folder: Path, embedding: Model | None = None) -> SpeakerDia
     return pipeline
 
 
+def _fetch(model: str, token: str | None, cache_dir: Path | None) -> None:
+    """Have what the hub's repository holds on this machine. Parts from other repositories come with the pipeline."""
+    repo, _, revision = model.partition("@")
+    with _explained(model, token):
+        hf_hub_download(repo, "config.yaml", revision=revision or None, token=token, cache_dir=cache_dir)
+        snapshot_download(repo, revision=revision or None, token=token, cache_dir=cache_dir)
+
+
 def _pretrained(model: str, token: str | None, cache_dir: Path | None) -> Pipeline:
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # pyannote prints its advice; the exception has it all
-            repo, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
-            pipeline = Pipeline.from_pretrained(repo, revision=revision or None, token=token, cache_dir=cache_dir)
-    except (OSError, HFValidationError) as error:  # every error of the hub and of the network is an OSError
-        raise ModelUnavailable(what_to_do(model, error, token)) from error
+    with _explained(model, token), contextlib.redirect_stdout(io.StringIO()):  # pyannote prints its advice there
+        repo, _, revision = (model, "", "") if Path(model).exists() else model.partition("@")
+        pipeline = Pipeline.from_pretrained(repo, revision=revision or None, token=token, cache_dir=cache_dir)
     if pipeline is None:
         raise ModelUnavailable(f"The diarization model {model} could not be loaded{OR_STARTER}.")
     return pipeline
+
+
+@contextlib.contextmanager
+def _explained(model: str, token: str | None) -> Iterator[None]:
+    """Have every error of the hub and of the network, which all are OSErrors, say what to do."""
+    try:
+        yield
+    except (OSError, HFValidationError) as error:
+        raise ModelUnavailable(what_to_do(model, error, token)) from error
