@@ -1,9 +1,9 @@
 """An engine process that speaks the real protocol and loads nothing, for tests of what is around the engine.
 
 A job's `prompt` scripts it, as JSON: `seconds` a stage takes (0), `stage` at which something happens, `what` happens
-there (`die`, `fail`, `refuse`, `hang`, `lack` memory, `break` the device, `silence`: nothing is said, or `compute`: two
-seconds of it without a word), and `marker`, a file: with it,
-it happens only as long as there are fewer than `times` (1) lines in the file, and each time adds one.
+there (`die`, `fail`, `refuse`, if need be `after` some seconds, `hang`, `lack` memory, `break` the device, `silence`:
+nothing is said, or `compute`: two seconds of it without a word), and `marker`, a file: with it, it happens only as long
+as there are fewer than `times` (1) lines in the file, and each time adds one.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class FakeEngine:
         script = json.loads(request.options.prompt or "{}")
         mishap = script.get("what") if script.get("stage") == request.stage.value and due(script) else None
         if mishap == "refuse":
+            time.sleep(script.get("after", 0))
             return StageFailed(request.attempt, request.stage, "The model is out of reach.", retryable=False)
         for step in range(STEPS):
             if (request.attempt, request.stage) in self.cancelled:

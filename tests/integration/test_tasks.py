@@ -88,7 +88,9 @@ def test_task_that_waits_for_an_engine_to_come_up_says_so(client: TestClient, to
 
 
 def test_failed_task_keeps_no_decoded_audio_and_is_retried_without_it(client: TestClient, tone, tmp_path: Path) -> None:
-    task = task_of(client, tone(), prompt=script(stage="diarize", what="refuse", marker=str(tmp_path / "refused")))
+    marker = str(tmp_path / "refused")
+    refusal = script(stage="diarize", what="refuse", after=1, marker=marker)  # when the words are there
+    task = task_of(client, tone(), prompt=refusal)
     status = wait(client, task)
     assert (status["status"], status["stage"], status["error"]) == ("failed", "diarize", "The model is out of reach.")
     folder = tmp_path / "data" / "tasks" / task

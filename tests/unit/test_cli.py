@@ -298,7 +298,10 @@ def test_version_is_the_package_s():
 def test_ctrl_c_cancels_the_task(service: Service, recording: str):
     service.status = {"status": "processing", "progress": 10, "stage": "transcribe", "eta_seconds": 61}
     command = [sys.executable, "-m", "whisperx_api", "transcribe", recording, "--server", service.url, "--api-key", "k"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background may ignore it
+    )  # fmt: skip
     deadline = time.monotonic() + 20
     while "GET /status/t1" not in service.calls and time.monotonic() < deadline:
         time.sleep(0.05)
