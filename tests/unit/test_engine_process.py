@@ -177,6 +177,14 @@ def test_cancel_of_one_stage_leaves_the_other_at_work(monkeypatch: pytest.Monkey
     with_engine(test)
 
 
+async def hanging_beside(engine: EngineProcess, seconds: float) -> tuple[asyncio.Task[str], asyncio.Task[str]]:
+    """Have a stage hang beside one of so many seconds, both in work."""
+    hanging = asyncio.create_task(engine.run(stage(Stage.TRANSCRIBE, "hanging", what="hang"), ignore))
+    speakers = asyncio.create_task(engine.run(stage(Stage.DIARIZE, seconds=seconds), ignore))
+    await asyncio.sleep(0.3)
+    return hanging, speakers
+
+
 def test_cancelled_stage_that_hangs_beside_another_is_killed_and_the_other_runs_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -184,9 +192,7 @@ def test_cancelled_stage_that_hangs_beside_another_is_killed_and_the_other_runs_
 
     async def test(engine: EngineProcess) -> None:
         pid = engine.pid
-        hanging = asyncio.create_task(engine.run(stage(Stage.TRANSCRIBE, "hanging", what="hang"), ignore))
-        speakers = asyncio.create_task(engine.run(stage(Stage.DIARIZE, seconds=4.0), ignore))
-        await asyncio.sleep(0.3)
+        hanging, speakers = await hanging_beside(engine, seconds=4.0)
         began = time.monotonic()
         hanging.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -201,9 +207,7 @@ def test_cancelled_stage_that_hangs_beside_another_is_killed_and_the_other_runs_
 def test_stage_that_is_cancelled_again_while_it_stops_leaves_the_other_at_work() -> None:
     async def test(engine: EngineProcess) -> None:
         pid = engine.pid
-        hanging = asyncio.create_task(engine.run(stage(Stage.TRANSCRIBE, "hanging", what="hang"), ignore))
-        speakers = asyncio.create_task(engine.run(stage(Stage.DIARIZE, seconds=1.0), ignore))
-        await asyncio.sleep(0.3)
+        hanging, speakers = await hanging_beside(engine, seconds=1.0)
         began = time.monotonic()
         for _ in range(2):
             hanging.cancel()
