@@ -105,11 +105,23 @@ class Alignment:
 
 
 @dataclass(frozen=True)
+class Subsegments:
+    """Speaker embeddings of a recording, one every `step` seconds, all zeros where there is none.
+
+    `vectors` is base64 of (n_steps, dimension) values in half precision, least significant byte first.
+    """
+
+    step: float
+    dimension: int
+    vectors: str
+
+
+@dataclass(frozen=True)
 class Diarization:
     """Who spoke when.
 
     `turns` may overlap; `exclusive` are the same speakers with at most one at a time, which is what words are given
-    to. `embeddings` holds one voice vector a speaker.
+    to. `embeddings` holds one voice vector a speaker; `subsegments`, where the pipeline makes them, those of all times.
     """
 
     turns: tuple[Turn, ...]
@@ -117,6 +129,7 @@ class Diarization:
     embeddings: dict[str, tuple[float, ...]] = field(default_factory=dict)
     model: str = ""
     warnings: tuple[str, ...] = ()
+    subsegments: Subsegments | None = None
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,9 @@ def test_exclusive_turns_never_overlap(run: tuple[Diarization, list]) -> None:
 def test_each_speaker_has_a_voice_of_their_own(
     starter_dir: Path, sample: np.ndarray, mode: DiarizationMode, alike: float
 ) -> None:
-    embeddings = load_diarizer(starter_dir, device=CPU, batch_size=8, mode=mode)(sample).embeddings
+    result = load_diarizer(starter_dir, device=CPU, batch_size=8, mode=mode)(sample)
+    embeddings = result.embeddings
+    assert (result.subsegments is not None) == (mode is DiarizationMode.FAST)
     assert list(embeddings) == ["SPEAKER_00", "SPEAKER_01"]
     first, second = (np.array(vector) / np.linalg.norm(vector) for vector in embeddings.values())
     assert first.shape == (192,) and first @ second < alike

@@ -143,6 +143,29 @@ def test_speakers_are_pooled_from_the_frames_in_which_they_talk(
     assert told == sorted(told) and told[-1] == 1.0
 
 
+def test_every_half_second_of_a_block_with_talk_has_the_embedding_of_its_second(
+    starter_dir: Path, sample_dir: Path
+) -> None:
+    sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
+    file = {"waveform": torch.from_numpy(sound[: 29 * rate])[None], "sample_rate": rate}
+    talk = SlidingWindowFeature(np.zeros((20, FRAMES, 3)), SlidingWindow(start=0.0, duration=10.0, step=1.0))
+    talk.data[0, :, 0] = talk.data[19, FRAMES // 10 + 1 :, 1] = 1.0  # the first block, and the last, of 9 s
+    pipeline: Any = starter_pipeline(starter_dir)
+    told: dict[str, np.ndarray] = {}
+    assert embed_frames_once(pipeline, workers=2)
+    pipeline.get_embeddings(file, talk, hook=lambda step, found, **counts: told.update({step: found}))
+    found = told["subsegments"]
+    assert found.shape == (58, 192) and np.isfinite(found).all()
+    assert found.any(axis=1).tolist() == [True] * 20 + [False] * 20 + [True] * 18
+    network = pipeline._embedding.model_
+    with torch.inference_mode():
+        frames = network.frames(file["waveform"][None, ..., : 10 * rate + 240])
+        second = torch.zeros(1, 1, 500)
+        second[..., 263:312] = 1.0  # 5.25 to 6.25 s, around the half second from 5.5 s
+        expected = network.pool(frames, second)[0, 0].numpy()
+    assert cosine(found[11], expected) > 0.9999 and cosine(found[7], expected) < 0.95
+
+
 def test_frames_are_computed_once_and_only_where_somebody_talks(starter_dir: Path) -> None:
     pipeline: Any = starter_pipeline(starter_dir)
     network, lengths = pipeline._embedding.model_, []

@@ -50,6 +50,10 @@ class SpeakerTimes:
         """
         return _closeness(self._exclusive, starts, ends)
 
+    def seconds(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return (n_stretches, n_speakers): for how many seconds each speaker has the floor in `starts`..`ends`."""
+        return np.stack([of_speaker.seconds(starts, ends) for of_speaker in self._exclusive], axis=1)
+
     def of_words(self, words: Sequence[Word]) -> np.ndarray:
         """Return (n_words, n_speakers), seconds, as `exclusive`, where others who talk meanwhile count for most.
 
@@ -119,11 +123,15 @@ class _Turns:
         self._spoken = np.concatenate([[0.0], np.repeat(spoken, 2)])[:-1]
         """Seconds spoken until each edge."""
 
+    def seconds(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return for each stretch how many seconds of it are in turns."""
+        return np.interp(ends, self._edges, self._spoken) - np.interp(starts, self._edges, self._spoken)
+
     def closeness(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Return for each stretch the seconds of it in turns, or minus the distance to the nearest, at the most 1 s."""
         if not len(self._edges):
             return np.full(len(starts), -NEAREST_TURN_SECONDS)
-        covered = np.interp(ends, self._edges, self._spoken) - np.interp(starts, self._edges, self._spoken)
+        covered = self.seconds(starts, ends)
         padded = np.concatenate([[-np.inf], self._edges, [np.inf]])
         following = np.searchsorted(self._edges[::2], starts, side="right")  # the first turn that starts later
         distance = np.minimum(starts - padded[2 * following], padded[2 * following + 1] - ends)

@@ -10,13 +10,15 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from whisperx_api.pipeline.out_of_memory import is_out_of_memory, make_room
-from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
+from whisperx_api.pipeline.subsegments import SUBSEGMENTS, packed
+from whisperx_api.transcript import SAMPLE_RATE, Diarization, Subsegments, Turn
 
 with warnings.catch_warnings():
     # Audio always comes in decoded, so the decoder that pyannote may lack is of no consequence.
@@ -46,17 +48,20 @@ NOISE = (
 
 
 class _Progress:
-    """pyannote's hook as one fraction that never falls."""
+    """pyannote's hook as one fraction that never falls; keeps the embeddings of every half second, where told of."""
 
     def __init__(self, steps: Steps, report: Callable[[float], None]) -> None:
         self._steps = steps
         self._report = report
         self._fraction = 0.0
+        self.subsegments: Subsegments | None = None
 
     def __call__(
         self, step: str, artifact: Any, file: Any = None, total: int | None = None, completed: int | None = None
     ) -> None:
         """Called before and after every batch, with counts, and once a finished step, without."""
+        if step == SUBSEGMENTS:
+            self.subsegments = packed(artifact)
         if step not in self._steps:
             return
         start, end = self._steps[step]
@@ -112,7 +117,7 @@ class Diarizer:
                 make_room("Diarization's batch", self._halve())
         result = _diarization(output, self.name, num_speakers or min_speakers, num_speakers or max_speakers)
         report(1.0)
-        return result
+        return replace(result, subsegments=progress.subsegments)
 
     def _fitting(self, audio: np.ndarray, bounds: dict[str, Any], progress: _Progress) -> Any:
         """Return the pipeline's output, None where its batches are too large for the device; raises that at one."""

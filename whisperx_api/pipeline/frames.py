@@ -25,6 +25,7 @@ from pyannote.core import Segment, SlidingWindowFeature
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.embeddings import Hook, embed_with, embedding_network, fewest_frames, speaker_weights
+from whisperx_api.pipeline.subsegments import STEP_SECONDS, SUBSEGMENTS, joined, spans
 
 BLOCK_SECONDS = 10.0
 """Length of a block: that of pyannote's windows, which is what the pipelines' thresholds were found with."""
@@ -55,6 +56,8 @@ class FrameNetwork:
     pool: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     normalises: bool = False
     """Whether its frames are relative to the mean of all sound it is given."""
+    subsegments: bool = False
+    """Whether it is known how well its embeddings of half a second tell speakers apart, so that they are of use."""
 
 
 def frame_network(model: object) -> FrameNetwork | None:
@@ -62,7 +65,7 @@ def frame_network(model: object) -> FrameNetwork | None:
     if isinstance(model, BaseWeSpeakerResNet):
         return FrameNetwork(hop=8 * 160, frames=model.forward_frames, pool=model.forward_embedding)
     if isinstance(model, CAMPPlusEmbedding):
-        return FrameNetwork(hop=2 * 160, frames=model.frames, pool=model.pool, normalises=True)
+        return FrameNetwork(hop=2 * 160, frames=model.frames, pool=model.pool, normalises=True, subsegments=True)
     return None
 
 
@@ -91,13 +94,17 @@ class Blocks:
         self._length = block_frames(pipeline, network)
         self._computed = in_order(self._compute, wanted, workers)
         self.kept: dict[int, torch.Tensor] = {}
+        self.subsegments: dict[int, np.ndarray] = {}
+        """The embeddings of every half second of the blocks so far, (n_steps, dimension) by block."""
 
     def cut(self, first: int, last: int) -> torch.Tensor:
         """Return frames `first` to `last` of the recording, (1, ..., last - first)."""
         blocks = blocks_of(first, last, self._length)
         while not self.kept or max(self.kept) < blocks[-1]:
-            block, frames = next(self._computed)
+            block, frames, vectors = next(self._computed)
             self.kept[block] = frames
+            if vectors is not None:
+                self.subsegments[block] = vectors
         start = blocks.start * self._length
         return torch.cat([self.kept[block] for block in blocks], dim=-1)[..., first - start : last - start]
 
@@ -110,7 +117,7 @@ class Blocks:
         self._computed.close()
 
     @torch.inference_mode()
-    def _compute(self, block: int) -> tuple[int, torch.Tensor]:
+    def _compute(self, block: int) -> tuple[int, torch.Tensor, np.ndarray | None]:
         embedding: Any = self._pipeline._embedding
         n_samples = self._length * self._network.hop
         start, end = block * n_samples, (block + 1) * n_samples + TAIL
@@ -121,7 +128,11 @@ class Blocks:
             there = max(self._file["waveform"].shape[-1] - start, FEWEST_SAMPLES)
             n_frames = min(n_frames, math.ceil(there / self._network.hop))
         frames = self._network.frames(waveform[None, ..., : n_frames * self._network.hop + TAIL].to(embedding.device))
-        return block, F.pad(frames, (0, self._length - n_frames))
+        vectors = None
+        if self._network.subsegments:
+            weights = spans(n_frames, embedding.sample_rate / self._network.hop)
+            vectors = self._network.pool(frames, weights.to(embedding.device))[0].cpu().numpy()
+        return block, F.pad(frames, (0, self._length - n_frames)), vectors
 
 
 def block_frames(pipeline: SpeakerDiarization, network: FrameNetwork) -> int:
@@ -203,4 +214,6 @@ def _embeddings(
                 found[index] = network.pool(frames, weights.to(embedding.device))[0].cpu().numpy()
     if hook is not None:
         hook("embeddings", None, total=total, completed=total)
+        if network.subsegments:
+            hook(SUBSEGMENTS, joined(blocks.subsegments, round(BLOCK_SECONDS / STEP_SECONDS)))
     return found

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
 from whisperx_api.pipeline.attribution import NEAREST_TURN_SECONDS, SpeakerTimes, attribute
+from whisperx_api.pipeline.likeness import Likeness
 from whisperx_api.pipeline.sentences import cut_at_words
 from whisperx_api.transcript import (
     Alignment,
@@ -76,6 +79,7 @@ def _labelled(segments: Sequence[Segment], diarization: Diarization, language: s
     of_segments = times.exclusive(
         np.array([segment.start for segment in segments]), np.array([segment.end for segment in segments])
     )
+    likeness = Likeness(times, diarization.subsegments) if diarization.subsegments is not None else None
     pieces: list[tuple[Segment, str | None]] = []
     first = 0
     for segment, of_segment in zip(segments, of_segments, strict=True):
@@ -84,8 +88,10 @@ def _labelled(segments: Sequence[Segment], diarization: Diarization, language: s
             pieces.append((segment, speaker))
             continue
         last = first + len(segment.words)
-        found = attribute(segment.words, of_words[first:last])
-        speakers = _inherited([None if index is None else labels[index] for index in found])
+        found = _inherited(attribute(segment.words, of_words[first:last]))
+        if likeness is not None:
+            found = _by_voice(segment.words, found, likeness)
+        speakers = [None if index is None else labels[index] for index in found]
         cuts = [index for index in range(1, len(speakers)) if speakers[index] != speakers[index - 1]]
         parts = cut_at_words(segment, cuts, segment.language or language)
         pieces.extend((part, speakers[cut]) for part, cut in zip(parts, [0, *cuts], strict=True))
@@ -93,10 +99,20 @@ def _labelled(segments: Sequence[Segment], diarization: Diarization, language: s
     return pieces
 
 
-def _inherited(speakers: Sequence[str | None]) -> list[str | None]:
+def _by_voice(words: Sequence[Word], found: Sequence[int | None], likeness: Likeness) -> list[int | None]:
+    """Return the speakers of a sentence's words, each run of one speaker's listened to."""
+    heard: list[int | None] = []
+    for speaker, run in groupby(zip(found, words, strict=True), key=itemgetter(0)):
+        spoken = [word for _, word in run]
+        whose = None if speaker is None else likeness.corrected(speaker, spoken[0].start, spoken[-1].end)
+        heard.extend([whose] * len(spoken))
+    return heard
+
+
+def _inherited(speakers: Sequence[int | None]) -> list[int | None]:
     """Fill in words that have no speaker from the word before in the segment; the first ones from the word after."""
     current = next((speaker for speaker in speakers if speaker is not None), None)
-    filled: list[str | None] = []
+    filled: list[int | None] = []
     for speaker in speakers:
         current = speaker if speaker is not None else current
         filled.append(current)
