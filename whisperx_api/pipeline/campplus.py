@@ -7,11 +7,14 @@ load with `strict=True`.
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 MEL_BINS = 80
 """Kaldi filterbank channels, one frame every 10 ms from 25 ms of signal."""
@@ -76,6 +79,20 @@ class FrontEndConvolution(nn.Module):
         y = F.relu(self.bn1(self.conv1(x.unsqueeze(1))))
         y = self.layer2(self.layer1(y))
         return F.relu(self.bn2(self.conv2(y))).flatten(1, 2)
+
+
+def quickened(head: FrontEndConvolution) -> FrontEndConvolution:
+    """Return a copy that is quicker on a CPU and makes the same frames but for the rounding of sums.
+
+    Each convolution has its normalisation folded in, and what it computes lies channel by channel for each moment.
+    """
+    quick: Any = copy.deepcopy(head).eval()
+    for block in (quick, *quick.layer1, *quick.layer2):
+        block.conv1, block.bn1 = fuse_conv_bn_eval(block.conv1, block.bn1), nn.Identity()
+        block.conv2, block.bn2 = fuse_conv_bn_eval(block.conv2, block.bn2), nn.Identity()
+        if block is not quick and len(block.shortcut):
+            block.shortcut = fuse_conv_bn_eval(*block.shortcut)
+    return quick.to(memory_format=torch.channels_last)
 
 
 class TDNN(nn.Module):

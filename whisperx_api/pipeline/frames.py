@@ -22,6 +22,7 @@ from pyannote.audio.models.embedding.wespeaker import BaseWeSpeakerResNet
 from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.core import Segment, SlidingWindowFeature
 
+from whisperx_api.pipeline.campplus import quickened
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.embeddings import Hook, embed_with, embedding_network, fewest_frames, speaker_weights
@@ -74,9 +75,12 @@ def embed_frames_once(pipeline: SpeakerDiarization, workers: int = 1) -> bool:
 
     On a CPU `workers` threads take a block each.
     """
-    network = frame_network(embedding_network(pipeline))
+    model = embedding_network(pipeline)
+    network = frame_network(model)
     if network is None:
         return False
+    if isinstance(model, CAMPPlusEmbedding) and model.device.type == "cpu":
+        model.network.head = quickened(model.network.head)
     embed_with(pipeline, functools.partial(_embeddings, pipeline, network, workers))
     return True
 
