@@ -16,6 +16,7 @@ from pyannote.core import Segment, SlidingWindow, SlidingWindowFeature, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from whisperx_api.pipeline import frames as frames_module
+from whisperx_api.pipeline.campplus import quickened
 from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.diarizers import starter_pipeline
 from whisperx_api.pipeline.embeddings import embed_once
@@ -144,8 +145,9 @@ def test_speakers_are_pooled_from_the_frames_in_which_they_talk(
 
 
 def test_every_half_second_of_a_block_with_talk_has_the_embedding_of_its_second(
-    starter_dir: Path, sample_dir: Path
+    starter_dir: Path, sample_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(frames_module, "has_bfloat16", lambda: False)
     sound, rate = soundfile.read(sample_dir / "sample.wav", dtype="float32")
     file = {"waveform": torch.from_numpy(sound[: 29 * rate])[None], "sample_rate": rate}
     talk = SlidingWindowFeature(np.zeros((20, FRAMES, 3)), SlidingWindow(start=0.0, duration=10.0, step=1.0))
@@ -164,6 +166,20 @@ def test_every_half_second_of_a_block_with_talk_has_the_embedding_of_its_second(
         second[..., 263:312] = 1.0  # 5.25 to 6.25 s, around the half second from 5.5 s
         expected = network.pool(frames, second)[0, 0].numpy()
     assert cosine(found[11], expected) > 0.9999 and cosine(found[7], expected) < 0.95
+
+
+@torch.inference_mode()
+def test_frames_in_bfloat16_make_embeddings_of_the_same_direction(starter_dir: Path, sample_dir: Path) -> None:
+    sound, _ = soundfile.read(sample_dir / "sample.wav", dtype="float32")
+    pipeline: Any = starter_pipeline(starter_dir)
+    network = pipeline._embedding.model_
+    rough = quickened(network.network, torch.bfloat16)
+    for block in torch.from_numpy(sound)[None, None].split(10 * 16000, dim=-1):
+        exact, frames = network.frames(block), network.frames(block, forward=rough)
+        assert 0.001 < float((frames - exact).norm() / exact.norm()) < 0.03
+        everything = torch.ones(1, 1, exact.shape[-1])
+        embeddings = (network.pool(some, everything)[0, 0].numpy() for some in (exact, frames))
+        assert cosine(*embeddings) > 0.9995
 
 
 @pytest.mark.parametrize(
@@ -192,7 +208,7 @@ def test_frames_are_computed_once_and_only_where_somebody_talks(starter_dir: Pat
     pipeline: Any = starter_pipeline(starter_dir)
     network, lengths = pipeline._embedding.model_, []
     frames = network.frames
-    network.frames = lambda waveforms: lengths.append(waveforms.shape[-1] / 16000) or frames(waveforms)
+    network.frames = lambda sound, **given: lengths.append(sound.shape[-1] / 16000) or frames(sound, **given)
     assert embed_frames_once(pipeline)
     random = np.random.default_rng(1)
     file = {

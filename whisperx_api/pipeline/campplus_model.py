@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -93,10 +94,13 @@ class CAMPPlusEmbedding(Model):
                 out[i, speaker] = self.embed_selected(features, weights[i, speaker])
         return out
 
-    def frames(self, waveforms: Tensor) -> Tensor:
-        """(batch, 1, samples) -> (batch, channels, frames), 50 frames a second; features less their mean over all."""
+    def frames(self, waveforms: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """(batch, 1, samples) -> (batch, channels, frames), 50 frames a second; features less their mean over all.
+
+        `forward` stands for the network's own `forward_frames`.
+        """
         features = self.features(waveforms)
-        return self.network.forward_frames(features - features.mean(1, keepdim=True))
+        return (forward or self.network.forward_frames)(features - features.mean(1, keepdim=True))
 
     def pool(self, frames: Tensor, weights: Tensor) -> Tensor:
         """Embed speakers from the frames in which they talk.
