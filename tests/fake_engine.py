@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -43,6 +44,7 @@ from whisperx_api.transcript import (
     Diarization,
     Segment,
     Speaker,
+    TokenLogprob,
     Transcript,
     Transcription,
     Turn,
@@ -51,14 +53,22 @@ from whisperx_api.transcript import (
 )
 
 STEPS = 10
+SAID = Segment(
+    0.0, 1.0, "Hello there.", avg_logprob=-0.25, no_speech_prob=0.01, compression_ratio=0.8, temperature=0.0, seek=0,
+    tokens=(1, 2, 3), token_starts=(0, 5, 11),
+    logprobs=(TokenLogprob(b"Hello".hex(), -0.1), TokenLogprob(b" there".hex(), -0.2), TokenLogprob("e2", -0.3)),
+)  # fmt: skip
 
 
 def result(request: RunStage):
     audio = request.inputs.audio
     words = (Word("Hello", 0.0, 0.4, 0.9), Word("there.", 0.5, audio.duration, 0.8))
-    segment = Segment(0.0, audio.duration, "Hello there.", words, avg_logprob=-0.25)
+    said = SAID if request.options.token_logprobs else replace(SAID, logprobs=())
+    who = "SPEAKER_00" if request.inputs.diarization is not None else None
+    words = tuple(replace(word, speaker=who) for word in words)
+    segment = replace(said, end=audio.duration, words=words, speaker=who)
     if request.stage is Stage.TRANSCRIBE:
-        return Transcription(request.options.language or "en", (Segment(0.0, audio.duration, "Hello there."),), "fake")
+        return Transcription(request.options.language or "en", (replace(said, end=audio.duration),), "fake")
     if request.stage is Stage.ALIGN:
         return Alignment((segment,), "fake")
     if request.stage is Stage.DIARIZE:
@@ -109,7 +119,7 @@ class FakeEngine:
             if step == STEPS // 2 and mishap == "fail":
                 return StageFailed(request.attempt, request.stage, "The stage failed.", retryable=True)
         if request.stage is Stage.TRANSCRIBE:
-            self.wire.send(SegmentReady(request.attempt, Segment(0.0, 1.0, "Hello there.")))
+            self.wire.send(SegmentReady(request.attempt, replace(SAID, language="en")))
         self.wire.send(ModelsLoaded(("fake",), 1000))
         if mishap == "silence":
             return StageDone(request.attempt, request.stage, to_json(Transcription("en", (), "fake")).decode())

@@ -122,6 +122,14 @@ OTHER_NAMES: dict[str, str] = {
 }
 """Further names by which a language is known, with its code."""
 
+WITHOUT_SPACES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
+"""Languages whose words are not set apart by spaces, as Whisper's tokenizer has them."""
+
+
+def joint(language: str) -> str:
+    """Return what stands between two words of a language, by Whisper's code: a space or nothing."""
+    return "" if language in WITHOUT_SPACES else " "
+
 
 def language_code(name: str) -> str | None:
     """Return Whisper's code for a language given by code or English name in any case; None if there is none."""

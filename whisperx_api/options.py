@@ -42,7 +42,13 @@ class Options:
     suppress_numerals: bool = False
     word_timestamps: bool = True
     speaker_embeddings: bool = False
+    token_logprobs: bool = False
+    """Keep the log-probability of each token."""
     vad_onset: float = 0.500
     """Probability of speech above which it begins, 0..1; whisperx's own."""
     vad_offset: float = 0.363
     """Probability of speech below which it ends."""
+    vad_pad: float = 0.0
+    """Seconds before speech that count as speech."""
+    vad_min_silence: float = 0.0
+    """Seconds that a pause must last to end speech."""

@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     root_path: str = Field("", description="Path under which a reverse proxy serves this service, like /asr.")
+    keep_alive_seconds: float = Field(
+        20, gt=0, description="How often a caller who waits for an answer under /v1/audio gets a sign of life."
+    )
     log_level: str = Field("info", description="debug, info, warning, error or critical.")
     debug: bool = Field(False, description="Log at debug level and show SQL.")
 

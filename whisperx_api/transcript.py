@@ -7,10 +7,13 @@ travels between processes and into files as JSON (`to_json`, `from_json`) and ne
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
+
+from whisperx_api.languages import joint
 
 SAMPLE_RATE = 16_000
 """Samples a second of decoded audio: what Whisper, wav2vec2 and the speaker models all expect."""
@@ -33,14 +36,23 @@ class Word:
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """A token as its bytes, which may be less than a character, in hexadecimal; with its log-probability."""
+
+    bytes: str
+    logprob: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of text: a decoded chunk at first, a sentence of one speaker in the end.
 
     `tokens` are Whisper's for this text, and the n-th begins at the character `token_starts[n]` of it, so that they can
-    be cut with the text. `language` is set where it is not the transcription's. The rest is of the decoded chunk that
-    the text came from: `avg_logprob` is the mean log-probability of its tokens, `no_speech_prob` the probability that
-    nobody speaks in it, `compression_ratio` how much its text repeats itself (bytes over bytes when compressed),
-    `temperature` the one it was decoded at, and `seek` its start in frames of 10 ms.
+    be cut with the text; `logprobs`, where they were asked for, has one entry a token. `language` is set where it is
+    not the transcription's. The rest is of the decoded chunk that the text came from: `avg_logprob` is the mean
+    log-probability of its tokens, `no_speech_prob` the probability that nobody speaks in it, `compression_ratio` how
+    much its text repeats itself (bytes over bytes when compressed), `temperature` the one it was decoded at, and `seek`
+    its start in frames of 10 ms.
     """
 
     start: float
@@ -56,6 +68,7 @@ class Segment:
     tokens: tuple[int, ...] = ()
     token_starts: tuple[int, ...] = ()
     language: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,8 +168,17 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """The whole text, segments joined by a space."""
-        return " ".join(segment.text.strip() for segment in self.segments)
+        """The whole text, segments joined as their language writes."""
+        return joined((segment.text, segment.language or self.language) for segment in self.segments)
+
+
+def joined(texts: Iterable[tuple[str, str]]) -> str:
+    """Join texts, each with its language (Whisper's code): with a space before all that are written with spaces."""
+    whole = ""
+    for text, language in texts:
+        if text := text.strip():
+            whole += (joint(language) if whole else "") + text
+    return whole
 
 
 @functools.cache

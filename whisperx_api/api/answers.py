@@ -17,6 +17,7 @@ from whisperx_api.formats.json import to_dict
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.manager import JobView
 from whisperx_api.keys import Caller
+from whisperx_api.transcript import Transcript
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +50,10 @@ def status_of(view: JobView) -> TaskStatus:
     )
 
 
-async def transcript(parts: Parts, job: Job, **options: Any) -> dict[str, Any]:
-    """Return a completed job's transcript as plain values. Raises a 500 where it can't be read from the disk."""
+async def result(parts: Parts, job: Job) -> Transcript:
+    """Return a completed job's transcript. Raises a 500 where it can't be read from the disk."""
     try:
-        result = await parts.manager.result(job)
+        return await parts.manager.result(job)
     except (OSError, ValidationError) as error:
         logger.error("task %s: its transcript can't be read: %s", job.id, error)
         raise ApiError(
@@ -60,7 +61,13 @@ async def transcript(parts: Parts, job: Job, **options: Any) -> dict[str, Any]:
             "The transcript can't be read from the server's disk, for a reason that is in its log: send the recording "
             "again.",
         ) from error
-    return await asyncio.to_thread(to_dict, job.id, result, words=job.options.word_timestamps, **options)
+
+
+async def transcript(parts: Parts, job: Job, **options: Any) -> dict[str, Any]:
+    """Return a completed job's transcript as plain values. Raises a 500 where it can't be read from the disk."""
+    return await asyncio.to_thread(
+        to_dict, job.id, await result(parts, job), words=job.options.word_timestamps, **options
+    )
 
 
 async def encode(content: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Every error as `application/problem+json` (RFC 9457), made in one place."""
+"""Every error, made in one place: as `application/problem+json` (RFC 9457), and under `/v1` in OpenAI's form."""
 
 from __future__ import annotations
 
@@ -48,8 +48,53 @@ def bad_parameter(param: str, detail: str) -> ApiError:
     return ApiError(HTTPStatus.BAD_REQUEST, detail, param=param)
 
 
+class OpenAIError(BaseModel):
+    """What went wrong, as OpenAI's clients read it."""
+
+    message: str = Field(examples=["language must be of those that Whisper knows, not 'klingon'."])
+    type: str = Field(examples=["invalid_request_error"])
+    param: str | None = Field(examples=["language"])
+    code: str | None
+
+
+class OpenAIErrorBody(BaseModel):
+    """Body of every error under `/v1`."""
+
+    error: OpenAIError
+
+
+OPENAI_CODES = {
+    HTTPStatus.UNAUTHORIZED: "invalid_api_key",
+    HTTPStatus.FORBIDDEN: "insufficient_permissions",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "file_too_large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_file",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_exceeded",
+}
+
+
+def response(request: Request, error: ApiError) -> JSONResponse:
+    """Return the error in the form of the endpoint that `request` is for."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return openai_error(error) if path == "/v1" or path.startswith("/v1/") else problem(error)
+
+
+def openai_error(error: ApiError) -> JSONResponse:
+    """Return the error as OpenAI's clients read it."""
+    return JSONResponse(openai_body(error), error.status.value, headers=error.headers)
+
+
+def openai_body(error: ApiError) -> dict[str, Any]:
+    """Return the body of an error in OpenAI's form."""
+    kind = "server_error" if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    if error.status is HTTPStatus.TOO_MANY_REQUESTS:
+        kind = "rate_limit_error"
+    told = OpenAIError(message=error.detail, type=kind, param=error.param, code=OPENAI_CODES.get(error.status))
+    return {"error": told.model_dump() | error.extra}
+
+
 def problem(error: ApiError) -> JSONResponse:
-    """Return the error as a response."""
+    """Return the error as a problem (RFC 9457)."""
     body = Problem(title=error.status.phrase, status=error.status.value, detail=error.detail, param=error.param)
     content = body.model_dump(exclude_none=True) | error.extra
     return JSONResponse(content, error.status.value, headers=error.headers, media_type=MEDIA_TYPE)
@@ -62,6 +107,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }
 }
 """For the OpenAPI document of every endpoint."""
+OPENAI_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What is wrong with the request", "model": OpenAIErrorBody}
+}
+"""Of those under `/v1`."""
 
 
 def install(app: FastAPI) -> None:
@@ -69,27 +118,31 @@ def install(app: FastAPI) -> None:
 
     async def api_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
-        return problem(error)
+        return response(request, error)
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return problem(ApiError(HTTPStatus(error.status_code), str(error.detail), headers=dict(error.headers or {})))
+        return response(
+            request, ApiError(HTTPStatus(error.status_code), str(error.detail), headers=dict(error.headers or {}))
+        )
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = str(first["loc"][-1])
-        return problem(bad_parameter(param, f"{param} {what_is_wrong(first)}."))
+        return response(request, bad_parameter(param, f"{param} {what_is_wrong(first)}."))
 
     async def hung_up(request: Request, error: Exception) -> Response:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
 
     async def unavailable(request: Request, error: Exception) -> JSONResponse:
         detail = "The server's database is busy or full: try again later."
-        return problem(ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"}))
+        return response(request, ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"}))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        return problem(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server ran into an error, which is in its log."))
+        return response(
+            request, ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server ran into an error, which is in its log.")
+        )
 
     app.add_exception_handler(StoreUnavailable, unavailable)
     app.add_exception_handler(Exception, unexpected)

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -34,14 +34,37 @@ LONGEST_BOUNDARY = 70
 """Characters, as RFC 2046 has it."""
 EXTENDED = re.compile(r"filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]*)", re.IGNORECASE)
 OVERHEAD = 1024 * 1024
-"""Bytes that a form may have besides its file."""
+"""Bytes that a form may have besides its file and its long fields."""
+LIST = "[]"
+"""Ends the name of a field that may be there several times, where a client writes it so."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a form's text fields may be.
+
+    `lists` names those that may be there several times, with or without `[]` after the name. `longest` is how many
+    bytes a value may have that may be longer than `MAX_FIELD`; `room` is how many those may have in all.
+    """
+
+    lists: frozenset[str] = frozenset()
+    longest: Mapping[str, int] = field(default_factory=dict)
+    room: int = 0
+
+    def most(self, limit: int) -> int:
+        """Return how many bytes a whole form may have whose file may have `limit`."""
+        return limit + OVERHEAD + self.room
+
+
+PLAIN = Rules()
 
 
 @dataclass
 class Form:
-    """What was sent: text fields by name, and the file on disk."""
+    """What was sent: text fields by name, those that may be repeated in `lists`, and the file on disk."""
 
     fields: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=dict)
     filename: str | None = None
     size: int = 0
     sha256: str = ""
@@ -57,17 +80,19 @@ def boundary(content_type: str | None) -> bytes:
     return options[b"boundary"]
 
 
-async def receive(body: AsyncIterator[bytes], content_type: str | None, target: Path, limit: int) -> Form:
+async def receive(
+    body: AsyncIterator[bytes], content_type: str | None, target: Path, limit: int, rules: Rules = PLAIN
+) -> Form:
     """Read a form with one file into `target`, which is fsynced.
 
     Raises `ApiError`: 400 for a broken form, 413 when the file is over `limit` bytes, 507 when the disk is full. The
     caller deletes `target` when anything is raised.
     """
-    reader, received = _FormReader(boundary(content_type), limit), 0
+    reader, received = _FormReader(boundary(content_type), limit, rules), 0
     try:
         with await asyncio.to_thread(_create, target) as file:
             async for chunk in body:
-                if (received := received + len(chunk)) > limit + OVERHEAD:
+                if (received := received + len(chunk)) > rules.most(limit):
                     raise too_large(limit)
                 reader.feed(chunk)
                 if len(reader.buffer) >= BUFFER:
@@ -90,10 +115,12 @@ def _create(target: Path) -> BinaryIO:
 class _FormReader:
     """Collects what the parser calls out."""
 
-    def __init__(self, boundary: bytes, limit: int) -> None:
+    def __init__(self, boundary: bytes, limit: int, rules: Rules) -> None:
         self.form = Form()
         self.buffer = bytearray()
         self._limit = limit
+        self._rules = rules
+        self._values = 0
         self._hash = hashlib.sha256()
         self._header_name = b""
         self._header_value = b""
@@ -172,8 +199,10 @@ class _FormReader:
             raise bad_parameter("file", "The field 'file' must hold a file: send it with a file name.")
         elif self._name in self.form.fields:
             raise bad_parameter(self._name, f"The field '{self._name}' is there twice.")
-        elif len(self.form.fields) >= MAX_FIELDS:
+        elif (values := self._values + 1) > MAX_FIELDS:
             raise ApiError(HTTPStatus.BAD_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
+        else:
+            self._values = values
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -183,15 +212,21 @@ class _FormReader:
             self.buffer += data[start:end]
         else:
             self._value += data[start:end]
-            if len(self._value) > MAX_FIELD:
-                raise bad_parameter(self._name, f"The field '{self._name}' is longer than {MAX_FIELD} bytes.")
+            longest = self._rules.longest.get(self._name.removesuffix(LIST), MAX_FIELD)
+            if len(self._value) > longest:
+                raise bad_parameter(self._name, f"The field '{self._name}' is longer than {longest} bytes.")
 
     def _part_end(self) -> None:
-        if not self._is_file:
-            try:
-                self.form.fields[self._name] = self._value.decode()
-            except UnicodeDecodeError:
-                raise bad_parameter(self._name, f"The field '{self._name}' is not UTF-8 text.") from None
+        if self._is_file:
+            return
+        try:
+            value = self._value.decode()
+        except UnicodeDecodeError:
+            raise bad_parameter(self._name, f"The field '{self._name}' is not UTF-8 text.") from None
+        if (name := self._name.removesuffix(LIST)) in self._rules.lists:
+            self.form.lists.setdefault(name, []).append(value)
+        else:
+            self.form.fields[self._name] = value
 
     def _end(self) -> None:
         self._ended = True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from whisperx_api.api.errors import ApiError, bad_parameter
+from whisperx_api.api.multipart import Form
 from whisperx_api.api.schemas import UploadFields
 from whisperx_api.languages import language_code
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS
@@ -25,12 +26,36 @@ NOT_YET: dict[str, object] = {
 """Fields of the contract that can't do anything yet, with the value at which they ask for nothing."""
 
 
+OPENAI_NAMES = (
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-transcribe-diarize",
+)
+"""What OpenAI calls its models: here they all mean the server's own."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request asks for beside its recording."""
+
+    options: Options
+    priority: int = 0
+
+
+def of_upload(form: Form, settings: Settings) -> Wanted:
+    """Return what an upload asks for. Raises a 400."""
+    given = parse(form.fields)
+    return Wanted(options(given, settings), given.priority)
+
+
 def parse(fields: dict[str, str]) -> UploadFields:
     """Read the fields as their types; an empty one counts as left out. Raises a 400."""
     try:
         given = UploadFields.model_validate({name: value for name, value in fields.items() if value.strip()})
     except ValidationError as error:
-        raise _explained(error) from None
+        raise explained(error, UploadFields) from None
     for name, nothing in NOT_YET.items():
         if getattr(given, name) != nothing:
             raise bad_parameter(name, f"{name} is not in this version yet: leave it out.")
@@ -45,8 +70,8 @@ def parse(fields: dict[str, str]) -> UploadFields:
 def options(given: UploadFields, settings: Settings) -> Options:
     """Return the job's options. Raises a 400."""
     return Options(
-        language=_language(given.language),
-        model=_model(given.model, settings),
+        language=language(given.language),
+        model=model(given.model, settings),
         task=Task(given.task),
         enable_diarization=given.enable_diarization,
         num_speakers=given.num_speakers,
@@ -61,24 +86,24 @@ def options(given: UploadFields, settings: Settings) -> Options:
     )
 
 
-def fingerprint(chosen: Options, given: UploadFields, sha256: str) -> str:
+def fingerprint(wanted: Wanted, sha256: str) -> str:
     """Return a hash of everything that makes two requests the same."""
-    request: dict[str, Any] = asdict(chosen) | {"priority": given.priority, "sha256": sha256}
+    request: dict[str, Any] = asdict(wanted.options) | {"priority": wanted.priority, "sha256": sha256}
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-def _language(name: str | None) -> str | None:
-    """Return Whisper's code, None to detect the language."""
+def language(name: str | None, field: str = "language") -> str | None:
+    """Return Whisper's code, None to detect the language. Raises a 400 that names the field."""
     if name is None or name.lower() in ("auto", "none"):
         return None
     if (code := language_code(name)) is None:
-        raise bad_parameter("language", f"language must be one that Whisper knows, not '{name}'.")
+        raise bad_parameter(field, f"{field} must be of those that Whisper knows, not '{name[:80]}'.")
     return code
 
 
-def _model(name: str | None, settings: Settings) -> str | None:
-    """Return the model to use, None for the configured one."""
-    if name is None or name == settings.whisper_model or name in settings.whisper_model_alias:
+def model(name: str | None, settings: Settings) -> str | None:
+    """Return the model to use, None for the configured one. Raises a 400."""
+    if name is None or name in OPENAI_NAMES or name == settings.whisper_model or name in settings.whisper_model_alias:
         return None
     if name not in TRANSCRIPTION_MODELS and name != STARTER:
         allowed = ", ".join((settings.whisper_model, *settings.whisper_model_alias, *TRANSCRIPTION_MODELS))
@@ -88,11 +113,14 @@ def _model(name: str | None, settings: Settings) -> str | None:
     return name
 
 
-def _explained(error: ValidationError) -> ApiError:
+def explained(error: ValidationError, fields: type[BaseModel]) -> ApiError:
+    """Return the 400 that says what is wrong with the first of a form's fields that is."""
     first = error.errors()[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, UploadFields.model_fields, n=1, cutoff=0.5)
+        near = get_close_matches(
+            name, [field.alias or name for name, field in fields.model_fields.items()], n=1, cutoff=0.5
+        )
         hint = f" Is {near[0]} meant?" if near else ""
         return bad_parameter(name, f"There is no field '{name}'.{hint}")
     given = str(first["input"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -132,12 +132,23 @@ class TaskPage(BaseModel):
     next_cursor: str | None
 
 
-def upload_form() -> dict[str, object]:
-    """Return the OpenAPI request body of an upload: its fields and the file."""
-    schema = UploadFields.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    schema["properties"]["task"] = {"type": "string", "enum": [task.value for task in Task], "default": "transcribe"}
+def form_of(fields: type[BaseModel]) -> dict[str, object]:
+    """Return the OpenAPI request body of a form: its fields and the file. Every schema stands where it is used."""
+    schema = fields.model_json_schema(ref_template="#/$defs/{model}")
+    schema = _inlined(schema, schema.pop("$defs", {}))
     recording = {"type": "string", "format": "binary", "description": "The recording: audio, or video with sound."}
     schema["properties"] = {"file": recording, **schema["properties"]}
-    schema["required"] = ["file"]
+    schema["required"] = ["file", *schema.get("required", ())]
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return a schema with each reference replaced by what it refers to: a part of a document has no `$defs`."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    whole = {name: _inlined(part, definitions) for name, part in schema.items() if name != "$ref"}
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions) | whole
+    return whole

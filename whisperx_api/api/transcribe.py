@@ -14,7 +14,8 @@ from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.errors import PROBLEMS, ApiError, bad_parameter
 from whisperx_api.api.parts import PartsOf
-from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, TranscriptOut, upload_form
+from whisperx_api.api.requests import of_upload
+from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, TranscriptOut, UploadFields, form_of
 from whisperx_api.api.uploads import accept
 from whisperx_api.jobs.job import JobStatus
 from whisperx_api.jobs.manager import Draining, JobView
@@ -29,7 +30,7 @@ FORMATS_TO_COME = ("verbose_json", "diarized_json", "text", "srt", "vtt", "tsv",
 
 @router.post(
     "/upload", status_code=HTTPStatus.ACCEPTED, response_model=TaskAccepted,
-    openapi_extra={"requestBody": upload_form()},
+    openapi_extra={"requestBody": form_of(UploadFields)},
 )  # fmt: skip
 async def upload(
     request: Request,
@@ -40,7 +41,7 @@ async def upload(
 ) -> TaskAccepted:
     """Send a recording. The same `Idempotency-Key` with the same request within 24 hours gives the same task."""
     try:
-        job = await accept(request, parts, caller, idempotency_key)
+        job, _ = await accept(request, parts, caller, idempotency_key, of_upload)
     except Draining:
         raise SHUTTING_DOWN from None
     response.headers["Location"] = str(request.url_for("status", task_id=job.id).path)

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from fastapi import Request
 
 from whisperx_api.api import requests
 from whisperx_api.api.auth import need
 from whisperx_api.api.errors import ApiError
-from whisperx_api.api.multipart import OVERHEAD, Form, receive, too_large
+from whisperx_api.api.multipart import PLAIN, Form, Rules, receive, too_large
 from whisperx_api.api.parts import Parts
 from whisperx_api.engine import decoder
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.keys import Caller, Scope
+from whisperx_api.settings import Settings
+
+Wanted = TypeVar("Wanted", bound=requests.Wanted)
+Read = Callable[[Form, Settings], Wanted]
+"""Reads what a form asks for. Raises a 400."""
 
 
-async def accept(request: Request, parts: Parts, caller: Caller, idempotency_key: str | None) -> Job:
-    """Receive the recording of `request` and return its job, which is durable then.
+async def accept(
+    request: Request,
+    parts: Parts,
+    caller: Caller,
+    idempotency_key: str | None,
+    read: Read[Wanted],
+    rules: Rules = PLAIN,
+) -> tuple[Job, Wanted]:
+    """Receive the recording of `request` and return its job, which is durable then, and what it asks for.
 
     Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 503, 507; and `Draining`.
     """
@@ -29,22 +43,23 @@ async def accept(request: Request, parts: Parts, caller: Caller, idempotency_key
     if absent := parts.fleet.absent:
         raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, f"This server can't transcribe. {absent}")
     limit = parts.settings.max_file_size
-    if int(request.headers.get("content-length", 0)) > limit + OVERHEAD:
+    if int(request.headers.get("content-length", 0)) > rules.most(limit):
         raise too_large(limit)
     incoming = parts.storage.incoming()
     try:
-        form = await receive(request.stream(), request.headers.get("content-type"), incoming, limit)
-        return await _submit(parts, caller, form, incoming, idempotency_key)
+        form = await receive(request.stream(), request.headers.get("content-type"), incoming, limit, rules)
+        wanted = read(form, parts.settings)
+        return await _submit(parts, caller, form, incoming, idempotency_key, wanted), wanted
     finally:
         await asyncio.to_thread(incoming.unlink, missing_ok=True)
 
 
-async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idempotency_key: str | None) -> Job:
-    given = requests.parse(form.fields)
-    if given.priority > 0:
+async def _submit(
+    parts: Parts, caller: Caller, form: Form, incoming: Path, idempotency_key: str | None, wanted: requests.Wanted
+) -> Job:
+    if wanted.priority > 0:
         need(caller, Scope.ADMIN, "A priority above 0")
-    options = requests.options(given, parts.settings)
-    fingerprint = requests.fingerprint(options, given, form.sha256)
+    fingerprint = requests.fingerprint(wanted, form.sha256)
     async with parts.probes:
         duration = await _look(incoming)
     if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
@@ -55,9 +70,9 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         )
     job = Job(
         owner=caller.name,
-        options=options,
+        options=wanted.options,
         upload=Upload(form.filename or "recording", form.size, form.sha256, duration),
-        priority=given.priority,
+        priority=wanted.priority,
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
     )

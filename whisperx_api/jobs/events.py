@@ -11,9 +11,6 @@ from enum import Enum
 
 from whisperx_api.transcript import Segment
 
-BACKLOG = 1000
-"""Events kept for a listener that does not read them; the oldest go first."""
-
 
 class EventKind(str, Enum):
     """Names of the events, as they are sent."""
@@ -38,16 +35,19 @@ class Events:
         self._listeners: defaultdict[str, set[asyncio.Queue[Event]]] = defaultdict(set)
 
     def publish(self, task_id: str, event: Event) -> None:
-        """Tell whoever listens to the task."""
+        """Tell whoever listens to the task.
+
+        Of a slow listener's events only segments pile up: any other says no more than to look at the job, which
+        whatever is still unread makes it do as well.
+        """
         for queue in self._listeners.get(task_id, ()):
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(event)
+            if event.segment is not None or queue.empty():
+                queue.put_nowait(event)
 
     @contextmanager
     def listen(self, task_id: str) -> Iterator[asyncio.Queue[Event]]:
         """Give a queue of the task's events from now on."""
-        queue: asyncio.Queue[Event] = asyncio.Queue(BACKLOG)
+        queue: asyncio.Queue[Event] = asyncio.Queue()
         self._listeners[task_id].add(queue)
         try:
             yield queue

@@ -20,7 +20,7 @@ import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 
-from whisperx_api.pipeline.sentences import LANGUAGES_WITHOUT_SPACES
+from whisperx_api.languages import WITHOUT_SPACES
 from whisperx_api.transcript import Word
 
 LAG = 0.04
@@ -72,7 +72,7 @@ def word_times(
     # its annotations speak of one chunk and of one word: it takes a batch, and returns a list of words for each
     find_alignment: Any = model.find_alignment
     found = find_alignment(tokenizer, text_tokens, encoder_output, frames)
-    spaced = tokenizer.language_code not in LANGUAGES_WITHOUT_SPACES
+    spaced = tokenizer.language_code not in WITHOUT_SPACES
     return [
         plausible(joined(alignment, chunk.start, spaced), chunk) for chunk, alignment in zip(chunks, found, strict=True)
     ]

@@ -15,10 +15,8 @@ from itertools import pairwise
 import punkt
 from punkt.rules.presets import CHINESE, URDU
 
+from whisperx_api.languages import joint
 from whisperx_api.transcript import Segment, Word
-
-LANGUAGES_WITHOUT_SPACES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
-"""Whisper's codes of the languages whose words are not set apart by spaces, as its tokenizer has them."""
 
 PUNKT_MODELS = {
     "cs": "czech",
@@ -100,12 +98,13 @@ def cut_at_words(segment: Segment, cuts: Iterable[int], language: str) -> tuple[
     words = segment.words
     bounds = sorted({0, len(words), *(cut for cut in cuts if 0 < cut < len(words))})
     starts = word_starts(segment.text, words)
-    joint = "" if language in LANGUAGES_WITHOUT_SPACES else " "
     parts: list[Segment] = []
     for first, last in pairwise(bounds):
         part = words[first:last]
         if starts is None:
-            piece = replace(segment, text=joint.join(word.word for word in part), tokens=(), token_starts=())
+            piece = replace(
+                segment, text=joint(language).join(word.word for word in part), tokens=(), token_starts=(), logprobs=()
+            )
         else:
             text_start = starts[first] if first else 0
             text_end = starts[last] if last < len(words) else None
@@ -126,6 +125,7 @@ def cut_text(segment: Segment, start: int, end: int | None) -> Segment:
         text=segment.text[start:end].strip(),
         tokens=segment.tokens[first:last],
         token_starts=tuple(begin - start for begin in segment.token_starts[first:last]),
+        logprobs=segment.logprobs[first:last],
     )
 
 

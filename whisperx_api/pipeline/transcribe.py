@@ -27,7 +27,7 @@ from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
 from whisperx_api.pipeline.sentences import cut_text, word_starts
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
-from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
+from whisperx_api.transcript import SAMPLE_RATE, Segment, TokenLogprob, Transcription, Word
 
 VAD_SHARE = 0.25
 """Share of the stage's time that voice activity detection takes with Whisper base on a CPU; larger models and GPUs have
@@ -53,7 +53,8 @@ class _Request:
     """How the chunks of one recording are decoded.
 
     `language` is the main one. There is a prompt for each language that a chunk may be in; if there are several, each
-    chunk is decoded in its own. `timed` are the languages whose words get their times from cross-attention.
+    chunk is decoded in its own. `timed` are the languages whose words get their times from cross-attention;
+    `logprobs`, whether the tokens get their log-probabilities.
     """
 
     language: str
@@ -61,6 +62,7 @@ class _Request:
     suppressed: list[int]
     temperature: float
     timed: frozenset[str]
+    logprobs: bool
 
 
 class Transcriber:
@@ -97,7 +99,7 @@ class Transcriber:
         the main one say so, and have words with times, as the main one's alignment model can't align them. `report` is
         told the fraction done, 0..1 and never falling; what it raises stops the work and reaches the caller. Batches
         grow 1, 2, 4 … `batch_size` chunks, so that the first text comes early; `on_segment` gets each segment as it is
-        final. A recording without speech has no segments.
+        final, with its language. A recording without speech has no segments.
 
         What beam search does well comes out the same each time. What is sampled may not: ctranslate2 draws from one
         sequence of random numbers a loaded model, so it depends on what the model has sampled before.
@@ -127,7 +129,7 @@ class Transcriber:
                 for segment in found:
                     if not segments or not repeats.is_echo(segment, segments[-1]):
                         segments.append(segment)
-                        on_segment(segment)
+                        on_segment(replace(segment, language=segment.language or main))
                 done += count
                 report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
         return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
@@ -183,7 +185,7 @@ class Transcriber:
         if options.task is Task.TRANSCRIBE:
             timed = frozenset(code for code in languages if code != main or word_times(main))
         suppressed = sorted({-1, *(self._numerals if options.suppress_numerals else ())})
-        return _Request(main, prompts, suppressed, options.temperature, timed)
+        return _Request(main, prompts, suppressed, options.temperature, timed, options.token_logprobs)
 
     @cached_property
     def _numerals(self) -> list[int]:
@@ -211,10 +213,11 @@ class Transcriber:
             if batch.prompts[place].language in request.timed or fallback.is_repetitive(hypothesis)
         }
         words = batch.words(times_wanted)
+        logprobs = batch.logprobs(heard) if request.logprobs else {}
         segments: list[Segment] = []
         for place, hypothesis in heard.items():
             prompt = batch.prompts[place]
-            segment = _segment(chunks[place], hypothesis, prompt, words.get(place, ()))
+            segment = _segment(chunks[place], hypothesis, prompt, words.get(place, ()), logprobs.get(place, ()))
             segments.append(
                 replace(
                     segment,
@@ -240,7 +243,9 @@ def _said(batch: EncodedBatch, repetitive: Mapping[int, Hypothesis]) -> set[int]
     return {place for place, words in batch.words(repetitive).items() if repeats.have_times(words)}
 
 
-def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[Word, ...]) -> Segment:
+def _segment(
+    chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[Word, ...], logprobs: tuple[TokenLogprob, ...]
+) -> Segment:
     """Return what was heard in a chunk, without repeats that nobody said."""
     segment = Segment(
         start=round(chunk.start, 3),
@@ -254,6 +259,7 @@ def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[
         seek=int(chunk.start * FRAMES_PER_SECOND),
         tokens=hypothesis.tokens,
         token_starts=token_starts(prompt.tokenizer, hypothesis.tokens, hypothesis.text),
+        logprobs=logprobs,
     )
     unsaid = repeats.first_unsaid(words) if fallback.is_repetitive(hypothesis) else None
     starts = word_starts(segment.text, words)

@@ -7,7 +7,7 @@ that of whisperx's `generate_segment_batched`.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import ctranslate2
@@ -18,7 +18,8 @@ from whisperx.asr import WhisperModel
 from whisperx.audio import N_SAMPLES, log_mel_spectrogram
 
 from whisperx_api.pipeline.attention import Chunk, word_times
-from whisperx_api.transcript import Word
+from whisperx_api.pipeline.logprobs import token_logprobs
+from whisperx_api.transcript import TokenLogprob, Word
 
 BEAM_SIZE = 5
 BEST_OF = 5
@@ -94,17 +95,35 @@ class EncodedBatch:
 
     def words(self, heard: Mapping[int, Hypothesis]) -> dict[int, tuple[Word, ...]]:
         """Return the words of what was heard at each place, with their times from cross-attention (seconds)."""
-        by_language: dict[str, list[int]] = {}
-        for place in heard:
-            by_language.setdefault(self.prompts[place].language, []).append(place)
         words: dict[int, tuple[Word, ...]] = {}
-        for places in by_language.values():  # alignment takes one language at a time
+        for places in self._by_language(heard):
             found = word_times(
                 self._model, self.prompts[places[0]].tokenizer, self._rows(places),
                 [heard[place].tokens for place in places], [self.chunks[place] for place in places],
             )  # fmt: skip
             words.update(zip(places, found, strict=True))
         return words
+
+    def logprobs(self, heard: Mapping[int, Hypothesis]) -> dict[int, tuple[TokenLogprob, ...]]:
+        """Return the log-probability of each token of what was heard at each place, given the sound and those before.
+
+        The decoder reads the text once more for it, without the prompt: beam search keeps only that of the whole.
+        """
+        logprobs: dict[int, tuple[TokenLogprob, ...]] = {}
+        for places in self._by_language(heard):
+            found = token_logprobs(
+                self._model, self.prompts[places[0]].tokenizer, self._rows(places),
+                [heard[place].tokens for place in places],
+            )  # fmt: skip
+            logprobs.update(zip(places, found, strict=True))
+        return logprobs
+
+    def _by_language(self, heard: Mapping[int, Hypothesis]) -> Iterable[list[int]]:
+        """Return the places in groups of one language: alignment takes one at a time."""
+        groups: dict[str, list[int]] = {}
+        for place in heard:
+            groups.setdefault(self.prompts[place].language, []).append(place)
+        return groups.values()
 
     def _rows(self, places: Sequence[int]) -> ctranslate2.StorageView:
         """Return the encoder's output of some chunks. It passes through the host's memory unless it is that of all."""
