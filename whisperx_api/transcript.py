@@ -156,7 +156,7 @@ class Transcript:
     @property
     def text(self) -> str:
         """The whole text, segments joined by a space."""
-        return " ".join(segment.text.strip() for segment in self.segments)
+        return " ".join(text for segment in self.segments if (text := segment.text.strip()))
 
 
 @functools.cache

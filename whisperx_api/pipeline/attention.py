@@ -20,8 +20,8 @@ import numpy as np
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
 
-from whisperx_api.pipeline.sentences import LANGUAGES_WITHOUT_SPACES
 from whisperx_api.transcript import Word
+from whisperx_api.words import LANGUAGES_WITHOUT_SPACES
 
 LAG = 0.04
 """Seconds by which attention leads the sound: the median of Whisper base over AMI's words, and over read sentences."""

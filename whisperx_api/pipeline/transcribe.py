@@ -24,10 +24,11 @@ from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
-from whisperx_api.pipeline.sentences import cut_text, word_starts
+from whisperx_api.pipeline.sentences import cut_text
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
+from whisperx_api.words import word_starts
 
 VAD_SHARE = 0.25
 """Share of the stage's time that voice activity detection takes with Whisper base on a CPU; larger models and GPUs have
