@@ -13,7 +13,7 @@ from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
 from whisperx_api import __version__, log
-from whisperx_api.api import errors, events, health, transcribe
+from whisperx_api.api import errors, events, health, results, transcribe
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.proxy import RootPath
@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
     errors.install(app)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
-    for module in (transcribe, events, audio, health):
+    for module in (transcribe, results, events, audio, health):
         app.include_router(module.router)
     return app
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from http import HTTPStatus
 from typing import Any
 
+from fastapi.responses import Response
 from pydantic import ValidationError
 
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.schemas import TaskStatus
+from whisperx_api.formats.cues import Layout
 from whisperx_api.formats.json import to_dict
+from whisperx_api.formats.pages import Page
+from whisperx_api.formats.writing import Format, Wanted, encoded, write
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.manager import JobView
 from whisperx_api.keys import Caller
@@ -50,8 +53,8 @@ def status_of(view: JobView) -> TaskStatus:
     )
 
 
-async def result(parts: Parts, job: Job) -> Transcript:
-    """Return a completed job's transcript. Raises a 500 where it can't be read from the disk."""
+async def finished(parts: Parts, job: Job) -> Transcript:
+    """Return a completed job's transcript, edits made. Raises a 500 where it can't be read from the disk."""
     try:
         return await parts.manager.result(job)
     except (OSError, ValidationError) as error:
@@ -64,15 +67,36 @@ async def result(parts: Parts, job: Job) -> Transcript:
 
 
 async def transcript(parts: Parts, job: Job, **options: Any) -> dict[str, Any]:
-    """Return a completed job's transcript as plain values. Raises a 500 where it can't be read from the disk."""
-    return await asyncio.to_thread(
-        to_dict, job.id, await result(parts, job), words=job.options.word_timestamps, **options
-    )
+    """Return a completed job's transcript as plain values. Raises as `finished`."""
+    result = await finished(parts, job)
+    return await asyncio.to_thread(to_dict, job.id, result, words=job.options.word_timestamps, **options)
+
+
+async def written(
+    parts: Parts, job: Job, format: Format = Format.JSON, *, page: Page | None = None, layout: Layout | None = None
+) -> Response:
+    """Return a completed job's transcript in a format; a long one is written off the event loop. Raises as `finished`.
+
+    Words stay out of JSON where the job's options say so.
+    """
+    result = await finished(parts, job)
+    words = job.options.word_timestamps
+    wanted = Wanted(job.id, job.upload.name, job.options.task, words, page, layout or Layout())
+    return Response(await asyncio.to_thread(write, result, format, wanted), media_type=format.media_type)
 
 
 async def encode(content: dict[str, Any]) -> bytes:
     """Return JSON; a long transcript is encoded off the event loop."""
-    return await asyncio.to_thread(lambda: json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
+    return await asyncio.to_thread(encoded, content)
+
+
+async def find_completed(parts: Parts, task_id: str, caller: Caller) -> Job:
+    """Return the caller's completed task. Raises a 404, and a 409 with the status of one that is not completed."""
+    view = await find(parts, task_id, caller)
+    if view.job.status is not JobStatus.COMPLETED:
+        task = status_of(view).model_dump(mode="json")
+        raise ApiError(HTTPStatus.CONFLICT, f"There is no result: the task is {view.job.status.value}.", task=task)
+    return view.job
 
 
 async def find(parts: Parts, task_id: str, caller: Caller) -> JobView:

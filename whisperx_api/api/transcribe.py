@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
-from whisperx_api.api.errors import PROBLEMS, ApiError, bad_parameter
+from whisperx_api.api.errors import PROBLEMS, ApiError
 from whisperx_api.api.parts import PartsOf
 from whisperx_api.api.requests import of_upload
-from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, TranscriptOut, UploadFields, form_of
+from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
 from whisperx_api.jobs.job import JobStatus
 from whisperx_api.jobs.manager import Draining, JobView
@@ -25,7 +25,6 @@ router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=P
 SHUTTING_DOWN = ApiError(
     HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down: try again later.", headers={"Retry-After": "10"}
 )
-FORMATS_TO_COME = ("verbose_json", "diarized_json", "text", "srt", "vtt", "tsv", "rttm")
 
 
 @router.post(
@@ -60,28 +59,6 @@ async def status(task_id: str, parts: PartsOf, caller: Reader, include_result: b
     except ApiError as error:
         return answer.model_copy(update={"message": error.detail})
     content = answer.model_dump(mode="json") | {"result": result}
-    return Response(await answers.encode(content), media_type="application/json")
-
-
-@router.get("/result/{task_id}", response_model=TranscriptOut)
-async def result(
-    task_id: str,
-    parts: PartsOf,
-    caller: Reader,
-    format: Literal["json", "verbose_json", "diarized_json", "text", "srt", "vtt", "tsv", "rttm"] = "json",
-    page: Annotated[int | None, Query(ge=1)] = None,
-    page_size: Annotated[int | None, Query(ge=1, le=1000)] = None,
-) -> Response:
-    """The transcript, whole or with `page` and `page_size` (100) segments at a time; `format` is json, the others are
-    not in this version yet. 409 until the task is completed, with its status in `task`."""
-    if format in FORMATS_TO_COME:
-        raise bad_parameter("format", f"format {format} is not in this version yet: take json.")
-    view = await answers.find(parts, task_id, caller)
-    if view.job.status is not JobStatus.COMPLETED:
-        task = answers.status_of(view).model_dump(mode="json")
-        raise ApiError(HTTPStatus.CONFLICT, f"There is no result: the task is {view.job.status.value}.", task=task)
-    page = page or (1 if page_size else None)
-    content = await answers.transcript(parts, view.job, page=page, page_size=page_size or 100)
     return Response(await answers.encode(content), media_type="application/json")
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from whisperx_api.formats.pages import Page, counted, numbered
 from whisperx_api.languages import LANGUAGES
 from whisperx_api.options import Task
 from whisperx_api.transcript import Segment, Transcript, Word
@@ -43,11 +44,15 @@ class SpeakerLabels:
                 return label
 
 
-def verbose(transcript: Transcript, task: Task, *, words: bool, segments: bool = True) -> dict[str, Any]:
+def verbose(
+    transcript: Transcript, task: Task, *, words: bool, segments: bool = True, page: Page | None = None
+) -> dict[str, Any]:
     """Return the transcript as verbose_json; `words` and `segments` are the timestamp granularities asked for.
 
-    A translation is in English and its words have no times, so that its list of words is empty.
+    A translation is in English and its words have no times, so that its list of words is empty. A `page` has its
+    segments and their words alone.
     """
+    shown = numbered(transcript.segments, page)
     language = "en" if task is Task.TRANSLATE else transcript.language
     answer: dict[str, Any] = {
         "task": task.value,
@@ -56,10 +61,10 @@ def verbose(transcript: Transcript, task: Task, *, words: bool, segments: bool =
         "text": transcript.text,
     }
     if segments:
-        answer["segments"] = [verbose_segment(index, segment) for index, segment in enumerate(transcript.segments)]
+        answer["segments"] = [verbose_segment(index, segment) for index, segment in shown]
     if words:
-        answer["words"] = [_word(word) for segment in transcript.segments for word in segment.words]
-    return answer | {"usage": usage(transcript.duration)}
+        answer["words"] = [_word(word) for _, segment in shown for word in segment.words]
+    return answer | {"usage": usage(transcript.duration)} | counted(transcript.segments, page)
 
 
 def verbose_segment(index: int, segment: Segment) -> dict[str, Any]:
@@ -78,19 +83,19 @@ def verbose_segment(index: int, segment: Segment) -> dict[str, Any]:
     }
 
 
-def diarized(transcript: Transcript) -> dict[str, Any]:
-    """Return the transcript as diarized_json: who said what, by name or letter."""
+def diarized(transcript: Transcript, page: Page | None = None) -> dict[str, Any]:
+    """Return the transcript as diarized_json: who said what, by name or letter. A `page` has its segments alone."""
     labels = SpeakerLabels({speaker.id: speaker.name for speaker in transcript.speakers})
+    called = [labels(segment.speaker) for segment in transcript.segments]  # letters go by the whole, also on a page
     return {
         "task": Task.TRANSCRIBE.value,  # the only one that OpenAI's type knows
         "duration": round(transcript.duration, 3),
         "text": transcript.text,
         "segments": [
-            diarized_segment(index, segment, labels(segment.speaker))
-            for index, segment in enumerate(transcript.segments)
+            diarized_segment(index, segment, called[index]) for index, segment in numbered(transcript.segments, page)
         ],
         "usage": usage(transcript.duration),
-    }
+    } | counted(transcript.segments, page)
 
 
 def diarized_segment(index: int, segment: Segment, speaker: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from datetime import datetime
 from weakref import WeakValueDictionary
 
 from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs import edits
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
 from whisperx_api.jobs.job import Job, JobStatus
@@ -154,9 +155,18 @@ class JobManager:
         return None if job is None else JobView(job, job.progress, job.stage)
 
     async def result(self, job: Job) -> Transcript:
-        """Return the transcript of a completed job."""
+        """Return the transcript of a completed job, with what people put right in it."""
         data = await self._shop.storage.read(job.id, job.checkpoints[Stage.ASSIGN.value])
-        return await asyncio.to_thread(from_json, Transcript, data)
+        made = await asyncio.to_thread(from_json, Transcript, data)
+        return await asyncio.to_thread(edits.edited, made, await edits.read(self._shop.storage, job.id))
+
+    async def edit(self, task_id: str, changes: edits.Edits) -> bool:
+        """Put edits to a completed job's; False if it is gone."""
+        async with self._change_of(task_id):
+            if await self._shop.store.get(task_id) is None:
+                return False
+            await edits.add(self._shop.storage, task_id, changes)
+            return True
 
     async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:
         """Return the owner's jobs, newest first."""

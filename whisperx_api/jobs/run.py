@@ -24,6 +24,7 @@ from whisperx_api.engine.protocol import (
 )
 from whisperx_api.engine.session import EngineStarting
 from whisperx_api.jobs.checkpoints import recall
+from whisperx_api.jobs.edits import EDITS
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, sentence
 from whisperx_api.jobs.job import Job, Verdict, judge
@@ -248,7 +249,7 @@ class JobRun:
     async def _complete(self) -> None:
         result = self.job.checkpoints[Stage.ASSIGN.value]
         self.job = await persist(lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}))
-        await self._shop.storage.clear(self.job.id, keep=(result,))
+        await self._shop.storage.clear(self.job.id, keep=(result, EDITS))
         await asyncio.to_thread(self._shop.costs.save)
         started, completed = self.job.started_at, self.job.completed_at
         seconds = (completed - started).total_seconds() if started and completed else 0.0
@@ -274,7 +275,7 @@ class JobRun:
 
     async def _tidy(self) -> None:
         """Delete the files of a task that is not to be run further, all but its checkpoints."""
-        await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
+        await self._shop.storage.clear(self.job.id, keep=(*self.job.checkpoints.values(), EDITS))
 
 
 class _GivenUp(Exception):

@@ -7,7 +7,7 @@ Nothing is downloaded: the models are modules of that package.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -16,7 +16,8 @@ import punkt
 from punkt.rules.presets import CHINESE, URDU
 
 from whisperx_api.languages import joint
-from whisperx_api.transcript import Segment, Word
+from whisperx_api.transcript import Segment
+from whisperx_api.words import word_starts
 
 PUNKT_MODELS = {
     "cs": "czech",
@@ -73,19 +74,6 @@ def split_sentences(segment: Segment, language: str) -> tuple[Segment, ...]:
             index += 1
         cuts.append(index)
     return cut_at_words(segment, cuts, language)
-
-
-def word_starts(text: str, words: Sequence[Word]) -> list[int] | None:
-    """Return the character offset of each word in `text`; None if the words are not those of the text, in its order."""
-    starts: list[int] = []
-    position = 0
-    for word in words:
-        start = text.find(word.word, position)
-        if start < 0:
-            return None
-        starts.append(start)
-        position = start + len(word.word)
-    return starts or None
 
 
 def cut_at_words(segment: Segment, cuts: Iterable[int], language: str) -> tuple[Segment, ...]:

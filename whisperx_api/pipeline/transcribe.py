@@ -24,10 +24,11 @@ from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
-from whisperx_api.pipeline.sentences import cut_text, word_starts
+from whisperx_api.pipeline.sentences import cut_text
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, TokenLogprob, Transcription, Word
+from whisperx_api.words import word_starts
 
 VAD_SHARE = 0.25
 """Share of the stage's time that voice activity detection takes with Whisper base on a CPU; larger models and GPUs have
@@ -54,7 +55,7 @@ class _Request:
 
     `language` is the main one. There is a prompt for each language that a chunk may be in; if there are several, each
     chunk is decoded in its own. `timed` are the languages whose words get their times from cross-attention;
-    `logprobs`, whether the tokens get their log-probabilities.
+    `logprobs`, whether the tokens get their log-probabilities; `translates`, whether the text is to be English.
     """
 
     language: str
@@ -63,6 +64,7 @@ class _Request:
     temperature: float
     timed: frozenset[str]
     logprobs: bool
+    translates: bool
 
 
 class Transcriber:
@@ -185,7 +187,8 @@ class Transcriber:
         if options.task is Task.TRANSCRIBE:
             timed = frozenset(code for code in languages if code != main or word_times(main))
         suppressed = sorted({-1, *(self._numerals if options.suppress_numerals else ())})
-        return _Request(main, prompts, suppressed, options.temperature, timed, options.token_logprobs)
+        translates = options.task is Task.TRANSLATE and model.model.is_multilingual
+        return _Request(main, prompts, suppressed, options.temperature, timed, options.token_logprobs, translates)
 
     @cached_property
     def _numerals(self) -> list[int]:
@@ -217,12 +220,13 @@ class Transcriber:
         segments: list[Segment] = []
         for place, hypothesis in heard.items():
             prompt = batch.prompts[place]
+            written = ENGLISH if request.translates else prompt.language
             segment = _segment(chunks[place], hypothesis, prompt, words.get(place, ()), logprobs.get(place, ()))
             segments.append(
                 replace(
                     segment,
                     words=segment.words if prompt.language in request.timed else (),
-                    language=prompt.language if prompt.language != request.language else None,
+                    language=written if written != request.language else None,
                 )
             )
         return segments

@@ -63,7 +63,7 @@ class LocalStorage:
     # --- the end ---
 
     async def clear(self, task_id: str, keep: Collection[str]) -> None:
-        """Delete what was made for a task except the files named in `keep`."""
+        """Delete what was made for a task except the files named in `keep`, also while one is being written."""
         await asyncio.to_thread(_clear, self._root / task_id, keep)
 
     async def delete(self, task_id: str) -> None:
@@ -135,5 +135,5 @@ def _write(path: Path, data: bytes) -> None:
 def _clear(folder: Path, keep: Collection[str]) -> None:
     if folder.is_dir():
         for path in folder.iterdir():
-            if path.name not in keep:
+            if path.name.removesuffix(PART) not in keep:
                 path.unlink(missing_ok=True)
