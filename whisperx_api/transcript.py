@@ -48,11 +48,11 @@ class Segment:
     """A stretch of text: a decoded chunk at first, a sentence of one speaker in the end.
 
     `tokens` are Whisper's for this text, and the n-th begins at the character `token_starts[n]` of it, so that they can
-    be cut with the text; `logprobs`, where they were asked for, has one entry a token. `language` is that of the
-    text, set where it is not the transcription's. The rest is of the decoded chunk that the text came from: `avg_logprob` is the mean
-    log-probability of its tokens, `no_speech_prob` the probability that nobody speaks in it, `compression_ratio` how
-    much its text repeats itself (bytes over bytes when compressed), `temperature` the one it was decoded at, and `seek`
-    its start in frames of 10 ms.
+    be cut with the text; `logprobs`, where they were asked for, has one entry a token. `language` is that of the text,
+    set where it is not the transcription's. The rest is of the decoded chunk that the text came from: `avg_logprob` is
+    the mean log-probability of its tokens, `no_speech_prob` the probability that nobody speaks in it,
+    `compression_ratio` how much its text repeats itself (bytes over bytes when compressed), `temperature` the one it
+    was decoded at, and `seek` its start in frames of 10 ms.
     """
 
     start: float
