@@ -71,7 +71,7 @@ async def health(parts: PartsOf, caller: MaybeCaller) -> Health:
         database=await parts.store.fault() or "ok",
         queue_depth=parts.manager.waiting,
         active_tasks=parts.manager.running,
-        loaded_models=sorted({name for engine in engines for name in engine.models.models}),
+        loaded_models=sorted(parts.fleet.loaded),
     )
 
 

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from whisperx_api.api.errors import ApiError, bad_parameter
 from whisperx_api.api.schemas import UploadFields
 from whisperx_api.languages import language_code
-from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS
-from whisperx_api.models.resolve import available
+from whisperx_api.models.names import ModelNotAllowed, resolve_requested
 from whisperx_api.options import Options, Task
 from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
@@ -78,14 +77,10 @@ def _language(name: str | None) -> str | None:
 
 def _model(name: str | None, settings: Settings) -> str | None:
     """Return the model to use, None for the configured one."""
-    if name is None or name == settings.whisper_model or name in settings.whisper_model_alias:
-        return None
-    if name not in TRANSCRIPTION_MODELS and name != STARTER:
-        allowed = ", ".join((settings.whisper_model, *settings.whisper_model_alias, *TRANSCRIPTION_MODELS))
-        raise bad_parameter("model", f"model must be one of {allowed}; not '{name}'.")
-    if not settings.whisper_auto_download and not available(name, settings.models):
-        raise bad_parameter("model", f"model {name} is not on this server, and it fetches none.")
-    return name
+    try:
+        return resolve_requested(name, settings)
+    except ModelNotAllowed as error:
+        raise bad_parameter("model", str(error)) from None
 
 
 def _explained(error: ValidationError) -> ApiError:
