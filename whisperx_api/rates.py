@@ -90,6 +90,12 @@ class Limiter:
         self._away = False
         return standing
 
+    async def redis(self) -> str | None:
+        """Return how Redis is, ok or what is wrong with it; None where it is not used."""
+        if self._redis is None:
+            return None
+        return "ok" if await self._redis.check() else "Redis does not answer."
+
     async def close(self) -> None:
         """Close the connections to Redis."""
         if self._redis is not None:

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     )
     rate_limit_storage: str = Field(
         "memory://",
-        description="Where submissions are counted: memory://, or redis://HOST:PORT/DB for servers that count together.",
+        description="Where submissions are counted: memory://, or redis://HOST:PORT/DB for several servers together.",
     )
 
     # --- models ---

@@ -77,7 +77,7 @@ def test_each_request_runs_on_the_model_that_it_means(make_client, tone) -> None
     client = make_client(allowed_models="base", whisper_model="tiny")
     for name, loaded in (("whisper-1", {"tiny"}), ("base", {"tiny", "base"})):
         assert wait(client, send(client, tone(), model=name).json()["task_id"])["status"] == "completed"
-        assert {id for id, model in listed(client).items() if model["loaded"]} == loaded | OPENAI_NAMES
+        assert {name for name, model in listed(client).items() if model["loaded"]} == loaded | OPENAI_NAMES
     assert client.get("/v1/models/base").json()["loaded"] is True
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fakeredis import FakeStrictRedis, TcpFakeServer
 from fastapi.testclient import TestClient
-from httpx import Response
 from limits.aio.storage.redis.bridge import RedisBridge
 
 from tests.conftest import UPLOAD
@@ -20,13 +20,13 @@ from whisperx_api.settings import SettingsError, load_settings
 KEYS = {"api_key": None, "api_keys": "ann:k1,bob:k2,ben:k3:read"}
 
 
-def told(answer: Response) -> tuple[int, int]:
+def told(answer: Any) -> tuple[int, int]:
     """Return what an answer says of the limit: its size and what is left."""
     assert int(answer.headers["ratelimit-reset"]) >= 1
     return int(answer.headers["ratelimit-limit"]), int(answer.headers["ratelimit-remaining"])
 
 
-def post(client: TestClient, key: str = "test-key") -> Response:
+def post(client: TestClient, key: str = "test-key") -> Any:
     """Submit what is no form: it is counted all the same."""
     return client.post(UPLOAD, content=b"", headers={"X-API-Key": key})
 
@@ -114,7 +114,7 @@ def test_window_moves(make_client, monkeypatch) -> None:
 
 @pytest.mark.parametrize("text", ["often", "0/minute", "10/fortnight", "10/minute;5/hour", "10"])
 def test_limit_that_is_none_is_said_at_start(text) -> None:
-    with pytest.raises(SettingsError, match="RATE_LIMITS.*must list rates like 10/minute") as caught:
+    with pytest.raises(SettingsError, match=r"RATE_LIMITS.*must list rates like 10/minute") as caught:
         load_settings(rate_limits=f"9/hour,{text}")
     assert f"'{text}' is none" in str(caught.value)
 
@@ -163,6 +163,7 @@ def test_servers_on_one_redis_count_together(make_client, redis: Redis, tmp_path
     answer = post(other, "k1")
     assert answer.status_code == 429 and 3590 <= int(answer.headers["retry-after"]) <= 3600
     assert told(post(other, "k2")) == (3, 2)
+    assert one.get("/health", headers={"X-API-Key": "k1"}).json()["redis"] == "ok"
 
 
 def test_server_counts_alone_while_redis_is_away_and_says_so_once(make_client, monkeypatch, caplog) -> None:
@@ -173,6 +174,7 @@ def test_server_counts_alone_while_redis_is_away_and_says_so_once(make_client, m
     assert [post(client).status_code for _ in range(3)] == [400, 400, 429]
     said = [record.message for record in caplog.records if "counted by this server alone" in record.message]
     assert len(said) == 1
+    assert client.get("/health").json()["redis"] == "Redis does not answer."
 
 
 def test_redis_is_left_alone_for_a_while_and_then_asked_again(make_client) -> None:
