@@ -27,6 +27,7 @@ from whisperx_api.engine.protocol import (
     EngineConfig,
     EngineReady,
     ModelsLoaded,
+    ModelsUnloaded,
     RunStage,
     SegmentReady,
     Stage,
@@ -34,6 +35,7 @@ from whisperx_api.engine.protocol import (
     StageDone,
     StageFailed,
     StageProgress,
+    UnloadModels,
     to_engine,
 )
 from whisperx_api.engine.wire import Wire
@@ -82,14 +84,38 @@ def result(request: RunStage):
 
 
 class FakeEngine:
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, config: EngineConfig) -> None:
         self.wire = wire
+        self.model = config.whisper_model
+        self.loaded: dict[str, int] = {}
+        """How many stages use each model; what it loads is names alone."""
+        self.leaving: set[str] = set()
         self.cancelled: set[tuple[Attempt, Stage]] = set()
 
     def serve(self, requests: queue.Queue[RunStage]) -> None:
         while True:
             request = requests.get()
-            self.wire.send(self.answer(request))
+            model = f"transcribe:{request.options.model or self.model}" if request.stage is Stage.TRANSCRIBE else "fake"
+            self.use(model, +1)
+            answer = self.answer(request)
+            self.use(model, -1)
+            self.wire.send(answer)
+
+    def use(self, model: str, change: int) -> None:
+        self.loaded[model] = self.loaded.get(model, 0) + change
+        if model in self.leaving and not self.loaded[model]:
+            self.leaving.remove(model)
+            del self.loaded[model]
+        self.wire.send(ModelsLoaded(tuple(self.loaded), 1000))
+
+    def unload(self, models: tuple[str, ...]) -> None:
+        in_use = tuple(model for model in models if self.loaded.get(model))
+        gone = tuple(model for model in models if model not in in_use)
+        self.leaving.update(in_use)
+        for model in gone:
+            self.loaded.pop(model, None)
+        self.wire.send(ModelsLoaded(tuple(self.loaded), 1000))
+        self.wire.send(ModelsUnloaded(gone, in_use))
 
     def answer(self, request: RunStage) -> StageDone | StageCancelled | StageFailed:
         script = json.loads(request.options.prompt or "{}")
@@ -120,7 +146,6 @@ class FakeEngine:
                 return StageFailed(request.attempt, request.stage, "The stage failed.", retryable=True)
         if request.stage is Stage.TRANSCRIBE:
             self.wire.send(SegmentReady(request.attempt, replace(SAID, language="en")))
-        self.wire.send(ModelsLoaded(("fake",), 1000))
         if mishap == "silence":
             return StageDone(request.attempt, request.stage, to_json(Transcription("en", (), "fake")).decode())
         return StageDone(request.attempt, request.stage, to_json(result(request)).decode())
@@ -145,7 +170,7 @@ def main(arguments: list[str]) -> int:
     if config.align_model == "doomed":
         wire.send(StageFailed(Attempt("", 0), Stage.TRANSCRIBE, "The engine can't start.", retryable=False))
         return 1
-    engine = FakeEngine(wire)
+    engine = FakeEngine(wire, config)
     requests: dict[Stage, queue.Queue[RunStage]] = {stage: queue.Queue() for stage in ENGINE_STAGES}
     for lane in requests.values():
         threading.Thread(target=engine.serve, args=(lane,), daemon=True).start()
@@ -155,6 +180,8 @@ def main(arguments: list[str]) -> int:
         message = to_engine.validate_json(body)
         if isinstance(message, CancelStage):
             engine.cancelled.add((message.attempt, message.stage))
+        elif isinstance(message, UnloadModels):
+            engine.unload(message.models)
         else:
             requests[message.stage].put(message)
     os._exit(0)

@@ -13,7 +13,8 @@ from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
 from whisperx_api import __version__, log
-from whisperx_api.api import errors, events, health, results, transcribe
+from whisperx_api.api import errors, events, health, models, results, server, transcribe
+from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.proxy import RootPath
@@ -29,6 +30,7 @@ from whisperx_api.jobs.retention import expire
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
+from whisperx_api.rates import Limiter
 from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
 from whisperx_api.storage.local import LocalStorage
 
@@ -51,7 +53,9 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
     errors.install(app)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
-    for module in (transcribe, results, events, audio, health):
+    if settings.rate_limits:
+        app.add_middleware(RateLimitHeaders)
+    for module in (transcribe, results, events, audio, models, server, health):
         app.include_router(module.router)
     return app
 
@@ -78,7 +82,10 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
         workshop = Workshop(store, storage, fleet, decode, costs, told, devices=len(settings.devices))
         manager = JobManager(workshop, settings.max_concurrent_tasks)
-        app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet)
+        limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
+        if limiter is not None:
+            stack.push_async_callback(limiter.close)
+        app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet, limiter)
         await manager.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)
         for background in (fleet.start(), expire(manager, settings.retention_hours)):

@@ -18,6 +18,7 @@ from whisperx_api.errors import StartError
 from whisperx_api.keys import parse_key
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
 from whisperx_api.options import DiarizationMode
+from whisperx_api.rates import parse_rate
 from whisperx_api.validation import what_is_wrong
 
 GIB = 1024**3
@@ -27,6 +28,10 @@ COMPUTE_TYPES = (
     "float32",
 )  # fmt: skip
 """What ctranslate2 can compute in."""
+
+
+MODEL_NAMES = f"one of {', '.join(TRANSCRIPTION_MODELS)}, starter, a Hugging Face id or a folder"
+"""What a transcription model may be called in a setting."""
 
 
 class SettingsError(StartError):
@@ -67,14 +72,28 @@ class Settings(BaseSettings):
     api_key: str | None = Field(None, description="One more key, named default.")
     auth: Auth = Field(Auth.ON, description="off lets everybody call without a key.")
     hf_token: str | None = Field(None, description="Hugging Face token, for diarization models behind terms of use.")
+    rate_limits: Names = Field(
+        (),
+        description="Most submissions of each key, like 10/minute,50/hour or 5 per 30 seconds; all of them hold; none "
+        "if left out.",
+    )
+    rate_limit_storage: str = Field(
+        "memory://",
+        description="Where submissions are counted: memory://, or redis://HOST:PORT/DB for several servers together.",
+    )
 
     # --- models ---
     whisper_model: str = Field(
         "large-v2",
         description="Transcription model: a size (tiny … large-v3, turbo, distil-large-v3, base.en …), a "
-        "Hugging Face id of a CTranslate2 model, a folder, or starter.",
+        "Hugging Face id, a folder, or starter.",
     )
     whisper_model_alias: Names = Field((), description="Further names by which requests may call WHISPER_MODEL.")
+    allowed_models: Names = Field(
+        (),
+        description="Transcription models that requests may name besides WHISPER_MODEL: sizes, Hugging Face ids, "
+        "folders, starter, separated by commas; every size and starter if left out.",
+    )
     whisper_auto_download: bool = Field(
         True, description="Fetch a model when it is first needed; false: only models that are already here."
     )
@@ -140,7 +159,7 @@ class Settings(BaseSettings):
     log_level: str = Field("info", description="debug, info, warning, error or critical.")
     debug: bool = Field(False, description="Log at debug level and show SQL.")
 
-    @field_validator("api_keys", "whisper_model_alias", mode="before")
+    @field_validator("api_keys", "whisper_model_alias", "allowed_models", "rate_limits", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -217,10 +236,31 @@ class Settings(BaseSettings):
     @field_validator("whisper_model")
     @classmethod
     def _whisper_model(cls, value: str) -> str:
-        if "/" not in value and value != "starter" and value not in TRANSCRIPTION_MODELS and not Path(value).is_dir():
-            raise ValueError(
-                f"must be one of {', '.join(TRANSCRIPTION_MODELS)}, starter, a Hugging Face id or a folder"
-            )
+        if not _can_name_a_model(value):
+            raise ValueError(f"must be {MODEL_NAMES}")
+        return value
+
+    @field_validator("allowed_models")
+    @classmethod
+    def _allowed_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        value = tuple(map(cls._folder, value))
+        if wrong := [name for name in value if not _can_name_a_model(name)]:
+            raise ValueError(f"must list models, each {MODEL_NAMES}; '{wrong[0]}' is none")
+        return value
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _rate_limits(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            parse_rate(text)
+        return value
+
+    @field_validator("rate_limit_storage")
+    @classmethod
+    def _rate_limit_storage(cls, value: str) -> str:
+        host = r"([^@/\s]*@)?([^@:/\s]+|\[[0-9A-Fa-f:]+\])(:\d+)?"
+        if not re.fullmatch(rf"memory://|rediss?://{host}(/\d*)?(\?\S*)?|redis\+unix:///\S+", value):
+            raise ValueError("must be memory:// or redis://HOST:PORT/DB")
         return value
 
     @field_validator("api_keys")
@@ -259,6 +299,10 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite+aiosqlite:///{(self.data_dir / 'whisperx-api.db').resolve()}"
 
 
+def _can_name_a_model(name: str) -> bool:
+    return "/" in name or name == "starter" or name in TRANSCRIPTION_MODELS or Path(name).is_dir()
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; `overrides` (flags of the command line) come before the environment.
 
@@ -269,6 +313,6 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
-        secret = name in ("API_KEYS", "API_KEY", "HF_TOKEN")
+        secret = name in ("API_KEYS", "API_KEY", "HF_TOKEN", "RATE_LIMIT_STORAGE")
         given = "" if secret else f"={first['input']!s}"
         raise SettingsError(f"{name}{given} can't be used: it {what_is_wrong(first)}.") from None

@@ -125,7 +125,8 @@ def test_content_decides_and_not_the_name(client: TestClient, tone) -> None:
 
 
 def test_form_without_a_file_is_400(client: TestClient) -> None:
-    for body in ({"data": {"language": "en"}}, {"files": {"language": (None, "en")}}, {"json": {}}):
+    bodies: list[dict[str, Any]] = [{"data": {"language": "en"}}, {"files": {"language": (None, "en")}}, {"json": {}}]
+    for body in bodies:
         answer = client.post(UPLOAD, **body)
         assert answer.status_code == 400 and answer.json()["param"] == "file"
 

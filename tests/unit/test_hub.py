@@ -1,26 +1,16 @@
-"""Models of the hub, fetched from a small HTTP server that answers as the hub does.
-
-The hub's address is read when huggingface_hub is imported, so what asks it runs in a process of its own.
-"""
+"""Models of the hub, fetched from a small HTTP server that answers as the hub does."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.fake_hub import COMMIT, GIVEN, ask, serve
 from whisperx_api.models import hub, resolve
 from whisperx_api.models.errors import ModelUnavailable
 
-COMMIT = "a" * 40
 FILES = {
     "config.json": b"{}",
     "model.bin": b"weights" * 3000,
@@ -34,98 +24,12 @@ REPOSITORIES = {
     "org/breaks": {"config.json": b"{}", "model.bin": b"lost"},
     "org/gated": {"config.yaml": b"x: 1"},
 }
-GIVEN = "hf_valid"
-
-
-class Hub(BaseHTTPRequestHandler):
-    """What the hub answers, as far as it is asked here."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        parts = self.path.partition("?")[0].strip("/").split("/")
-        api = parts[:2] == ["api", "models"]
-        repository = "/".join(parts[2:4] if api else parts[:2])
-        if token not in ("", GIVEN):
-            return self.answer(401, {"X-Error-Message": "Invalid credentials in Authorization header"})
-        if repository == "org/down":
-            return self.answer(503)
-        if repository not in REPOSITORIES:
-            return self.answer(404 if token else 401, {"X-Error-Code": "RepoNotFound"} if token else {})
-        closed = repository == "org/gated" and (not api or parts[-1] == "auth-check")
-        if closed and not token:
-            return self.answer(401, {"X-Error-Code": "GatedRepo"})
-        if closed:
-            return self.answer(403, {"X-Error-Code": "GatedRepo"})
-        files = REPOSITORIES[repository]
-        if api:
-            siblings = [{"rfilename": name, "size": len(data)} for name, data in files.items()]
-            return self.answer(200, {}, json.dumps({"id": repository, "sha": COMMIT, "siblings": siblings}).encode())
-        data = files["/".join(parts[4:])]
-        if data == b"lost":
-            return self.answer(404, {"X-Error-Code": "EntryNotFound"})
-        return self.answer(200, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT}, data)
-
-    def answer(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def ask(endpoint: str, tmp_path: Path, *calls: str, offline: bool = False) -> list[str]:
-    """Run expressions in a process that talks to `endpoint`; return their results or errors as text."""
-    code = """
-import json, sys
-from pathlib import Path
-from whisperx_api.models import hub, resolve
-from whisperx_api.models.errors import ModelUnavailable
-def full_disk(*_, **__):
-    raise OSError(28, "No space left on device")
-models, seen, answers = Path(sys.argv[1]), [], []
-for call in sys.argv[2:]:
-    try:
-        answers.append(str(eval(call)))
-    except ModelUnavailable as error:
-        answers.append(f"ModelUnavailable: {error}")
-print(json.dumps(answers))
-"""
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_OFFLINE": "1" if offline else "0",
-        "HF_TOKEN": "",
-        "NO_PROXY": "127.0.0.1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "models"), *calls],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "%|" not in done.stderr, "huggingface_hub drew on the terminal"
-    return json.loads(done.stdout.splitlines()[-1])
+    with serve(REPOSITORIES) as url:
+        yield url
 
 
 def test_pull_fetches_only_what_matches_and_reports_bytes(endpoint: str, tmp_path: Path):
@@ -208,11 +112,11 @@ def test_interrupted_pull_does_not_count_as_here_and_keeps_what_was_before(endpo
     assert hub.find("org/old", models) == folder / "snapshots" / ("1" * 40)
 
 
-def test_transformers_repository_is_refused_without_fetching_its_weights(endpoint: str, tmp_path: Path):
+def test_repository_of_no_whisper_model_is_refused_without_fetching_its_weights(endpoint: str, tmp_path: Path):
     [answer] = ask(
         endpoint, tmp_path, "resolve.transcription_folder('org/transformers', models, allow_download=True, token=None)"
     )
-    assert "org/transformers can't be used, it is a Transformers model and not a CTranslate2 one" in answer
+    assert "org/transformers can't be used, it holds no model.bin: it must be a Whisper model." in answer
     assert not list((tmp_path / "models").rglob("*.safetensors"))
 
 

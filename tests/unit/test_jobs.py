@@ -10,7 +10,7 @@ import pytest
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import progress as progress_module
-from whisperx_api.jobs.events import BACKLOG, Event, EventKind, Events
+from whisperx_api.jobs.events import Event, EventKind, Events
 from whisperx_api.jobs.job import Job, Upload, Verdict, judge
 from whisperx_api.jobs.progress import Progress, StageCosts
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
@@ -190,14 +190,18 @@ def test_events_reach_who_listens_to_the_task_only_while_they_listen() -> None:
     assert first.qsize() == 0
 
 
-def test_listener_that_reads_nothing_loses_the_oldest() -> None:
+def test_listener_that_reads_nothing_loses_no_segment_and_piles_up_nothing_else() -> None:
     events = Events()
     with events.listen("a") as queue:
-        for _ in range(BACKLOG + 10):
+        for start in range(2000):
             events.publish("a", Event(EventKind.PROGRESS))
+            events.publish("a", Event(EventKind.SEGMENT, Segment(start, start + 1.0, "Hello")))
         events.publish("a", Event(EventKind.ENDED))
-        assert queue.qsize() == BACKLOG
-        assert [queue.get_nowait() for _ in range(BACKLOG)][-1].kind is EventKind.ENDED
+        kept = [queue.get_nowait() for _ in range(queue.qsize())]
+        assert [event.segment.start for event in kept if event.segment] == list(range(2000))
+        assert len(kept) == 2001
+        events.publish("a", Event(EventKind.ENDED))
+        assert queue.get_nowait().kind is EventKind.ENDED
 
 
 def test_message_tells_of_all_that_is_at_work_and_first_of_what_is_in_the_way() -> None:

@@ -252,3 +252,28 @@ def test_what_libraries_keep_for_themselves_is_given_back_before_a_model_goes() 
     cached[0] = 4 * GB
     take(pool, device, "aligner", 3 * GB)
     assert changes[-1][0] == ("whisper", "aligner")
+
+
+def test_unused_model_is_let_go_and_the_others_stay() -> None:
+    device = Device(24 * GB)
+    pool, changes, _ = pool_on(device, "keep")
+    for name in ("whisper", "pyannote"):
+        take(pool, device, name, GB)
+    pool.settle()
+    assert pool.unload(["whisper", "nobody"]) == (("whisper",), ())
+    assert changes[-1] == (("pyannote",), GB)
+
+
+def test_model_in_use_is_let_go_when_the_last_stage_that_needs_it_is_done() -> None:
+    device = Device(24 * GB)
+    pool, changes, loads = pool_on(device, "keep")
+    first, second = Stage(pool, device, "whisper", GB), Stage(pool, device, "whisper", GB)
+    assert first.began.wait(10) and second.began.wait(10)
+    assert pool.unload(["whisper"]) == ((), ("whisper",))
+    first.end()
+    assert changes[-1] == (("whisper",), GB)
+    second.end()
+    assert changes[-1] == ((), 0)
+    take(pool, device, "whisper", GB)
+    pool.settle()
+    assert changes[-1] == (("whisper",), GB) and loads == ["whisper"] * 2  # the next one stays

@@ -48,6 +48,12 @@ def need(caller: Caller, scope: Scope, what: str) -> None:
         raise ApiError(HTTPStatus.FORBIDDEN, f"{what} needs a key with the scope {scope.value}.")
 
 
+def admin(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
+    """Return who calls, allowed to change what everybody uses."""
+    need(caller, Scope.ADMIN, "This")
+    return caller
+
+
 def transcriber(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
     """Return who calls, allowed to make and change tasks."""
     need(caller, Scope.TRANSCRIBE, "This")
@@ -65,6 +71,8 @@ def unauthorized(detail: str) -> ApiError:
     return ApiError(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="whisperx-api"'})
 
 
+AnyCaller = Annotated[Caller, Depends(any_caller)]
+Admin = Annotated[Caller, Depends(admin)]
 Reader = Annotated[Caller, Depends(reader)]
 Transcriber = Annotated[Caller, Depends(transcriber)]
 MaybeCaller = Annotated[Caller | None, Depends(caller_or_none)]

@@ -35,6 +35,7 @@ class Health(BaseModel):
     disk: dict[str, int] | None = None
     devices: list[dict[str, Any]] | None = None
     database: str | None = None
+    redis: str | None = None
     queue_depth: int | None = None
     active_tasks: int | None = None
     loaded_models: list[str] | None = None
@@ -69,9 +70,10 @@ async def health(parts: PartsOf, caller: MaybeCaller) -> Health:
             for engine in engines
         ],
         database=await parts.store.fault() or "ok",
+        redis=await parts.limiter.redis() if parts.limiter else None,
         queue_depth=parts.manager.waiting,
         active_tasks=parts.manager.running,
-        loaded_models=sorted({name for engine in engines for name in engine.models.models}),
+        loaded_models=sorted(parts.fleet.loaded),
     )
 
 

@@ -14,6 +14,7 @@ from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.keys import KeyRing
+from whisperx_api.rates import Limiter
 from whisperx_api.settings import Settings
 from whisperx_api.storage.local import LocalStorage
 
@@ -32,6 +33,8 @@ class Parts:
     manager: JobManager
     events: Events
     fleet: Fleet
+    limiter: Limiter | None = None
+    """None where submissions are not limited."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
     probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROBES))

@@ -14,8 +14,7 @@ from whisperx_api.api.errors import ApiError, bad_parameter
 from whisperx_api.api.multipart import Form
 from whisperx_api.api.schemas import UploadFields
 from whisperx_api.languages import language_code
-from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS
-from whisperx_api.models.resolve import available
+from whisperx_api.models.names import ModelNotAllowed, resolve_requested
 from whisperx_api.options import Options, Task
 from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
@@ -24,16 +23,6 @@ NOT_YET: dict[str, object] = {
     "channels": "mix", "webhook_url": None, "webhook_secret": None, "url": None,
 }  # fmt: skip
 """Fields of the contract that can't do anything yet, with the value at which they ask for nothing."""
-
-
-OPENAI_NAMES = (
-    "whisper-1",
-    "gpt-transcribe",
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-    "gpt-4o-transcribe-diarize",
-)
-"""What OpenAI calls its models: here they all mean the server's own."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +92,10 @@ def language(name: str | None, field: str = "language") -> str | None:
 
 def model(name: str | None, settings: Settings) -> str | None:
     """Return the model to use, None for the configured one. Raises a 400."""
-    if name is None or name in OPENAI_NAMES or name == settings.whisper_model or name in settings.whisper_model_alias:
-        return None
-    if name not in TRANSCRIPTION_MODELS and name != STARTER:
-        allowed = ", ".join((settings.whisper_model, *settings.whisper_model_alias, *TRANSCRIPTION_MODELS))
-        raise bad_parameter("model", f"model must be one of {allowed}; not '{name}'.")
-    if not settings.whisper_auto_download and not available(name, settings.models):
-        raise bad_parameter("model", f"model {name} is not on this server, and it fetches none.")
-    return name
+    try:
+        return resolve_requested(name, settings)
+    except ModelNotAllowed as error:
+        raise bad_parameter("model", str(error)) from None
 
 
 def explained(error: ValidationError, fields: type[BaseModel]) -> ApiError:

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, Response
 from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.errors import PROBLEMS, ApiError
+from whisperx_api.api.limits import Submitter
 from whisperx_api.api.parts import PartsOf
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
@@ -35,7 +36,7 @@ async def upload(
     request: Request,
     response: Response,
     parts: PartsOf,
-    caller: Transcriber,
+    caller: Submitter,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> TaskAccepted:
     """Send a recording. The same `Idempotency-Key` with the same request within 24 hours gives the same task."""

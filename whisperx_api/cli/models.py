@@ -8,9 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from whisperx_api.cli.console import FAILED, USAGE, download_bars, end, settings_or_end
-from whisperx_api.models import alignment, hub, resolve, starter, starter_set
+from whisperx_api.models import alignment, conversion, converted, hub, resolve, starter, starter_set
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS, is_size, repo_id
+from whisperx_api.models.conversion import Quantization
 from whisperx_api.models.errors import ModelUnavailable
+from whisperx_api.models.progress import Report
+from whisperx_api.settings import Settings
 
 app = typer.Typer(
     add_completion=False,
@@ -28,7 +31,11 @@ ModelDir = Annotated[
 @app.command()
 def pull(
     name: Annotated[
-        str, typer.Argument(help="starter, a size like large-v2, a Hugging Face id, or a bundle of torchaudio.")
+        str,
+        typer.Argument(
+            help="starter, a size like large-v2, a Hugging Face id, a bundle of torchaudio, or the folder of a "
+            "Transformers Whisper model; such models are converted."
+        ),
     ],
     source: Annotated[
         str | None,
@@ -39,6 +46,9 @@ def pull(
             help="Take the starter models from a folder, an archive made by pack, or the URL of either.",
         ),
     ] = None,
+    quantization: Annotated[
+        Quantization, typer.Option(help="Type in which the weights of a model that is converted are kept.")
+    ] = Quantization.FLOAT16,
     model_dir: ModelDir = None,
 ) -> None:
     """Fetch a model; what is already here and sound is not fetched again."""
@@ -60,14 +70,39 @@ def pull(
             elif name in alignment.BUNDLES:
                 fetched = [] if alignment.at_hand(name, settings.models) else [name]
                 folder = alignment.pull(name, settings.models, report=report).parent
+            elif (local := Path(name).expanduser()).is_dir():
+                fetched, folder = _pull(name, _local_contents(local), settings, quantization, report)
             elif "/" not in name:
                 sizes = ", ".join(TRANSCRIPTION_MODELS)
                 end(f"There is no model {name}: it must be starter, one of {sizes}, or OWNER/NAME of the hub.", USAGE)
             else:
-                fetched, folder = [name], hub.pull(name, settings.models, settings.hf_token, report=report)
+                contents = hub.look(name, settings.hf_token)
+                fetched, folder = _pull(name, contents, settings, quantization, report)
     except ModelUnavailable as error:
         end(str(error), FAILED)
     typer.echo(f"{name} is in {folder}" + ("." if fetched else ", complete: nothing had to be fetched."))
+
+
+def _pull(
+    name: str, contents: hub.Contents, settings: Settings, quantization: Quantization, report: Report
+) -> tuple[list[str], Path]:
+    """Fetch a Hugging Face id, or convert it or a folder; return what was not here before, and where it is."""
+    if conversion.is_whisper(contents):
+        if conversion.is_current(name, settings.models, contents, quantization):
+            return [], converted.folder(name, settings.models)
+        return [name], conversion.pull(name, settings.models, contents, settings.hf_token, report, quantization)
+    if what := conversion.refusal(contents):
+        raise ModelUnavailable(f"{name} is no model for this service: {what}.")
+    if Path(name).expanduser().is_dir():
+        raise ModelUnavailable(f"{name} is a folder of no Transformers Whisper model: there is nothing to convert.")
+    return [name], hub.pull(name, settings.models, settings.hf_token, report=report)
+
+
+def _local_contents(folder: Path) -> hub.Contents:
+    """Return what a folder holds; in place of a commit stands when it changed last."""
+    files = {path.name: path.stat() for path in folder.iterdir() if path.is_file()}
+    changed = max((file.st_mtime_ns for file in files.values()), default=0)
+    return hub.Contents(str(changed), {name: file.st_size for name, file in files.items()}, hub.architectures(folder))
 
 
 @app.command("list")
@@ -82,6 +117,8 @@ def list_models(model_dir: ModelDir = None) -> None:
     for name in hub.snapshots(settings.models):
         if name not in {repo_id(size) for size in sizes}:
             _row(name, hub.find(name, settings.models))
+    for known, folder in converted.listed(settings.models):
+        _row(known.name, folder)
     for name in alignment.BUNDLES:
         if alignment.at_hand(name, settings.models):
             _row(name, alignment.bundle_file(name, settings.models))
@@ -97,6 +134,8 @@ def verify(model_dir: ModelDir = None) -> None:
         wrong += _verdict(STARTER, [f"{problem.path} is {problem.what}" for problem in problems])
     for name in hub.snapshots(settings.models):
         wrong += _verdict(name, [f"{path} is damaged" for path in hub.damaged(name, settings.models)])
+    for known, folder in converted.listed(settings.models):
+        wrong += _verdict(known.name, [f"{file} is damaged" for file in converted.damaged(folder)])
     raise typer.Exit(FAILED if wrong else 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.process import EngineProcess, EngineUnavailable
-from whisperx_api.engine.protocol import RunStage, Stage
+from whisperx_api.engine.protocol import ModelsUnloaded, RunStage, Stage
 from whisperx_api.engine.session import Listener
 
 AVOID_SECONDS = 60.0
@@ -51,6 +51,23 @@ class Fleet:
     def _load_of(self, index: int, stage: Stage) -> tuple[int, int]:
         """Return how many stages an engine has to run: of this kind, which wait for each other, and of all."""
         return self._load[index, stage], sum(self._load[index, other] for other in Stage)
+
+    async def unload(self, model: str) -> dict[str, ModelsUnloaded]:
+        """Let a model go from every device; return by device what came of it, where it was loaded.
+
+        Raises `TimeoutError` where an engine does not answer.
+        """
+        answers = await asyncio.gather(*(engine.unload(model) for engine in self.engines))
+        return {
+            engine.ready.device if engine.ready else engine.config.device: answer
+            for engine, answer in zip(self.engines, answers, strict=True)
+            if answer.models or answer.in_use
+        }
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """The models on any device, as `ModelsLoaded` names them."""
+        return frozenset(name for engine in self.engines for name in engine.models.models)
 
     async def stop(self) -> None:
         """End every engine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ class ModelPool:
         self._loading: dict[str, int] = {}
         """Bytes that the models which are being loaded will take, some of which they have already."""
         self._users: dict[str, set[int]] = {}
+        self._leaving: set[str] = set()
+        """Models that go when no stage needs them any more, whatever the residency."""
         self._changed = threading.Condition()
 
     def get(self, name: str, load: Callable[[], Model], weights: int) -> Model:
@@ -96,7 +98,21 @@ class ModelPool:
                 users.discard(threading.get_ident())
             if self._residency == "release":
                 self.release_unused()
+            for name in self._leaving.intersection(self._unused()):
+                self._release(name)
             self._changed.notify_all()
+
+    def unload(self, names: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Let models go; return those that are gone, and those that go when the stages that need them are done."""
+        with self._changed:
+            held, unused = [name for name in names if name in self._held], self._unused()
+            self._leaving.update(held)
+            for name in unused:
+                if name in held:
+                    self._release(name)
+            self._changed.notify_all()
+            gone = tuple(name for name in held if name not in self._held)
+            return gone, tuple(name for name in held if name in self._held)
 
     def release_unused(self) -> bool:
         """Let every model go that no stage needs now; return whether there was any."""
@@ -109,6 +125,7 @@ class ModelPool:
     def _release(self, name: str) -> None:
         """Let a model go and give its memory back."""
         del self._held[name]
+        self._leaving.discard(name)
         self._memory.release()
         self._said("released", name)
 

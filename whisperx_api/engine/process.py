@@ -13,7 +13,14 @@ import socket
 
 from whisperx_api.engine.channel import Channel
 from whisperx_api.engine.nodes import device_absent
-from whisperx_api.engine.protocol import EngineConfig, EngineReady, ModelsLoaded, RunStage
+from whisperx_api.engine.protocol import (
+    EngineConfig,
+    EngineReady,
+    ModelsLoaded,
+    ModelsUnloaded,
+    RunStage,
+    model_name,
+)
 from whisperx_api.engine.session import Disturbed, EngineDied, EngineStarting, Listener, Session
 from whisperx_api.engine.turns import Turns
 from whisperx_api.lifeline import python_module
@@ -111,6 +118,11 @@ class EngineProcess:
                 listener(EngineStarting())
             session = await self._started()
             return await session.run(request, listener)
+
+    async def unload(self, model: str) -> ModelsUnloaded:
+        """Let the model that is called `model` go, of whatever kind. Raises `TimeoutError` without an answer."""
+        names = tuple(name for name in self.models.models if model_name(name) == model)
+        return await self._live.unload(names) if self._live and names else ModelsUnloaded()
 
     async def stop(self) -> None:
         """End the process: by closing its socket first, then by a kill."""

@@ -91,6 +91,14 @@ class CancelStage:
     kind: Literal["cancel_stage"] = "cancel_stage"
 
 
+@dataclass(frozen=True)
+class UnloadModels:
+    """Let models go, by the names under which they are told as loaded; one that a stage needs goes when it is done."""
+
+    models: tuple[str, ...]
+    kind: Literal["unload"] = "unload"
+
+
 # --- from the engine ---
 
 
@@ -173,6 +181,21 @@ class ModelsLoaded:
     kind: Literal["models"] = "models"
 
 
+def model_name(loaded: str) -> str:
+    """Return the name of the model that is told as loaded: tiny for `transcribe:tiny`, org/w for `align:org/w:en`."""
+    kind, _, name = loaded.partition(":")
+    return name.rpartition(":")[0] if kind == "align" else name
+
+
+@dataclass(frozen=True)
+class ModelsUnloaded:
+    """The answer to `UnloadModels`: what is gone, and what goes as soon as no stage needs it any more."""
+
+    models: tuple[str, ...] = ()
+    in_use: tuple[str, ...] = ()
+    kind: Literal["unloaded"] = "unloaded"
+
+
 @dataclass(frozen=True)
 class Heartbeat:
     """The engine is alive, however long a batch takes."""
@@ -180,11 +203,14 @@ class Heartbeat:
     kind: Literal["heartbeat"] = "heartbeat"
 
 
-ToEngine = Annotated[Union[RunStage, CancelStage], Field(discriminator="kind")]
+ToEngine = Annotated[Union[RunStage, CancelStage, UnloadModels], Field(discriminator="kind")]
 FromEngine = Annotated[
-    Union[EngineReady, StageProgress, SegmentReady, StageDone, StageFailed, StageCancelled, ModelsLoaded, Heartbeat],
+    Union[
+        EngineReady, StageProgress, SegmentReady, StageDone, StageFailed, StageCancelled, ModelsLoaded, ModelsUnloaded,
+        Heartbeat,
+    ],
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 
 RESULT_TYPES: dict[Stage, type[Audio] | type[StageResult]] = {
     Stage.DECODE: Audio,
@@ -195,10 +221,11 @@ RESULT_TYPES: dict[Stage, type[Audio] | type[StageResult]] = {
 }
 """What each stage makes."""
 
-to_engine: TypeAdapter[RunStage | CancelStage] = TypeAdapter(ToEngine)
+to_engine: TypeAdapter[RunStage | CancelStage | UnloadModels] = TypeAdapter(ToEngine)
 from_engine: TypeAdapter[
-    EngineReady | StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled | ModelsLoaded | Heartbeat
-] = TypeAdapter(FromEngine)
+    EngineReady | StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled | ModelsLoaded
+    | ModelsUnloaded | Heartbeat
+] = TypeAdapter(FromEngine)  # fmt: skip
 
 
 def frame(message: bytes) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from asyncio.subprocess import Process
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from whisperx_api.engine.protocol import (
     CancelStage,
     EngineReady,
     FromEngine,
+    ModelsUnloaded,
     RunStage,
     SegmentReady,
     Stage,
@@ -23,6 +25,7 @@ from whisperx_api.engine.protocol import (
     StageDone,
     StageFailed,
     StageProgress,
+    UnloadModels,
     to_engine,
 )
 from whisperx_api.engine.watch import kill_if_stuck, obituary
@@ -33,6 +36,8 @@ CANCEL_GRACE_SECONDS = 1.0
 """How long a stage may take to notice that it is cancelled before its process is killed."""
 COMPANY_GRACE_SECONDS = 30.0
 """The same where a kill would take other stages with it."""
+UNLOAD_SECONDS = 30.0
+"""How long an engine may take to answer that it lets a model go."""
 LOOK_SECONDS = 0.1
 """How often is looked whether a cancelled stage has stopped."""
 
@@ -88,6 +93,7 @@ class Session:
         self.ready: asyncio.Future[EngineReady] = asyncio.get_running_loop().create_future()
         """What the engine says of its device when it is up. Raises `EngineDied` where it does not come up."""
         self._work: dict[tuple[Attempt, Stage], _Work] = {}
+        self._unloading: deque[tuple[tuple[str, ...], asyncio.Future[ModelsUnloaded]]] = deque()
         self._excused = False  # the process ends, or has ended, for a reason that is known
         self._ear = asyncio.create_task(self._listen())
         self._stopping: set[asyncio.Task[None]] = set()
@@ -125,6 +131,13 @@ class Session:
             if not work.leaving:
                 del self._work[key]
 
+    async def unload(self, models: tuple[str, ...]) -> ModelsUnloaded:
+        """Have the engine let models go. Raises `TimeoutError` where it does not answer."""
+        answer: asyncio.Future[ModelsUnloaded] = asyncio.get_running_loop().create_future()
+        self._unloading.append((models, answer))
+        await self.channel.write(to_engine.dump_json(UnloadModels(models)))
+        return await asyncio.wait_for(asyncio.shield(answer), UNLOAD_SECONDS)
+
     async def end(self, grace: float) -> None:
         """Hang up, wait for the end of the process, and kill it after `grace` seconds."""
         self._excused = self._excused or not self.channel.closed  # else it has ended by itself
@@ -148,6 +161,9 @@ class Session:
             reason = await obituary(self.process)
         if not self.ready.done():
             self._fail_to_start(reason)
+        for models, answer in self._unloading:
+            answer.set_result(ModelsUnloaded(models))  # the process took them all with it
+        self._unloading.clear()
         staying = [work for work in self._work.values() if not work.result.done() and not work.leaving]
         for work in self._work.values():
             if not work.result.done():
@@ -165,6 +181,9 @@ class Session:
                 self.ready.set_result(message)
             elif isinstance(message, StageFailed):
                 self._fail_to_start(message.reason)
+            return
+        if isinstance(message, ModelsUnloaded) and self._unloading:
+            self._unloading.popleft()[1].set_result(message)  # answers come in the order of what was asked
             return
         named = isinstance(message, StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled)
         work = self._work.get((message.attempt, message.stage)) if named else None

@@ -24,6 +24,7 @@ from whisperx_api.engine.protocol import (
     EngineConfig,
     Heartbeat,
     ModelsLoaded,
+    ModelsUnloaded,
     RunStage,
     SegmentReady,
     Stage,
@@ -31,6 +32,7 @@ from whisperx_api.engine.protocol import (
     StageDone,
     StageFailed,
     StageProgress,
+    UnloadModels,
     to_engine,
 )
 from whisperx_api.engine.wire import Wire
@@ -89,6 +91,10 @@ class Engine:
     def cancel(self, attempt: Attempt, stage: Stage) -> None:
         """Have a stage stop at its next report."""
         self._cancelled.add((attempt, stage))
+
+    def unload(self, names: tuple[str, ...]) -> None:
+        """Let models go, now or when the stages that need them are done, and say which."""
+        self._wire.send(ModelsUnloaded(*self._pool.unload(names)))
 
     def serve(self, stage: Stage, requests: queue.Queue[RunStage]) -> None:
         """Run requests of one kind as they come, for ever."""
@@ -253,6 +259,8 @@ def main(arguments: list[str]) -> int:
         message = to_engine.validate_json(body)
         if isinstance(message, CancelStage):
             engine.cancel(message.attempt, message.stage)
+        elif isinstance(message, UnloadModels):
+            engine.unload(message.models)
         else:
             requests[message.stage].put(message)
     os._exit(0)  # the server has hung up: nothing computed from here on would be heard

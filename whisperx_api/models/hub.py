@@ -10,9 +10,12 @@ import errno
 import fnmatch
 import hashlib
 import importlib.util
+import json
 import re
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from whisperx_api.models.errors import ModelUnavailable
@@ -23,6 +26,15 @@ _PULLING = ".whisperx-api-pulling"
 
 _API_TIMEOUT = 15.0
 """Seconds in which the hub must begin to answer."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a repository holds: the bytes of each file, and the architectures that its config.json names, if any."""
+
+    commit: str
+    files: Mapping[str, int]
+    architectures: tuple[str, ...]
 
 
 def cache_dir(model_dir: Path) -> Path:
@@ -64,6 +76,29 @@ def damaged(repo_id: str, model_dir: Path) -> list[str]:
     root = find(repo_id, model_dir)
     links = sorted(path for path in root.rglob("*") if path.is_symlink()) if root else []
     return [str(link.relative_to(root)) for link in links if root and not _is_sound(link)]
+
+
+def look(repo_id: str, token: str | None) -> Contents:
+    """Ask the hub what `repo_id` holds, without fetching it. Raises `ModelUnavailable`."""
+    with _explained(repo_id, token), tempfile.TemporaryDirectory() as folder:
+        from huggingface_hub import HfApi, hf_hub_download
+
+        information = HfApi(token=token).model_info(repo_id, files_metadata=True, timeout=_API_TIMEOUT)
+        files = {file.rfilename: file.size or 0 for file in information.siblings or []}
+        if "config.json" in files:
+            with _no_progress_bars():
+                hf_hub_download(repo_id, "config.json", token=token, local_dir=folder, revision=information.sha)
+        return Contents(information.sha or "", files, architectures(Path(folder)))
+
+
+def architectures(folder: Path) -> tuple[str, ...]:
+    """Return what the config.json in `folder` calls its model's architectures; nothing where it names none."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return ()
+    found = config.get("architectures") if isinstance(config, dict) else None
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def pull(

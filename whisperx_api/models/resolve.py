@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from whisperx_api.models import hub, starter_set
+from whisperx_api.models import conversion, converted, hub, starter_set
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS, is_size, repo_id
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.progress import Report, silent
@@ -22,6 +22,7 @@ TRANSCRIPTION_FILES: Sequence[str] = (
 )
 """What is fetched of a transcription model; the weights of a Transformers repository do not match."""
 
+_NOT_CONVERTED = "it is a Transformers model and not a CTranslate2 one"
 _TRANSFORMERS_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "flax_model.msgpack")
 
 
@@ -36,11 +37,15 @@ def transcription_folder(
         return _starter(model_dir, allow_download, report, starter_set.WHISPER) / starter_set.WHISPER
     if _is_path(name):
         folder = _local_folder(name)
+        if fault(folder):
+            folder = converted.find(name, model_dir) or folder
     elif is_size(name) or "/" in name:
         repository = repo_id(name)
         found = hub.find(repository, model_dir)
+        if found is None or fault(found):
+            found = converted.find(repository, model_dir) or found
         if (found is None or fault(found)) and allow_download:
-            found = hub.pull(repository, model_dir, token, TRANSCRIPTION_FILES, report)
+            found = _fetched(repository, model_dir, token, report)
         if found is None:
             raise ModelUnavailable(
                 f"The model {name} is not in {model_dir} and WHISPER_AUTO_DOWNLOAD is off: run "
@@ -53,8 +58,22 @@ def transcription_folder(
             f"There is no model {name}: it must be one of {sizes}, {STARTER}, a Hugging Face id or a folder."
         )
     if what := fault(folder):
-        raise ModelUnavailable(f"The model {name} can't be used, {what}.")
+        mend = f": `whisperx-api models pull {name}` converts it" if what == _NOT_CONVERTED else ""
+        raise ModelUnavailable(f"The model {name} can't be used, {what}{mend}.")
     return folder
+
+
+def _fetched(repository: str, model_dir: Path, token: str | None, report: Report) -> Path:
+    """Fetch a transcription model of the hub, and convert it where it is a Transformers one."""
+    if repository in TRANSCRIPTION_MODELS.values():
+        return hub.pull(repository, model_dir, token, TRANSCRIPTION_FILES, report)
+    contents = hub.look(repository, token)
+    if conversion.is_whisper(contents):
+        return conversion.pull(repository, model_dir, contents, token, report)
+    if "model.bin" not in contents.files:
+        kind = f"it is a {contents.architectures[0]}" if contents.architectures else "it holds no model.bin"
+        raise ModelUnavailable(f"The model {repository} can't be used, {kind}: it must be a Whisper model.")
+    return hub.pull(repository, model_dir, token, TRANSCRIPTION_FILES, report)
 
 
 def available(name: str, model_dir: Path) -> bool:
@@ -100,10 +119,7 @@ def fault(folder: Path) -> str | None:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if "model.bin" not in names:
         if "config.json" in names and ("vocabulary.json" not in names or names.intersection(_TRANSFORMERS_WEIGHTS)):
-            return (
-                "it is a Transformers model and not a CTranslate2 one: name its conversion, or make one with "
-                "`ct2-transformers-converter --copy_files tokenizer.json preprocessor_config.json`"
-            )
+            return _NOT_CONVERTED
         return f"there is no model.bin in {folder}"
     if "config.json" not in names:
         return f"there is no config.json in {folder}"

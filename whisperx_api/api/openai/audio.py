@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse, Response
 
 from whisperx_api.api import answers as tasks
 from whisperx_api.api.attended import Attended, BrokenOff, ended_soon, kept_alive
-from whisperx_api.api.auth import Reader, Transcriber
+from whisperx_api.api.auth import Reader
 from whisperx_api.api.errors import OPENAI_ERRORS, ApiError, bad_parameter, openai_body
+from whisperx_api.api.limits import Submitter
 from whisperx_api.api.openai import answers, fields, stream
 from whisperx_api.api.openai.schemas import ANSWERS, RESULT
 from whisperx_api.api.parts import Parts, PartsOf
@@ -37,7 +38,7 @@ BLANKS = {"text/vtt": "WEBVTT\n\n"}
 @router.post("/transcriptions", response_class=Response, responses=ANSWERS,
              openapi_extra={"requestBody": form_of(fields.TranscriptionFields)})  # fmt: skip
 async def transcriptions(
-    request: Request, parts: PartsOf, caller: Transcriber, idempotency_key: IdempotencyKey = None
+    request: Request, parts: PartsOf, caller: Submitter, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """What is said in a recording. The answer comes when it is known; `stream` sends text as it comes, and `async`
     only the task, to be asked for later. Hanging up cancels it."""
@@ -54,7 +55,7 @@ async def transcriptions(
 @router.post("/translations", response_class=Response, responses=ANSWERS,
              openapi_extra={"requestBody": form_of(fields.TranslationFields)})  # fmt: skip
 async def translations(
-    request: Request, parts: PartsOf, caller: Transcriber, idempotency_key: IdempotencyKey = None
+    request: Request, parts: PartsOf, caller: Submitter, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """What is said in a recording, in English."""
     job, wanted = await _accepted(request, parts, caller, idempotency_key, fields.of_translation)

@@ -1,0 +1,53 @@
+"""`/` and `/v1`: what this server is and where its parts are."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel, Field
+
+from whisperx_api import __version__
+from whisperx_api.api.auth import AnyCaller
+from whisperx_api.api.errors import PROBLEMS
+
+router = APIRouter(tags=["operations"], responses=PROBLEMS)
+
+NAME = "whisperx-api"
+
+
+class ServerInformation(BaseModel):
+    name: str = NAME
+    version: str = __version__
+    docs: str = Field(description="Where the API is described, to be tried out.")
+
+
+class ApiInformation(BaseModel):
+    name: str = NAME
+    version: str = __version__
+    endpoints: list[str] = Field(description="Method and path of everything under /v1.")
+
+
+@router.get(
+    "/", response_model=ServerInformation,
+    responses={307: {"description": "To the documents, for a browser", "content": {"text/html": {}}}},
+)  # fmt: skip
+async def root(request: Request) -> ServerInformation | Response:
+    """What this server is; needs no key. A browser is sent to the documents."""
+    docs = f"{request.scope.get('root_path', '')}/docs"
+    if "text/html" in request.headers.get("accept", "").lower():
+        return RedirectResponse(docs, headers={"Vary": "Accept"})
+    return ServerInformation(docs=docs)
+
+
+@router.get("/v1", response_model=ApiInformation)
+async def api(request: Request, caller: AnyCaller) -> ApiInformation:
+    """What there is under `/v1`."""
+    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
+    return ApiInformation(
+        endpoints=[
+            f"{method.upper()} {path}"
+            for path, operations in paths.items()
+            if path == "/v1" or path.startswith("/v1/")
+            for method in operations
+        ]
+    )
