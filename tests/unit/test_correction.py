@@ -80,6 +80,8 @@ def test_language_without_spaces_keeps_its_words() -> None:
         ("今日", 10.0, 10.8, 0.9), ("は", 11.0, 11.8, 0.9), ("悪", 12.0, 12.4, None), ("い", 12.4, 12.8, None),
         ("天気", 13.0, 13.8, 0.9), ("です", 14.0, 14.8, 0.9),
     ]  # fmt: skip
+    longest = corrected(spoken("天|と|天気", spaceless=True), "天気と天", "ja")
+    assert [word.word for word in longest.words] == ["天気", "と", "天"]
     in_between = replace(SEGMENT, language="ja")  # not the recording's language
     assert [word.word for word in corrected(in_between, "foxです", "en").words] == ["fox", "で", "す"]
 
