@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -162,6 +162,22 @@ class Client:
         """Return the transcript of a completed task."""
         return cast(TranscriptAnswer, self._call("GET", f"{_ROUTE}/result/{task_id}"))
 
+    def written(self, task_id: str, format: str, **options: str | int | bool | None) -> bytes:
+        """Return the transcript in a format: verbose_json, diarized_json, text, srt, vtt, tsv, rttm.
+
+        `options` are those of the endpoint (max_line_width, max_line_count, highlight_words); None leaves one out.
+        """
+        query = {name: _field(value) for name, value in options.items() if value is not None}
+        return self._request("GET", f"{_ROUTE}/result/{task_id}", params={"format": format, **query}).content
+
+    def edit(
+        self, task_id: str, speakers: Mapping[str, str | None] | None = None, texts: Mapping[int, str] | None = None
+    ) -> TranscriptAnswer:
+        """Name speakers and put texts right, both by their ids, and return the transcript as it then is."""
+        segments = [{"id": segment, "text": text} for segment, text in (texts or {}).items()]
+        body = {"speakers": dict(speakers or {}), "segments": segments}
+        return cast(TranscriptAnswer, self._call("PATCH", f"{_ROUTE}/result/{task_id}", json=body))
+
     def wait(
         self,
         task_id: str,
@@ -209,6 +225,13 @@ class Client:
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         """Return the answer's JSON, or None where it has no body."""
+        answer = self._request(method, path, **arguments)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise ServerUnreachable(f"What answers at {self.base_url} is no whisperx-api server.") from error
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx.TimeoutException as error:
@@ -219,10 +242,7 @@ class Client:
             ) from error
         if answer.is_error:
             raise ApiError(answer.status_code, _detail(answer))
-        try:
-            return answer.json() if answer.content else None
-        except ValueError as error:
-            raise ServerUnreachable(f"What answers at {self.base_url} is no whisperx-api server.") from error
+        return answer
 
 
 def _field(value: str | int | float | bool) -> str:

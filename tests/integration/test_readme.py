@@ -46,12 +46,14 @@ def here(text: str, server: Server) -> str:
 
 
 def test_curl_example(server: Server, reader: Path) -> None:
-    (example,) = [block for block in blocks("bash") if "curl" in block]
-    printed = run(["bash", "-euo", "pipefail", "-c", here(example, server)], server, reader)
+    example, formats = [block for block in blocks("bash") if "curl" in block]
+    printed = run(["bash", "-euo", "pipefail", "-c", here(example + formats, server)], server, reader)
     assert '"status":"pe' in printed or '"status":"pr' in printed
     assert "event: completed" in printed
+    assert "WEBVTT\n" in printed and "<v SPEAKER_01>" in printed
     result = json.loads(printed[printed.rindex('{"task_id":') :])
-    assert len(result["speakers"]) == 2
+    assert [speaker["name"] for speaker in result["speakers"]] == ["Katie", None]
+    assert result["segments"][0]["text"] == "Hello?"
     assert "Hello" in result["text"]
 
 

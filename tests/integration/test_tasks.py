@@ -136,7 +136,6 @@ def test_result_is_the_transcript_and_comes_in_pages(client: TestClient, tone) -
     paged = client.get(f"{API}/result/{task}?page=2&page_size=1").json()
     assert paged["segments"] == [] and paged["pages"] == 1 and paged["page"] == 2
     assert client.get(f"{API}/result/{task}?page=0").status_code == 400
-    assert client.get(f"{API}/result/{task}?format=srt").status_code == 400
     assert client.get(f"{API}/result/{task}?format=docx").json()["param"] == "format"
     assert client.get(f"{API}/status/{task}?include_result=false").json()["result"] is None
 

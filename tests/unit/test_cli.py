@@ -191,6 +191,8 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith("/result"):
             answer = TRANSCRIPT
         data = json.dumps(answer).encode()
+        if "format=" in self.path:
+            data = f"as {self.path.partition('?')[2]} ü".encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -236,6 +238,28 @@ def test_transcript_goes_to_stdout_and_all_else_to_stderr(service: Service, reco
 
 def test_json_is_the_servers_whole_answer(service: Service, recording: str):
     assert json.loads(transcribe(service, recording, "--api-key", "k", "--json").stdout) == TRANSCRIPT
+
+
+def test_format_is_printed_or_written_to_a_file(service: Service, recording: str, tmp_path: Path):
+    flags = ("--api-key", "k")
+    printed = transcribe(service, recording, *flags, "--format", "srt", "--max-line-width", "42", "--highlight-words")
+    assert printed.exit_code == 0 and printed.stdout == "as format=srt&max_line_width=42&highlight_words=true ü\n"
+    for name, kind in (("a.vtt", "vtt"), ("a.txt", "text"), ("A.JSON", "json"), ("a.rttm", "rttm")):
+        result = transcribe(service, recording, *flags, "--output", str(tmp_path / name))
+        assert result.exit_code == 0 and result.stdout == ""
+        assert (tmp_path / name).read_text() == f"as format={kind} ü"
+    transcribe(service, recording, *flags, "-o", str(tmp_path / "a.json"), "--format", "verbose_json")
+    assert (tmp_path / "a.json").read_text() == "as format=verbose_json ü"
+
+
+def test_format_that_cant_be_is_told_before_anything_is_sent(service: Service, recording: str, tmp_path: Path):
+    wrong = (("-o", str(tmp_path / "a.docx")), ("--max-line-width", "42"), ("--format", "tsv", "--highlight-words"))
+    for flags in wrong:
+        result = transcribe(service, recording, "--api-key", "k", *flags)
+        assert result.exit_code == 2 and "--format" in result.stderr
+    assert service.calls == []
+    nowhere = transcribe(service, recording, "--api-key", "k", "-o", str(tmp_path / "no" / "a.srt"))
+    assert nowhere.exit_code == 1 and "can't be written" in nowhere.stderr
 
 
 def test_exit_code_tells_what_went_wrong(service: Service, recording: str):

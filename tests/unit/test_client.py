@@ -58,6 +58,8 @@ class Handler(BaseHTTPRequestHandler):
             if isinstance(answer, int):
                 return self.answer(answer, {"detail": "busy"}, PROBLEM)
             return self.answer(200, {"task_id": "t1", "result": None, "new_field": 1, **answer})
+        if "format=srt" in path:
+            return self.answer(200, "1\né".encode(), "application/x-subrip")
         if path.startswith("/result/"):
             return self.answer(200, TRANSCRIPT)
         if path.startswith("/cancel/"):
@@ -71,7 +73,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, b"<html>", "text/html")
         return self.answer(404, b"nothing here", "text/plain")
 
-    do_GET = do_POST = do_DELETE = respond
+    do_GET = do_POST = do_DELETE = do_PATCH = respond
 
     def answer(self, status: int, body: Any = b"", kind: str = "application/json") -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -166,6 +168,15 @@ def test_cancel_delete_and_list(client: Client, server: Server):
         ("DELETE", "/task/t1"),
         ("GET", "/tasks?status=failed&limit=5"),
     ]
+
+
+def test_formats_are_taken_as_they_are_and_edits_sent(client: Client, server: Server):
+    assert client.written("t1", "srt", max_line_width=42, highlight_words=True, max_line_count=None) == "1\né".encode()
+    assert server.requests[-1][1].endswith("/result/t1?format=srt&max_line_width=42&highlight_words=true")
+    assert client.edit("t1", speakers={"SPEAKER_00": "Katie"}, texts={3: "Yes."})["text"] == "Hello?"
+    method, path, body = server.requests[-1]
+    assert (method, path) == ("PATCH", "/api/v1/transcribe/result/t1")
+    assert json.loads(body) == {"speakers": {"SPEAKER_00": "Katie"}, "segments": [{"id": 3, "text": "Yes."}]}
 
 
 def test_problem_document_becomes_an_error_with_its_sentence(server: Server):

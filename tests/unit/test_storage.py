@@ -63,6 +63,9 @@ def test_clear_keeps_only_what_is_named(storage: LocalStorage, tmp_path: Path) -
         asyncio.run(storage.write("t", name, b"x"))
     asyncio.run(storage.clear("t", keep=("assign.1.json",)))
     assert [path.name for path in (tmp_path / "tasks" / "t").iterdir()] == ["assign.1.json"]
+    (tmp_path / "tasks" / "t" / "edits.json.part").write_bytes(b"on its way")
+    asyncio.run(storage.clear("t", keep=("edits.json",)))
+    assert [path.name for path in (tmp_path / "tasks" / "t").iterdir()] == ["edits.json.part"]
     asyncio.run(storage.clear("nobody", keep=()))
 
 

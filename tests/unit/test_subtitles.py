@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pysubs2
 import pytest
@@ -118,6 +119,19 @@ def test_each_word_is_underlined_as_it_is_said() -> None:
         (900, 1000, "one two"),
     ]
     assert "<u>one</u> two" in vtt(one, Layout(highlight_words=True))
+
+
+def test_cues_of_words_that_overlap_do_not_and_stay_in_order() -> None:
+    words = (Word("one", 1.0, 2.0), Word("two", 1.5, 2.5), Word("three", 1.2, 1.3), Word("four", 3.0, 3.0))
+    one = transcript(Segment(1.0, 3.0, "one two three four", words))
+    found = cues(one, Layout(highlight_words=True))
+    assert all(before.end <= after.start for before, after in pairwise(found))
+    assert texts(one, Layout(6, 1)) == ["one", "two", "three", "four"]
+
+
+def test_sentence_with_words_is_not_cut_by_its_marks() -> None:
+    one = transcript(spoken("He met Gen. Lee."))
+    assert texts(one, Layout(42, 2)) == ["He met Gen. Lee."]
 
 
 def test_words_without_times_are_not_underlined() -> None:

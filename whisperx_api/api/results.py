@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -77,7 +78,13 @@ async def edit(task_id: str, request: Request, parts: PartsOf, caller: Transcrib
     job = await answers.find_completed(parts, task_id, caller)
     body = await receive_json(request, corrections.MAX_BODY)
     changes = await asyncio.to_thread(corrections.parse, body, await answers.finished(parts, job))
-    if not await parts.manager.edit(job.id, changes):
+    try:
+        kept = await parts.manager.edit(job.id, changes)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.") from error
+    if not kept:
         raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {job.id}.")
     return await answers.written(parts, job)
 

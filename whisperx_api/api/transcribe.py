@@ -15,8 +15,13 @@ from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.errors import PROBLEMS, ApiError
 from whisperx_api.api.limits import Submitter
 from whisperx_api.api.parts import PartsOf
+<<<<<<< HEAD
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
+=======
+from whisperx_api.api.ranges import RangedFile
+from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, upload_form
+>>>>>>> formats
 from whisperx_api.api.uploads import accept
 from whisperx_api.jobs.job import JobStatus
 from whisperx_api.jobs.manager import Draining, JobView
@@ -65,7 +70,7 @@ async def status(task_id: str, parts: PartsOf, caller: Reader, include_result: b
 
 @router.head("/audio/{task_id}", include_in_schema=False, response_class=FileResponse)
 @router.get("/audio/{task_id}", response_class=FileResponse)
-async def audio(task_id: str, parts: PartsOf, caller: Reader) -> FileResponse:
+async def audio(task_id: str, parts: PartsOf, caller: Reader) -> RangedFile:
     """The recording as it was sent; byte ranges are served."""
     view = await answers.find(parts, task_id, caller)
     path = parts.storage.upload(task_id)
@@ -73,7 +78,7 @@ async def audio(task_id: str, parts: PartsOf, caller: Reader) -> FileResponse:
         raise ApiError(HTTPStatus.NOT_FOUND, "The recording of this task is not on the server's disk any more.")
     kind = mimetypes.guess_type(view.job.upload.name)[0] or ""
     media_type = kind if kind.startswith(("audio/", "video/")) else "application/octet-stream"
-    return FileResponse(
+    return RangedFile(
         path, media_type=media_type, filename=view.job.upload.name,
         headers={"X-Content-Type-Options": "nosniff"},
     )  # fmt: skip

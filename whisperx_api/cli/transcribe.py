@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, settings_or_end
 from whisperx_api.client import ApiError, Client, ClientError, TaskState, TaskStatus, TranscriptAnswer
+from whisperx_api.formats.writing import Format
 from whisperx_api.keys import Scope, parse_key
 from whisperx_api.languages import LANGUAGES
 from whisperx_api.settings import Auth
@@ -50,6 +51,16 @@ def transcribe(
     diarization: Annotated[bool, typer.Option(help="Tell who speaks.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole transcript as JSON.")] = False,
     words: Annotated[bool, typer.Option("--words", help="Show the time of every word.")] = False,
+    format: Annotated[Format | None, typer.Option(help="Take the transcript in this format.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", dir_okay=False, help="Write it to this file; its ending names the format."),
+    ] = None,
+    max_line_width: Annotated[int | None, typer.Option(min=1, help="Characters on a line of subtitles.")] = None,
+    max_line_count: Annotated[int | None, typer.Option(min=1, help="Lines in a subtitle.")] = None,
+    highlight_words: Annotated[
+        bool, typer.Option("--highlight-words", help="Underline each word of subtitles as it is said.")
+    ] = False,
     resume: Annotated[
         str | None, typer.Option(metavar="TASK", help="Wait for a task that was sent before; no file is sent.")
     ] = None,
@@ -61,6 +72,11 @@ def transcribe(
     """
     if (file is None) == (resume is None):
         end("Name the recording, or a task with --resume.", USAGE)
+    wanted = _format_of(output) if format is None and output is not None else format
+    layout = {"max_line_width": max_line_width, "max_line_count": max_line_count}
+    layout["highlight_words"] = highlight_words or None
+    if any(layout.values()) and (wanted is None or not wanted.is_subtitle):
+        end("Lines and highlighted words are for subtitles: --format srt or vtt.", USAGE)
     server = server or f"http://127.0.0.1:{settings_or_end().port}"
     server = server if "://" in server else f"http://{server}"
     task_id = resume
@@ -83,6 +99,7 @@ def transcribe(
             if status.status is not TaskState.COMPLETED:
                 end(status.error or f"The task was {status.status.value}.", FAILED)
             result = client.result(task_id)
+            written = client.written(task_id, wanted.value, **layout) if wanted is not None else None
     except ApiError as error:
         if error.status_code == 401:
             end(f"{error.detail} Here: --api-key, or WHISPERX_API_KEY.", REFUSED)
@@ -95,7 +112,30 @@ def transcribe(
         typer.echo(f"Language: {LANGUAGES.get(result['language'], result['language'])}", err=True)
     for warning in result["warnings"]:
         typer.echo(f"Note: {warning}", err=True)
+    if written is not None:
+        _put(written, output)
+        return
     typer.echo(json.dumps(result, ensure_ascii=False, indent=2) if as_json else labelled(result, words))
+
+
+def _format_of(output: Path) -> Format:
+    """Return the format that a file's name asks for."""
+    suffix = output.suffix.lower()
+    found = next((one for one in Format if one.suffix == suffix), None)  # of those that end in .json the first, json
+    if found is None:
+        end(f"No format is known by {output.name}: name one with --format.", USAGE)
+    return found
+
+
+def _put(written: bytes, output: Path | None) -> None:
+    """Write to a file, or to stdout."""
+    if output is None:
+        typer.echo(written.decode(), nl=not written.endswith(b"\n"))
+        return
+    try:
+        output.write_bytes(written)
+    except OSError as error:
+        end(f"{output} can't be written: {error.strerror}.", FAILED)
 
 
 def labelled(transcript: TranscriptAnswer, words: bool = False) -> str:
