@@ -28,7 +28,7 @@ FORMATS_TO_COME = ("verbose_json", "diarized_json", "text", "srt", "vtt", "tsv",
 
 
 @router.post(
-    "/upload", status_code=HTTPStatus.ACCEPTED, response_model=TaskAccepted,
+    "/upload", status_code=HTTPStatus.ACCEPTED, response_model=TaskAccepted, response_model_exclude_none=True,
     openapi_extra={"requestBody": upload_form()},
 )  # fmt: skip
 async def upload(
@@ -40,11 +40,17 @@ async def upload(
 ) -> TaskAccepted:
     """Send a recording. The same `Idempotency-Key` with the same request within 24 hours gives the same task."""
     try:
-        job = await accept(request, parts, caller, idempotency_key)
+        job, webhook = await accept(request, parts, caller, idempotency_key)
     except Draining:
         raise SHUTTING_DOWN from None
     response.headers["Location"] = str(request.url_for("status", task_id=job.id).path)
-    return TaskAccepted(task_id=job.id, status=job.status, message="The recording is received and will be transcribed.")
+    return TaskAccepted(
+        task_id=job.id,
+        status=job.status,
+        message="The recording is received and will be transcribed.",
+        webhook_id=webhook.id if webhook else None,
+        webhook_secret=webhook.secret if webhook else None,
+    )
 
 
 @router.get("/status/{task_id}", response_model=TaskStatus)
