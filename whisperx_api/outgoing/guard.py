@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 import httpx
 
-from whisperx_api.outgoing.addresses import Allowed
+from whisperx_api.outgoing.addresses import HOST, Allowed
 
 LONGEST_URL = 2048
 RESOLVE_SECONDS = 10.0
@@ -60,12 +60,12 @@ class Guard:
         """Return a URL that is not plainly one to refuse. Raises `Refused`."""
         try:
             url = httpx.URL(text)
-            port = url.port
+            port = 80 if url.port is None else url.port
         except (httpx.InvalidURL, ValueError):
             raise Refused("must be a URL like https://example.org/path") from None
         if len(text) > LONGEST_URL:
             raise Refused(f"must have at most {LONGEST_URL} characters")
-        if url.scheme not in ("http", "https") or not url.host or port == 0:
+        if url.scheme not in ("http", "https") or not _can_be_host(url) or not 0 < port < 65536:
             raise Refused("must be a URL like https://example.org/path, with http or https")
         if url.userinfo:
             raise Refused("must have no user name and password in it")
@@ -106,6 +106,11 @@ class Guard:
 
     def _may_call(self, host: str, addresses: list[str]) -> bool:
         return self._allowed.host(host) or all(self._allowed.address(address) for address in addresses)
+
+
+def _can_be_host(url: httpx.URL) -> bool:
+    """Whether the host is written as an address or as a name can be."""
+    return _literal(url.host) or HOST.fullmatch(url.raw_host.decode("ascii").lower().rstrip(".")) is not None
 
 
 def _literal(host: str) -> bool:
