@@ -32,6 +32,7 @@ class Receiver:
     content: bytes = b""
     """What a GET is answered, and a POST too."""
     headers: dict[str, str] = field(default_factory=dict)
+    """Sent with it; an empty one takes away what is sent otherwise."""
     gate: threading.Event | None = None
     """Requests wait for it before they are answered."""
     requests: list[Received] = field(default_factory=list)
@@ -74,7 +75,8 @@ def receiving(receiver: Receiver, wrap: Callable[[Any], Any] | None = None) -> I
             try:
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(receiver.content)), **receiver.headers}.items():
-                    self.send_header(name, value)
+                    if value:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(receiver.content)
             except OSError:  # who asked has hung up

@@ -58,19 +58,13 @@ class Guard:
 
     def read(self, text: str) -> httpx.URL:
         """Return a URL that is not plainly one to refuse. Raises `Refused`."""
-        try:
-            url = httpx.URL(text)
-            port = 80 if url.port is None else url.port
-        except (httpx.InvalidURL, ValueError):
-            raise Refused("must be a URL like https://example.org/path") from None
         if len(text) > LONGEST_URL:
             raise Refused(f"must have at most {LONGEST_URL} characters")
-        if url.scheme not in ("http", "https") or not _can_be_host(url) or not 0 < port < 65536:
-            raise Refused("must be a URL like https://example.org/path, with http or https")
-        if url.userinfo:
-            raise Refused("must have no user name and password in it")
-        if _literal(url.host) and not self._may_call(url.host, [url.host]):
-            raise _elsewhere()
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL:
+            raise _no_url() from None
+        self._check(url)
         return url
 
     async def addresses(self, url: httpx.URL) -> list[str]:
@@ -79,6 +73,7 @@ class Guard:
         One address that is refused refuses them all. What is connected to must be one of these: asked again, a name
         server may give others.
         """
+        self._check(url)
         host = url.raw_host.decode("ascii")
         port = url.port or (443 if url.scheme == "https" else 80)
         if _literal(url.host):
@@ -104,6 +99,16 @@ class Guard:
             await self.addresses(url)
         return url
 
+    def _check(self, url: httpx.URL) -> None:
+        """Raise `Refused` for what can be told without asking a name server."""
+        port = 80 if url.port is None else url.port
+        if url.scheme not in ("http", "https") or not _can_be_host(url) or not 0 < port < 65536:
+            raise _no_url()
+        if url.userinfo:
+            raise Refused("must have no user name and password in it")
+        if _literal(url.host) and not self._may_call(url.host, [url.host]):
+            raise _elsewhere()
+
     def _may_call(self, host: str, addresses: list[str]) -> bool:
         return self._allowed.host(host) or all(self._allowed.address(address) for address in addresses)
 
@@ -120,6 +125,10 @@ def _literal(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _no_url() -> Refused:
+    return Refused("must be a URL like https://example.org/path, with http or https")
 
 
 def _elsewhere() -> Refused:
