@@ -82,7 +82,8 @@ def test_address_that_is_not_allowed_is_refused(make_client, tone, serve, tmp_pa
     source = serve(content=tone().read_bytes())
     for url in (source.url, f"http://localhost:{source.port}/", "http://[::1]/", "http://169.254.169.254/latest"):
         assert refused(by_url(client, url), 400, "url", "OUTGOING_ALLOW")
-    assert refused(by_url(client, "file:///etc/passwd"), 400, "url", "http")
+    for url in ("file:///etc/passwd", "nothing", "http://93.184.215.14:x/", "http://\x00/"):
+        assert refused(by_url(client, url), 400, "url", "with http or https")
     assert source.requests == [] and uploads(tmp_path) == []
 
 

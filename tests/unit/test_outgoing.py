@@ -240,7 +240,7 @@ def test_server_name_and_certificate_are_those_of_the_name() -> None:
 
         async def use(client: httpx.AsyncClient) -> None:
             assert (await client.get(f"https://hooks.example:{receiver.port}/")).status_code == 200
-            with pytest.raises(httpx.ConnectError, match="hostname mismatch|Hostname mismatch|not valid"):
+            with pytest.raises(httpx.ConnectError, match=r"[Hh]ostname mismatch|not valid"):
                 await client.get(f"https://other.example:{receiver.port}/")
 
         call(guard(["127.0.0.1"], allow=("127.0.0.1",)), use, trusting)

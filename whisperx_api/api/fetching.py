@@ -14,19 +14,19 @@ import httpx
 
 from whisperx_api.api.errors import ApiError, bad_parameter
 from whisperx_api.api.multipart import BUFFER, Form, create, not_written, shown_name, too_large
-from whisperx_api.outgoing.guard import Refused, Unresolved
+from whisperx_api.outgoing.guard import Guard, Refused, Unresolved
 
 PARAM = "url"
 
 
-async def fetch(client: httpx.AsyncClient, url: str, target: Path, limit: int, seconds: float) -> Form:
+async def fetch(guard: Guard, client: httpx.AsyncClient, url: str, target: Path, limit: int, seconds: float) -> Form:
     """Write what is at `url` into `target`, which is fsynced, and return its name, size and hash.
 
     Raises `ApiError`: 400 where nothing can be had there within so many seconds, 413 when it is over `limit` bytes, 507
     when the disk is full. The caller deletes `target` when anything is raised.
     """
     try:
-        return await asyncio.wait_for(_fetch(client, url, target, limit), seconds)
+        return await asyncio.wait_for(_fetch(client, guard.read(url), target, limit), seconds)
     except Refused as error:
         raise bad_parameter(PARAM, f"url {error}.") from error
     except (asyncio.TimeoutError, TimeoutError, httpx.TimeoutException) as error:
@@ -37,7 +37,7 @@ async def fetch(client: httpx.AsyncClient, url: str, target: Path, limit: int, s
         raise not_written(error, target) from error
 
 
-async def _fetch(client: httpx.AsyncClient, url: str, target: Path, limit: int) -> Form:
+async def _fetch(client: httpx.AsyncClient, url: httpx.URL, target: Path, limit: int) -> Form:
     headers = {"Accept-Encoding": "identity"}
     async with client.stream("GET", url, headers=headers) as response:
         if response.is_redirect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +58,10 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         need(caller, Scope.ADMIN, "A priority above 0")
     options = requests.options(given, parts.settings)
     fingerprint = requests.fingerprint(options, given, form.sha256)
+    webhook = None
+    if given.webhook_url is not None:
+        guard, secret = parts.calls.guard, given.webhook_secret
+        webhook = await new_webhook(guard, "", caller, given.webhook_url, secret, prefix="webhook_")
     if given.url is not None:
         if (earlier := await _earlier(parts, caller, idempotency_key, fingerprint)) is not None:
             return Accepted(earlier)
@@ -77,23 +82,19 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
     )
-    webhook = None
-    if given.webhook_url is not None:
-        webhook = await new_webhook(
-            parts.calls.guard, job.id, caller, given.webhook_url, given.webhook_secret, prefix="webhook_"
-        )
+    accepted = Accepted(job, webhook and replace(webhook, task_id=job.id))
     if idempotency_key is None:
-        return await _kept(parts, Accepted(job, webhook), incoming)
+        return await _kept(parts, accepted, incoming)
     async with parts.idempotency:
         earlier = await _earlier(parts, caller, idempotency_key, fingerprint)
-        return Accepted(earlier) if earlier else await _kept(parts, Accepted(job, webhook), incoming)
+        return Accepted(earlier) if earlier else await _kept(parts, accepted, incoming)
 
 
 async def _fetched(parts: Parts, url: str, incoming: Path) -> Form:
     """Fetch the recording into `incoming`, in place of the empty file that the form has left there."""
     await asyncio.to_thread(incoming.unlink)
-    settings = parts.settings
-    return await fetch(parts.calls.client, url, incoming, settings.max_file_size, settings.url_timeout_seconds)
+    calls, settings = parts.calls, parts.settings
+    return await fetch(calls.guard, calls.client, url, incoming, settings.max_file_size, settings.url_timeout_seconds)
 
 
 async def _earlier(parts: Parts, caller: Caller, idempotency_key: str | None, fingerprint: str) -> Job | None:
