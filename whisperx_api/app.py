@@ -13,28 +13,38 @@ from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
 from whisperx_api import __version__, log
-from whisperx_api.api import errors, events, health, models, results, server, transcribe
+from whisperx_api.api import errors, events, health, models, results, server, transcribe, webhooks
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
-from whisperx_api.api.parts import Parts
+from whisperx_api.api.parts import Calls, Parts
 from whisperx_api.api.proxy import RootPath
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
+from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.retention import expire
+from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
+from whisperx_api.outgoing.addresses import Allowed
+from whisperx_api.outgoing.client import guarded_client, trusted
+from whisperx_api.outgoing.guard import Guard, SystemResolver
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
 from whisperx_api.storage.local import LocalStorage
 
 logger = logging.getLogger(__name__)
+
+DELIVERY_GRACE = 1.0
+"""Seconds that messages on their way have when the server stops; the next start sends what was not taken."""
 
 
 def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAPI:
@@ -55,7 +65,7 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
         app.add_middleware(RootPath, root_path=settings.root_path)
     if settings.rate_limits:
         app.add_middleware(RateLimitHeaders)
-    for module in (transcribe, results, events, audio, models, server, health):
+    for module in (transcribe, results, events, webhooks, audio, models, server, health):
         app.include_router(module.router)
     return app
 
@@ -75,6 +85,13 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         ])  # fmt: skip
         stack.push_async_callback(fleet.stop)
         store, told = JobStore(database), Events()
+        resolver = SystemResolver()
+        stack.callback(resolver.close)
+        guard = Guard(Allowed.read(settings.outgoing_allow), resolver)
+        client = await stack.enter_async_context(guarded_client(guard, await asyncio.to_thread(trusted)))
+        outbox, sender = Outbox(database, store.posted), Sender(client)
+        deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds))
+        stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
         decode = functools.partial(
             decoder.decode, timeout=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
         )
@@ -85,8 +102,10 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
-        app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet, limiter)
+        calls = Calls(guard, client, outbox, sender)
+        app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet, calls, limiter)
         await manager.start()
+        deliverer.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)
         for background in (fleet.start(), expire(manager, settings.retention_hours)):
             task = asyncio.create_task(background)

@@ -18,6 +18,7 @@ from whisperx_api.errors import StartError
 from whisperx_api.keys import parse_key
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
 from whisperx_api.options import DiarizationMode
+from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.rates import parse_rate
 from whisperx_api.validation import what_is_wrong
 
@@ -144,6 +145,18 @@ class Settings(BaseSettings):
         8, ge=0, description="On SIGTERM, wait so long for the stages at work; the rest goes on at the next start."
     )
 
+    # --- calls to elsewhere ---
+    outgoing_allow: Names = Field(
+        (),
+        description="Addresses, networks and host names that webhooks and url may lead to although they are private, "
+        "like 127.0.0.1,10.0.0.0/8,intranet.example; what is on the public internet needs no entry.",
+    )
+    webhook_retry_seconds: float = Field(
+        10, gt=0, le=3600, description="Pause after a webhook's first failure; each further one is three times as long."
+    )
+    url_input: bool = Field(False, description="Let an upload name a url, from which the recording is fetched.")
+    url_timeout_seconds: float = Field(600, gt=0, description="Longest time that fetching one recording may take.")
+
     # --- where things are ---
     data_dir: Path = Field(Path("data"), description="Database, results and keys.")
     upload_dir: Path | None = Field(None, description="Where recordings are kept; DATA_DIR/uploads if left out.")
@@ -159,7 +172,9 @@ class Settings(BaseSettings):
     log_level: str = Field("info", description="debug, info, warning, error or critical.")
     debug: bool = Field(False, description="Log at debug level and show SQL.")
 
-    @field_validator("api_keys", "whisper_model_alias", "allowed_models", "rate_limits", mode="before")
+    @field_validator(
+        "api_keys", "whisper_model_alias", "allowed_models", "rate_limits", "outgoing_allow", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -271,6 +286,12 @@ class Settings(BaseSettings):
                 parse_key(entry)
             except ValueError as error:
                 raise ValueError(f"{error} (entry {number})") from None
+        return value
+
+    @field_validator("outgoing_allow")
+    @classmethod
+    def _outgoing_allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Allowed.read(value)
         return value
 
     @property

@@ -1,14 +1,22 @@
-"""A small JSON body, read up to a limit."""
+"""JSON bodies, read within a bound: the key is checked before, and nothing large is held in memory."""
 
 from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 
-from whisperx_api.api.errors import ApiError
+from whisperx_api.api.errors import ApiError, bad_parameter
+from whisperx_api.api.schemas import inlined
+from whisperx_api.validation import what_is_wrong
+
+MAX_BODY = 64 * 1024
+"""Bytes, where nothing else is said."""
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 async def receive_json(request: Request, limit: int) -> dict[str, Any]:
@@ -43,3 +51,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in found if names.count(name) > 1)
         raise _NamedTwice(f"'{twice[:80]}' is in the body twice.")
     return found
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """Return the request's JSON body as a `model`. Raises `ApiError`: 400 that names the field, 413."""
+    content = await receive_json(request, MAX_BODY)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            raise bad_parameter(name, f"There is no field '{name}'.") from None
+        raise bad_parameter(name, f"{name} {what_is_wrong(first)}.") from None
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the OpenAPI description of such a body."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inlined(model)}}}}

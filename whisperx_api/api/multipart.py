@@ -61,7 +61,10 @@ PLAIN = Rules()
 
 @dataclass
 class Form:
-    """What was sent: text fields by name, those that may be repeated in `lists`, and the file on disk."""
+    """What was sent: text fields by name, those that may be repeated in `lists`, and the file on disk.
+
+    Without a file there is no `filename`.
+    """
 
     fields: dict[str, str] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
@@ -83,14 +86,14 @@ def boundary(content_type: str | None) -> bytes:
 async def receive(
     body: AsyncIterator[bytes], content_type: str | None, target: Path, limit: int, rules: Rules = PLAIN
 ) -> Form:
-    """Read a form with one file into `target`, which is fsynced.
+    """Read a form with at most one file into `target`, which is fsynced.
 
     Raises `ApiError`: 400 for a broken form, 413 when the file is over `limit` bytes, 507 when the disk is full. The
     caller deletes `target` when anything is raised.
     """
     reader, received = _FormReader(boundary(content_type), limit, rules), 0
     try:
-        with await asyncio.to_thread(_create, target) as file:
+        with await asyncio.to_thread(create, target) as file:
             async for chunk in body:
                 if (received := received + len(chunk)) > rules.most(limit):
                     raise too_large(limit)
@@ -99,17 +102,21 @@ async def receive(
                     await asyncio.to_thread(reader.flush, file)
             await asyncio.to_thread(reader.finish, file)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            logger.exception("an upload could not be written to %s", target.parent)
-            raise ApiError(
-                HTTPStatus.SERVICE_UNAVAILABLE, "The server's disk does not take the recording: its log says why.",
-            ) from error  # fmt: skip
-        raise ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.") from error
+        raise not_written(error, target) from error
     return reader.form
 
 
-def _create(target: Path) -> BinaryIO:
+def create(target: Path) -> BinaryIO:
+    """Open a new file for a recording, for the service's user alone."""
     return open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def not_written(error: OSError, target: Path) -> ApiError:
+    """Return what is answered where the disk does not take a recording: 507 when it is full, else 503."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.")
+    logger.error("an upload could not be written to %s", target.parent, exc_info=error)
+    return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "The server's disk does not take the recording: its log says why.")
 
 
 class _FormReader:
@@ -157,8 +164,6 @@ class _FormReader:
     def finish(self, file: BinaryIO) -> None:
         if not self._ended:
             raise ApiError(HTTPStatus.BAD_REQUEST, "The upload broke off before the end of the form.")
-        if self.form.filename is None:
-            raise bad_parameter("file", "The field 'file' is missing: send the recording in it.")
         self.flush(file)
         file.flush()
         os.fsync(file.fileno())
@@ -193,8 +198,7 @@ class _FormReader:
                 raise bad_parameter(self._name, f"The field '{self._name}' is no file: the recording goes in 'file'.")
             if self.form.filename is not None:
                 raise bad_parameter("file", "Send one file at a time.")
-            # The name is only shown to people: what stands before a separator is somebody's folder.
-            self.form.filename = filename.replace("\\", "/").rpartition("/")[2][:255] or "recording"
+            self.form.filename = shown_name(filename)
         elif self._name == "file":
             raise bad_parameter("file", "The field 'file' must hold a file: send it with a file name.")
         elif self._name in self.form.fields:
@@ -238,12 +242,17 @@ def extended(disposition: bytes) -> str | None:
     return unquote(found[2], found[1], errors="replace") if found else None
 
 
-def too_large(limit: int) -> ApiError:
+def shown_name(path: str) -> str:
+    """Return a recording's name. It is only shown to people: what stands before a separator is somebody's folder."""
+    return path.replace("\\", "/").rpartition("/")[2][:255] or "recording"
+
+
+def too_large(limit: int, param: str = "file") -> ApiError:
     """A 413 that says what the limit is."""
     return ApiError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"The recording is larger than {readable(limit)}, the most this server takes (MAX_FILE_SIZE).",
-        param="file",
+        param=param,
     )
 
 

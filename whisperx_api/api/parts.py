@@ -7,19 +7,35 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated
 
+import httpx
 from fastapi import Depends, Request
 
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
+from whisperx_api.jobs.outbox import Outbox
+from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.keys import KeyRing
+from whisperx_api.outgoing.guard import Guard
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Settings
 from whisperx_api.storage.local import LocalStorage
 
 MAX_PROBES = 4
 """Uploads looked at at once."""
+MAX_TESTS = 8
+"""Webhooks tested at once."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What calls URLs that callers name: the guard that checks them, and who uses it."""
+
+    guard: Guard
+    client: httpx.AsyncClient
+    outbox: Outbox
+    sender: Sender
 
 
 @dataclass(frozen=True)
@@ -33,12 +49,15 @@ class Parts:
     manager: JobManager
     events: Events
     fleet: Fleet
+    calls: Calls
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
     probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROBES))
     """Held while an upload is looked at, so that many uploads at once are not as many decoder processes."""
+    tests: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_TESTS))
+    """Held while a webhook is tested, so that many tests at once are not as many connections."""
     started: float = field(default_factory=time.monotonic)
 
 

@@ -20,7 +20,7 @@ from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
 
 NOT_YET: dict[str, object] = {
-    "channels": "mix", "webhook_url": None, "webhook_secret": None, "url": None,
+    "channels": "mix",
 }  # fmt: skip
 """Fields of the contract that can't do anything yet, with the value at which they ask for nothing."""
 
@@ -31,12 +31,17 @@ class Wanted:
 
     options: Options
     priority: int = 0
+    url: str | None = None
+    """Where the recording is, if it is not in the form."""
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
 
 
 def of_upload(form: Form, settings: Settings) -> Wanted:
     """Return what an upload asks for. Raises a 400."""
     given = parse(form.fields)
-    return Wanted(options(given, settings), given.priority)
+    check_source(given.url, form.filename is not None, settings)
+    return Wanted(options(given, settings), given.priority, given.url, given.webhook_url, given.webhook_secret)
 
 
 def parse(fields: dict[str, str]) -> UploadFields:
@@ -48,12 +53,27 @@ def parse(fields: dict[str, str]) -> UploadFields:
     for name, nothing in NOT_YET.items():
         if getattr(given, name) != nothing:
             raise bad_parameter(name, f"{name} is not in this version yet: leave it out.")
+    if given.webhook_secret is not None and given.webhook_url is None:
+        raise bad_parameter("webhook_secret", "webhook_secret is of no use without webhook_url.")
     low, high, exact = given.min_speakers, given.max_speakers, given.num_speakers
     if low is not None and high is not None and low > high:
         raise bad_parameter("min_speakers", f"min_speakers ({low}) must not be more than max_speakers ({high}).")
     if exact is not None and not (low or exact) <= exact <= (high or exact):
         raise bad_parameter("num_speakers", f"num_speakers ({exact}) must lie between min_speakers and max_speakers.")
     return given
+
+
+def check_source(url: str | None, has_file: bool, settings: Settings) -> None:
+    """Raise a 400 unless the recording comes in one way: as a file, or from a url where that is switched on."""
+    if url is not None and not settings.url_input:
+        raise bad_parameter(
+            "url", "url is not taken here: send the recording in 'file', or ask the operator for URL_INPUT=true."
+        )
+    if url is not None and has_file:
+        raise bad_parameter("url", "Send the recording in 'file' or name its url, not both.")
+    if url is None and not has_file:
+        or_url = ", or name its url" if settings.url_input else ""
+        raise bad_parameter("file", f"The field 'file' is missing: send the recording in it{or_url}.")
 
 
 def options(given: UploadFields, settings: Settings) -> Options:
@@ -76,8 +96,11 @@ def options(given: UploadFields, settings: Settings) -> Options:
 
 
 def fingerprint(wanted: Wanted, sha256: str) -> str:
-    """Return a hash of everything that makes two requests the same."""
-    request: dict[str, Any] = asdict(wanted.options) | {"priority": wanted.priority, "sha256": sha256}
+    """Return a hash of everything that makes two requests the same. Of a recording at a url that is the url."""
+    request: dict[str, Any] = asdict(wanted.options) | {"priority": wanted.priority}
+    request |= {"url": wanted.url} if wanted.url is not None else {"sha256": sha256}
+    if wanted.webhook_url is not None:
+        request |= {"webhook_url": wanted.webhook_url, "webhook_secret": wanted.webhook_secret}
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 

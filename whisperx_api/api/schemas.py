@@ -15,7 +15,7 @@ Count = Field(None, ge=1, le=50)
 
 
 class UploadFields(BaseModel):
-    """The text fields of an upload; the recording itself is in the field `file`."""
+    """The text fields of an upload; the recording itself is in the field `file`, or at `url`."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -47,12 +47,12 @@ class UploadFields(BaseModel):
     """`false` leaves the words out of the answer."""
     speaker_embeddings: bool = False
     """Give one voice vector a speaker."""
-    webhook_url: str | None = None
-    """Not yet available."""
+    webhook_url: str | None = Field(None, examples=["https://example.org/transcribed"])
+    """Where to tell of the task's end, as `POST /v1/webhooks` does."""
     webhook_secret: str | None = None
-    """Not yet available."""
-    url: str | None = None
-    """Not yet available."""
+    """What its messages are signed with: `whsec_` and 24 to 64 bytes in base64; made if left out."""
+    url: str | None = Field(None, examples=["https://example.org/meeting.mp3"])
+    """Where to fetch the recording, in place of `file`; only where the operator has switched it on."""
     priority: int = Field(0, ge=-10, le=10)
     """Higher goes first; above 0 needs the scope admin."""
 
@@ -63,6 +63,8 @@ class TaskAccepted(BaseModel):
     task_id: str
     status: JobStatus
     message: str
+    webhook_id: str | None = Field(None, description="Only with webhook_url.")
+    webhook_secret: str | None = Field(None, description="What the webhook's messages are signed with; shown once.")
 
 
 class WordOut(BaseModel):
@@ -134,12 +136,17 @@ class TaskPage(BaseModel):
 
 def form_of(fields: type[BaseModel]) -> dict[str, object]:
     """Return the OpenAPI request body of a form: its fields and the file. Every schema stands where it is used."""
-    schema = fields.model_json_schema(ref_template="#/$defs/{model}")
-    schema = _inlined(schema, schema.pop("$defs", {}))
+    schema = inlined(fields)
     recording = {"type": "string", "format": "binary", "description": "The recording: audio, or video with sound."}
     schema["properties"] = {"file": recording, **schema["properties"]}
     schema["required"] = ["file", *schema.get("required", ())]
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a model that needs no definitions beside it."""
+    schema = model.model_json_schema(ref_template="#/$defs/{model}")
+    return _inlined(schema, schema.pop("$defs", {}))
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:

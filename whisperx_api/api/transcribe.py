@@ -15,13 +15,9 @@ from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.errors import PROBLEMS, ApiError
 from whisperx_api.api.limits import Submitter
 from whisperx_api.api.parts import PartsOf
-<<<<<<< HEAD
+from whisperx_api.api.ranges import RangedFile
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
-=======
-from whisperx_api.api.ranges import RangedFile
-from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, upload_form
->>>>>>> formats
 from whisperx_api.api.uploads import accept
 from whisperx_api.jobs.job import JobStatus
 from whisperx_api.jobs.manager import Draining, JobView
@@ -34,7 +30,7 @@ SHUTTING_DOWN = ApiError(
 
 
 @router.post(
-    "/upload", status_code=HTTPStatus.ACCEPTED, response_model=TaskAccepted,
+    "/upload", status_code=HTTPStatus.ACCEPTED, response_model=TaskAccepted, response_model_exclude_none=True,
     openapi_extra={"requestBody": form_of(UploadFields)},
 )  # fmt: skip
 async def upload(
@@ -46,11 +42,18 @@ async def upload(
 ) -> TaskAccepted:
     """Send a recording. The same `Idempotency-Key` with the same request within 24 hours gives the same task."""
     try:
-        job, _ = await accept(request, parts, caller, idempotency_key, of_upload)
+        accepted = await accept(request, parts, caller, idempotency_key, of_upload)
     except Draining:
         raise SHUTTING_DOWN from None
+    job, webhook = accepted.job, accepted.webhook
     response.headers["Location"] = str(request.url_for("status", task_id=job.id).path)
-    return TaskAccepted(task_id=job.id, status=job.status, message="The recording is received and will be transcribed.")
+    return TaskAccepted(
+        task_id=job.id,
+        status=job.status,
+        message="The recording is received and will be transcribed.",
+        webhook_id=webhook.id if webhook else None,
+        webhook_secret=webhook.secret if webhook else None,
+    )
 
 
 @router.get("/status/{task_id}", response_model=TaskStatus)

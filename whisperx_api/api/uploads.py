@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from fastapi import Request
 
 from whisperx_api.api import requests
 from whisperx_api.api.auth import need
 from whisperx_api.api.errors import ApiError
+from whisperx_api.api.fetching import fetch
 from whisperx_api.api.multipart import PLAIN, Form, Rules, receive, too_large
 from whisperx_api.api.parts import Parts
+from whisperx_api.api.webhooks import new_webhook
 from whisperx_api.engine import decoder
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.manager import Draining
+from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.keys import Caller, Scope
 from whisperx_api.settings import Settings
 
 Wanted = TypeVar("Wanted", bound=requests.Wanted)
 Read = Callable[[Form, Settings], Wanted]
 """Reads what a form asks for. Raises a 400."""
+
+
+@dataclass(frozen=True)
+class Accepted(Generic[Wanted]):
+    """A job that is durable, the webhook that was put on record with it, and what was asked for."""
+
+    job: Job
+    webhook: Webhook | None
+    wanted: Wanted
 
 
 async def accept(
@@ -33,8 +46,8 @@ async def accept(
     idempotency_key: str | None,
     read: Read[Wanted],
     rules: Rules = PLAIN,
-) -> tuple[Job, Wanted]:
-    """Receive the recording of `request` and return its job, which is durable then, and what it asks for.
+) -> Accepted[Wanted]:
+    """Receive the recording of `request`, or fetch it from its url, and return its job, which is durable then.
 
     Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 503, 507; and `Draining`.
     """
@@ -49,24 +62,37 @@ async def accept(
     try:
         form = await receive(request.stream(), request.headers.get("content-type"), incoming, limit, rules)
         wanted = read(form, parts.settings)
-        return await _submit(parts, caller, form, incoming, idempotency_key, wanted), wanted
+        job, webhook = await _submit(parts, caller, form, incoming, idempotency_key, wanted)
+        return Accepted(job, webhook, wanted)
     finally:
         await asyncio.to_thread(incoming.unlink, missing_ok=True)
 
 
+Kept = tuple[Job, Webhook | None]
+"""A job, and the webhook that goes on record with it."""
+
+
 async def _submit(
     parts: Parts, caller: Caller, form: Form, incoming: Path, idempotency_key: str | None, wanted: requests.Wanted
-) -> Job:
+) -> Kept:
     if wanted.priority > 0:
         need(caller, Scope.ADMIN, "A priority above 0")
     fingerprint = requests.fingerprint(wanted, form.sha256)
+    webhook = None
+    if wanted.webhook_url is not None:
+        guard, secret = parts.calls.guard, wanted.webhook_secret
+        webhook = await new_webhook(guard, "", caller, wanted.webhook_url, secret, prefix="webhook_")
+    if wanted.url is not None:
+        if (earlier := await _earlier(parts, caller, idempotency_key, fingerprint)) is not None:
+            return earlier, None
+        form = await _fetched(parts, wanted.url, incoming)
     async with parts.probes:
-        duration = await _look(incoming)
+        duration = await _look(incoming, "file" if wanted.url is None else "url")
     if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
         raise ApiError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The recording is longer than {longest:g} hours, the most this server takes (MAX_DURATION_HOURS).",
-            param="file",
+            param="file" if wanted.url is None else "url",
         )
     job = Job(
         owner=caller.name,
@@ -76,23 +102,37 @@ async def _submit(
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
     )
+    kept = job, webhook and replace(webhook, task_id=job.id)
     if idempotency_key is None:
-        return await _kept(parts, job, incoming)
+        return await _kept(parts, kept, incoming)
     async with parts.idempotency:
-        earlier = await parts.store.by_idempotency_key(caller.name, idempotency_key)
-        if earlier is None:
-            return await _kept(parts, job, incoming)
-    if earlier.fingerprint != fingerprint:
+        earlier = await _earlier(parts, caller, idempotency_key, fingerprint)
+        return (earlier, None) if earlier else await _kept(parts, kept, incoming)
+
+
+async def _fetched(parts: Parts, url: str, incoming: Path) -> Form:
+    """Fetch the recording into `incoming`, in place of the empty file that the form has left there."""
+    await asyncio.to_thread(incoming.unlink)
+    calls, settings = parts.calls, parts.settings
+    return await fetch(calls.guard, calls.client, url, incoming, settings.max_file_size, settings.url_timeout_seconds)
+
+
+async def _earlier(parts: Parts, caller: Caller, idempotency_key: str | None, fingerprint: str) -> Job | None:
+    """Return the task that the same request has made under this key. Raises a 409 where it was another request."""
+    if idempotency_key is None:
+        return None
+    earlier = await parts.store.by_idempotency_key(caller.name, idempotency_key)
+    if earlier is not None and earlier.fingerprint != fingerprint:
         raise ApiError(HTTPStatus.CONFLICT, "This Idempotency-Key was used for another request: take a new one.")
     return earlier
 
 
-async def _look(incoming: Path) -> float | None:
+async def _look(incoming: Path, param: str) -> float | None:
     try:
         return await decoder.probe(incoming)
     except decoder.NotAudio as error:
         raise ApiError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The recording can't be read: {error}.", param="file"
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The recording can't be read: {error}.", param=param
         ) from error
     except decoder.DecoderDied as error:  # killed for memory, or out of time: perhaps no fault of the file's
         raise ApiError(
@@ -101,16 +141,17 @@ async def _look(incoming: Path) -> float | None:
         ) from error  # fmt: skip
 
 
-async def _kept(parts: Parts, job: Job, incoming: Path) -> Job:
+async def _kept(parts: Parts, kept: Kept, incoming: Path) -> Kept:
     """Keep a recording and its job: both or neither, even if the request is cancelled meanwhile."""
-    return await asyncio.shield(_keep(parts, job, incoming))
+    return await asyncio.shield(_keep(parts, kept, incoming))
 
 
-async def _keep(parts: Parts, job: Job, incoming: Path) -> Job:
+async def _keep(parts: Parts, kept: Kept, incoming: Path) -> Kept:
     """Make the file the job's recording, then put the job on record; what fails leaves neither."""
+    job, webhook = kept
     await parts.storage.keep_upload(incoming, job.id)
     try:
-        return await parts.manager.submit(job)
+        return await parts.manager.submit(job, webhook), webhook
     except Exception:
         await parts.storage.delete(job.id)
         raise

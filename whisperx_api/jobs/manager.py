@@ -21,6 +21,7 @@ from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
 from whisperx_api.jobs.run import JobRun
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.transcript import Transcript, from_json
 
@@ -109,11 +110,11 @@ class JobManager:
         """How many jobs are in work."""
         return len(self._runs)
 
-    async def submit(self, job: Job) -> Job:
+    async def submit(self, job: Job, webhook: Webhook | None = None) -> Job:
         """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`."""
         if self._draining:
             raise Draining
-        stored = await self._shop.store.add(job)
+        stored = await self._shop.store.add(job, webhook)
         self._enqueue(stored)
         logger.info("task %s is received: %d bytes from %s", stored.id, stored.upload.size, stored.owner)
         return stored

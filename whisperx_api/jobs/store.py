@@ -7,30 +7,25 @@ What a run of a job changes names its epoch; when the job has moved on meanwhile
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.job import Job, JobStatus, Upload
+from whisperx_api.jobs.outbox import add_webhook, forget, post_ends
+from whisperx_api.jobs.sessions import Sessions, StoreUnavailable
 from whisperx_api.jobs.tables import JobRow
+from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.options import Options
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 """How long an idempotency key means the task it was first sent with."""
-
-WRITERS = 4
-"""Changes at once: more would take the connections that readers need, and SQLite takes one at a time anyway."""
-LONGEST_WAIT = 10.0
-"""Seconds that a change waits for those before it."""
 
 COLUMNS = tuple(column.name for column in JobRow.__table__.columns)
 _options = TypeAdapter(Options)
@@ -41,24 +36,25 @@ class StaleEpoch(RuntimeError):
     """The job has moved on: it was cancelled, deleted or started anew since this run of it began."""
 
 
-class StoreUnavailable(RuntimeError):
-    """The database did not take a change: it is locked, full or gone. The message is a sentence."""
-
-
-class JobStore:
-    """Jobs in a SQL database."""
+class JobStore(Sessions):
+    """Jobs in a SQL database. The end of a job writes the messages of its webhooks, in the same transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
-        self._writers = asyncio.Semaphore(WRITERS)
+        super().__init__(engine)
+        self.posted = asyncio.Event()
+        """Set when there is a new message to a webhook."""
 
-    async def add(self, job: Job) -> Job:
-        """Store a new job and return it with its `seq`."""
+    async def add(self, job: Job, webhook: Webhook | None = None) -> Job:
+        """Store a new job, with a webhook if one is given, and return it with its `seq`."""
         async with self._transaction() as session:
             row = JobRow(**_columns(job))
             session.add(row)
             await session.flush()
-            return _job(row)
+            if webhook is not None:
+                await add_webhook(session, webhook)
+            posted = await post_ends(session, [row])
+        self._tell(posted)
+        return _job(row)
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
@@ -178,8 +174,9 @@ class JobStore:
         )
 
     async def delete(self, task_id: str) -> None:
-        """Forget a job."""
+        """Forget a job, with its webhooks."""
         async with self._transaction() as session:
+            await forget(session, task_id)
             await session.execute(delete(JobRow).where(JobRow.id == task_id))
 
     async def fault(self) -> str | None:
@@ -203,38 +200,15 @@ class JobStore:
     async def _update(self, where: ColumnElement[bool], **values: Any) -> list[Job]:
         """Change the rows that `where` finds and return them: one statement, so nothing comes between."""
         async with self._transaction() as session:
-            rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
-            return [_job(row) for row in rows]
+            rows = (await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))).all()
+            posted = await post_ends(session, rows) if "status" in values else 0
+        self._tell(posted)
+        return [_job(row) for row in rows]
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncSession]:
-        """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
-        with _explained("did not take a change"):
-            try:
-                await asyncio.wait_for(self._writers.acquire(), LONGEST_WAIT)
-            except (asyncio.TimeoutError, TimeoutError):
-                raise StoreUnavailable("The database did not take a change: too many wait for it.") from None
-            try:
-                async with self._sessions.begin() as session:
-                    yield session
-            finally:
-                self._writers.release()
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncSession]:
-        """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
-        with _explained("does not answer"):
-            async with self._sessions() as session:
-                yield session
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Raise `StoreUnavailable` for whatever goes wrong between the database and its driver or pool."""
-    try:
-        yield
-    except (DBAPIError, PoolTimeout) as error:
-        raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
+    def _tell(self, posted: int) -> None:
+        """Wake who delivers messages, if there is a new one. To be called when it is committed."""
+        if posted:
+            self.posted.set()
 
 
 def first(jobs: Sequence[Job]) -> Job | None:

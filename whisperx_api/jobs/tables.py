@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, DateTime, Dialect, Float, Index, Integer, MetaData, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that makes these tables."""
 
 
@@ -57,5 +57,55 @@ class JobRow(Base):
         Index("ix_jobs_status_completed_at", "status", "completed_at"),
         Index("ix_jobs_owner_seq", "owner", "seq"),
         Index("ix_jobs_owner_idempotency_key", "owner", "idempotency_key"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class WebhookRow(Base):
+    """One webhook; `whisperx_api.jobs.webhooks.Webhook` says what the columns mean."""
+
+    __tablename__ = "webhooks"
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36), unique=True)
+    task_id: Mapped[str] = mapped_column(String(36))
+    owner: Mapped[str] = mapped_column(String(64))
+    url: Mapped[str] = mapped_column(Text)
+    receiver: Mapped[str] = mapped_column(String(300))
+    secret: Mapped[str] = mapped_column(String(128))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        Index("ix_webhooks_task_id", "task_id"),
+        Index("ix_webhooks_owner_seq", "owner", "seq"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class MessageRow(Base):
+    """The outbox: one message to one webhook; `whisperx_api.jobs.webhooks.Message` says what the columns mean."""
+
+    __tablename__ = "webhook_messages"
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36), unique=True)
+    webhook_id: Mapped[str] = mapped_column(String(36))
+    task_id: Mapped[str] = mapped_column(String(36))
+    type: Mapped[str] = mapped_column(String(32))
+    body: Mapped[str] = mapped_column(Text)
+    receiver: Mapped[str] = mapped_column(String(300))
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(Integer)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_status_code: Mapped[int | None] = mapped_column(Integer)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        Index("ix_webhook_messages_status_next_attempt_at", "status", "next_attempt_at"),
+        Index("ix_webhook_messages_webhook_id", "webhook_id"),
+        Index("ix_webhook_messages_task_id", "task_id"),
         {"sqlite_autoincrement": True},
     )

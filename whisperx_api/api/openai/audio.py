@@ -94,9 +94,10 @@ async def _accepted(
     request: Request, parts: Parts, caller: Caller, idempotency_key: str | None, read: Read[fields.AudioWanted]
 ) -> tuple[Job, fields.AudioWanted]:
     try:
-        return await accept(request, parts, caller, idempotency_key, read, fields.RULES)
+        accepted = await accept(request, parts, caller, idempotency_key, read, fields.RULES)
     except Draining:
         raise SHUTTING_DOWN from None
+    return accepted.job, accepted.wanted
 
 
 async def _answer(request: Request, parts: Parts, job: Job, wanted: fields.AudioWanted) -> Response:

@@ -127,6 +127,7 @@ class AudioWanted(requests.Wanted):
 def of_transcription(form: Form, settings: Settings) -> AudioWanted:
     """Return what a transcription asks for. Raises a 400."""
     given = _given(TranscriptionFields, form)
+    requests.check_source(None, form.filename is not None, settings)
     speakers = given.response_format is ResponseFormat.DIARIZED_JSON or given.model == DIARIZING_MODEL
     if given.timestamp_granularities and given.response_format is not ResponseFormat.VERBOSE_JSON:
         raise bad_parameter("timestamp_granularities", "timestamp_granularities needs response_format=verbose_json.")
@@ -157,6 +158,7 @@ def of_transcription(form: Form, settings: Settings) -> AudioWanted:
 def of_translation(form: Form, settings: Settings) -> AudioWanted:
     """Return what a translation asks for. Raises a 400."""
     given = _given(TranslationFields, form)
+    requests.check_source(None, form.filename is not None, settings)
     if given.response_format is ResponseFormat.DIARIZED_JSON:
         raise bad_parameter("response_format", "response_format must be json, text, srt, verbose_json or vtt here.")
     options = Options(

@@ -1,0 +1,226 @@
+"""Webhooks and their messages in the database.
+
+A message is written in the transaction that ends its job, so there is one for every end, whatever happens then; it
+stays until it is delivered or given up, and is deleted with its task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from whisperx_api.jobs.sessions import Sessions
+from whisperx_api.jobs.tables import JobRow, MessageRow, WebhookRow
+from whisperx_api.jobs.webhooks import MAX_WEBHOOKS, Answer, Message, MessageStatus, MessageType, Webhook, body, utc
+
+ENDS = {
+    "completed": MessageType.COMPLETED,
+    "failed": MessageType.FAILED,
+    "cancelled": MessageType.CANCELLED,
+}
+"""What is told of a job by its status; of any other, nothing."""
+
+WEBHOOK_COLUMNS = tuple(column.name for column in WebhookRow.__table__.columns if column.name != "seq")
+MESSAGE_COLUMNS = tuple(column.name for column in MessageRow.__table__.columns if column.name != "seq")
+
+
+class NoSuchTask(LookupError):
+    """The task is not there, or is another's."""
+
+
+class TooManyWebhooks(ValueError):
+    """The task has as many webhooks as it may have."""
+
+
+@dataclass(frozen=True)
+class WebhookView:
+    """A webhook with what it was sent, oldest first."""
+
+    webhook: Webhook
+    messages: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True)
+class Due:
+    """A message that is to be sent now, with where to."""
+
+    message: Message
+    webhook: Webhook
+
+
+def data_of(row: JobRow) -> dict[str, Any]:
+    """Return what a message says of a job. No text of the recording is in it: a receiver fetches that with its key."""
+    return {
+        "task_id": row.id,
+        "status": row.status,
+        "filename": row.upload["name"],
+        "duration": row.upload.get("duration"),
+        "created_at": utc(row.created_at),
+        "started_at": utc(row.started_at),
+        "completed_at": utc(row.completed_at),
+        "error": row.error,
+    }
+
+
+async def add_webhook(session: AsyncSession, webhook: Webhook) -> None:
+    """Put a webhook on record within a transaction."""
+    session.add(WebhookRow(**asdict(webhook)))
+    await session.flush()
+
+
+async def post_ends(session: AsyncSession, rows: Sequence[JobRow]) -> int:
+    """Write the messages of jobs that end in this transaction; return how many those are."""
+    ended = {row.id: row for row in rows if row.status in ENDS}
+    if not ended:
+        return 0
+    wanted = select(WebhookRow).where(WebhookRow.task_id.in_(ended), WebhookRow.disabled_at.is_(None))
+    webhooks = [_webhook(row) for row in await session.scalars(wanted.order_by(WebhookRow.seq))]
+    for webhook in webhooks:
+        _post(session, webhook, ended[webhook.task_id])
+    return len(webhooks)
+
+
+def _post(session: AsyncSession, webhook: Webhook, job: JobRow) -> Message:
+    """Write the message of an ended job to one webhook, within a transaction."""
+    now, kind = datetime.now(timezone.utc), ENDS[job.status]
+    text = body(kind, data_of(job), now)
+    message = Message(webhook.id, job.id, kind, text, webhook.receiver, created_at=now, next_attempt_at=now)
+    session.add(MessageRow(**asdict(message) | {"type": kind.value, "status": message.status.value}))
+    return message
+
+
+async def forget(session: AsyncSession, task_id: str) -> None:
+    """Delete a task's webhooks with their messages, within a transaction."""
+    await session.execute(delete(MessageRow).where(MessageRow.task_id == task_id))
+    await session.execute(delete(WebhookRow).where(WebhookRow.task_id == task_id))
+
+
+class Outbox(Sessions):
+    """Webhooks and messages. `posted` is set when there is a new message."""
+
+    def __init__(self, engine: AsyncEngine, posted: asyncio.Event) -> None:
+        super().__init__(engine)
+        self.posted = posted
+
+    # --- webhooks ---
+
+    async def add(self, webhook: Webhook) -> WebhookView:
+        """Put a webhook on record; of a job that has ended it is told at once.
+
+        Raises `NoSuchTask` and `TooManyWebhooks`.
+        """
+        async with self._transaction() as session:
+            await add_webhook(session, webhook)  # a writer from here on, so that the job can't end unseen
+            mine = and_(JobRow.id == webhook.task_id, JobRow.owner == webhook.owner)
+            job = await session.scalar(select(JobRow).where(mine).with_for_update())
+            if job is None:
+                raise NoSuchTask(webhook.task_id)
+            count = select(func.count()).select_from(WebhookRow).where(WebhookRow.task_id == webhook.task_id)
+            if (await session.scalar(count) or 0) > MAX_WEBHOOKS:
+                raise TooManyWebhooks(webhook.task_id)
+            messages = (_post(session, webhook, job),) if job.status in ENDS else ()
+        if messages:
+            self.posted.set()
+        return WebhookView(webhook, messages)
+
+    async def get(self, owner: str, webhook_id: str) -> WebhookView | None:
+        """Return the owner's webhook, or None."""
+        found = await self._views(WebhookRow.id == webhook_id, WebhookRow.owner == owner)
+        return found[0] if found else None
+
+    async def page(self, owner: str, task_id: str | None, limit: int, after: str | None) -> Sequence[WebhookView]:
+        """Return at most `limit` of the owner's webhooks, newest first, older than the one with the id `after`."""
+        conditions = [WebhookRow.owner == owner]
+        if task_id is not None:
+            conditions.append(WebhookRow.task_id == task_id)
+        if after is not None:
+            of_after = select(WebhookRow.seq).where(WebhookRow.id == after, WebhookRow.owner == owner)
+            conditions.append(WebhookRow.seq < of_after.scalar_subquery())
+        return await self._views(*conditions, limit=limit)
+
+    async def delete(self, owner: str, webhook_id: str) -> bool:
+        """Delete the owner's webhook with its messages; False if there is none."""
+        async with self._transaction() as session:
+            mine = delete(WebhookRow).where(WebhookRow.id == webhook_id, WebhookRow.owner == owner)
+            if await session.scalar(mine.returning(WebhookRow.id)) is None:
+                return False
+            await session.execute(delete(MessageRow).where(MessageRow.webhook_id == webhook_id))
+            return True
+
+    async def _views(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[WebhookView]:
+        async with self._reading() as session:
+            query = select(WebhookRow).where(*conditions).order_by(WebhookRow.seq.desc()).limit(limit)
+            webhooks = [_webhook(row) for row in await session.scalars(query)]
+            sent = select(MessageRow).where(MessageRow.webhook_id.in_([webhook.id for webhook in webhooks]))
+            messages = [_message(row) for row in await session.scalars(sent.order_by(MessageRow.seq))]
+            return [
+                WebhookView(webhook, tuple(message for message in messages if message.webhook_id == webhook.id))
+                for webhook in webhooks
+            ]
+
+    # --- delivery ---
+
+    async def due(self, now: datetime, at_work: Collection[str], busy: Collection[str], limit: int) -> Sequence[Due]:
+        """Return messages to send now, the least tried first: neither those at work nor any to a busy receiver."""
+        query = (
+            select(MessageRow, WebhookRow)
+            .join(WebhookRow, WebhookRow.id == MessageRow.webhook_id)
+            .where(_pending(at_work, busy), MessageRow.next_attempt_at <= now)
+            .order_by(MessageRow.attempts, MessageRow.next_attempt_at, MessageRow.seq)
+            .limit(limit)
+        )
+        async with self._reading() as session:
+            return [Due(_message(message), _webhook(webhook)) for message, webhook in await session.execute(query)]
+
+    async def next_due(self, at_work: Collection[str], busy: Collection[str]) -> datetime | None:
+        """Return when the next message is to be sent; None if there is none."""
+        async with self._reading() as session:
+            return await session.scalar(select(func.min(MessageRow.next_attempt_at)).where(_pending(at_work, busy)))
+
+    async def tried(self, message: Message, answer: Answer, now: datetime, again_at: datetime | None) -> MessageStatus:
+        """Record a try. Without `again_at` a message that was not taken is given up; return where it stands.
+
+        A receiver that is gone is told nothing more: its webhook is disabled, and what else waits for it given up.
+        """
+        failed = MessageStatus.DEAD if answer.gone or again_at is None else MessageStatus.PENDING
+        status = MessageStatus.DELIVERED if answer.delivered else failed
+        values = {
+            "status": status.value,
+            "attempts": MessageRow.attempts + 1,
+            "next_attempt_at": again_at if status is MessageStatus.PENDING else None,
+            "last_attempt_at": now,
+            "last_status_code": answer.status_code,
+            "last_error": answer.fault,
+        }
+        async with self._transaction() as session:
+            await session.execute(update(MessageRow).where(MessageRow.id == message.id).values(**values))
+            if answer.gone:
+                webhook = update(WebhookRow).where(WebhookRow.id == message.webhook_id)
+                await session.execute(webhook.values(disabled_at=now))
+                others = and_(MessageRow.webhook_id == message.webhook_id, _pending((), ()))
+                given_up = {"status": MessageStatus.DEAD.value, "next_attempt_at": None, "last_error": answer.fault}
+                await session.execute(update(MessageRow).where(others).values(**given_up))
+        return status
+
+
+def _pending(at_work: Collection[str], busy: Collection[str]) -> ColumnElement[bool]:
+    return and_(
+        MessageRow.status == MessageStatus.PENDING.value,
+        MessageRow.id.not_in(at_work),
+        MessageRow.receiver.not_in(busy),
+    )
+
+
+def _webhook(row: WebhookRow) -> Webhook:
+    return Webhook(**{name: getattr(row, name) for name in WEBHOOK_COLUMNS})
+
+
+def _message(row: MessageRow) -> Message:
+    values = {name: getattr(row, name) for name in MESSAGE_COLUMNS}
+    return Message(**values | {"type": MessageType(row.type), "status": MessageStatus(row.status)})

@@ -1,0 +1,55 @@
+"""Sends one message once, signed, and says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import httpx
+from standardwebhooks import Webhook as Signer
+
+from whisperx_api.jobs.webhooks import Answer, Message, Webhook
+from whisperx_api.outgoing.guard import Refused, Unresolved
+
+SEND_SECONDS = 15.0
+"""Longest time for one try, from the name's resolution to the receiver's status."""
+
+
+class Sender:
+    """Posts messages with a client that calls allowed addresses only."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        seconds: float = SEND_SECONDS,
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._now = now
+        self._seconds = seconds
+
+    async def __call__(self, webhook: Webhook, message: Message) -> Answer:
+        """Send a message to a webhook. Nothing is raised: what goes wrong is in the answer."""
+        try:
+            return Answer(await asyncio.wait_for(self._post(webhook, message), self._seconds))
+        except (asyncio.TimeoutError, TimeoutError, httpx.TimeoutException):
+            return Answer(None, f"The receiver did not answer within {self._seconds:g} s.")
+        except Refused as error:
+            return Answer(None, f"The webhook's url {error}.")
+        except (Unresolved, httpx.HTTPError, httpx.InvalidURL) as error:
+            return Answer(None, f"The receiver can't be reached: {error or type(error).__name__}.")
+
+    async def _post(self, webhook: Webhook, message: Message) -> int:
+        headers = signed(webhook.secret, message.id, self._now(), message.body)
+        content = message.body.encode()
+        async with self._client.stream("POST", webhook.url, content=content, headers=headers) as response:
+            return response.status_code  # of what the receiver says besides, nothing is read
+
+
+def signed(secret: str, message_id: str, now: datetime, body: str) -> dict[str, str]:
+    """Return the headers of one try. The time is that of the try, so that a receiver may refuse old ones."""
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Signer(secret).sign(message_id, now, body),
+    }
