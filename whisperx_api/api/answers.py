@@ -15,7 +15,7 @@ from whisperx_api.api.parts import Parts
 from whisperx_api.api.schemas import TaskStatus
 from whisperx_api.formats.json import to_dict
 from whisperx_api.jobs.job import Job, JobStatus
-from whisperx_api.jobs.manager import JobView
+from whisperx_api.jobs.view import JobView
 from whisperx_api.keys import Caller
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ def status_of(view: JobView) -> TaskStatus:
         started_at=job.started_at,
         completed_at=job.completed_at,
         error=job.error,
+        cached=job.cached,
     )
 
 

@@ -17,13 +17,16 @@ from whisperx_api.api.parts import PartsOf
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, TranscriptOut, upload_form
 from whisperx_api.api.uploads import accept
 from whisperx_api.jobs.job import JobStatus
-from whisperx_api.jobs.manager import Draining, JobView
+from whisperx_api.jobs.manager import Draining
+from whisperx_api.jobs.view import JobView
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
 
 SHUTTING_DOWN = ApiError(
     HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down: try again later.", headers={"Retry-After": "10"}
 )
+RECEIVED = "The recording is received and will be transcribed."
+DONE = "The recording is received, and its transcript is there."
 FORMATS_TO_COME = ("verbose_json", "diarized_json", "text", "srt", "vtt", "tsv", "rttm")
 
 
@@ -44,7 +47,7 @@ async def upload(
     except Draining:
         raise SHUTTING_DOWN from None
     response.headers["Location"] = str(request.url_for("status", task_id=job.id).path)
-    return TaskAccepted(task_id=job.id, status=job.status, message="The recording is received and will be transcribed.")
+    return TaskAccepted(task_id=job.id, status=job.status, message=RECEIVED if job.completed_at is None else DONE)
 
 
 @router.get("/status/{task_id}", response_model=TaskStatus)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -45,22 +46,22 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         need(caller, Scope.ADMIN, "A priority above 0")
     options = requests.options(given, parts.settings)
     fingerprint = requests.fingerprint(options, given, form.sha256)
-    async with parts.probes:
-        duration = await _look(incoming)
+    job = Job(
+        owner=caller.name,
+        options=options,
+        upload=Upload(form.filename or "recording", form.size, form.sha256),
+        priority=given.priority,
+        idempotency_key=idempotency_key,
+        fingerprint=fingerprint,
+    )
+    duration = await _duration(parts, job, incoming)
     if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
         raise ApiError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The recording is longer than {longest:g} hours, the most this server takes (MAX_DURATION_HOURS).",
             param="file",
         )
-    job = Job(
-        owner=caller.name,
-        options=options,
-        upload=Upload(form.filename or "recording", form.size, form.sha256, duration),
-        priority=given.priority,
-        idempotency_key=idempotency_key,
-        fingerprint=fingerprint,
-    )
+    job = replace(job, upload=replace(job.upload, duration=duration))
     if idempotency_key is None:
         return await _kept(parts, job, incoming)
     async with parts.idempotency:
@@ -70,6 +71,14 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
     if earlier.fingerprint != fingerprint:
         raise ApiError(HTTPStatus.CONFLICT, "This Idempotency-Key was used for another request: take a new one.")
     return earlier
+
+
+async def _duration(parts: Parts, job: Job, incoming: Path) -> float | None:
+    """Return the stated length in seconds. What another task has sent for the same work is not looked at again."""
+    if (same := await parts.manager.same(job)) is not None:
+        return same.upload.duration
+    async with parts.probes:
+        return await _look(incoming)
 
 
 async def _look(incoming: Path) -> float | None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
 from weakref import WeakValueDictionary
 
 from whisperx_api.engine.protocol import Stage
@@ -19,7 +20,9 @@ from whisperx_api.jobs.faults import RETRY_SECONDS, persist
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
 from whisperx_api.jobs.run import JobRun
+from whisperx_api.jobs.sharing import Sharing, give
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.view import JobView, LiveViews
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.transcript import Transcript, from_json
 
@@ -27,28 +30,11 @@ logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 """How often progress is written down."""
-FORESEEN = 100
-"""Jobs before one in the queue up to which its end is estimated."""
 RETRIABLE = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class Draining(RuntimeError):
     """The service is shutting down and takes no more jobs."""
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job as a poll sees it: the record, and what only the memory knows of a live one.
-
-    `progress` is 0..1; `eta` is in seconds.
-    """
-
-    job: Job
-    progress: float
-    stage: Stage | None = None
-    message: str | None = None
-    queue_position: int | None = None
-    eta: float | None = None
 
 
 class JobManager:
@@ -63,7 +49,9 @@ class JobManager:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._rescues: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+        self._sharing = Sharing(workshop, self._change_of, self._enqueue)
+        self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self._sharing)
         self._draining = False
 
     async def start(self) -> None:
@@ -72,7 +60,7 @@ class JobManager:
         swept = await self._shop.storage.sweep(await self._shop.store.ids())
         if unfinished or swept:
             logger.info("%d tasks to go on with, %d stray files deleted", len(unfinished), swept)
-        for job in unfinished:
+        for job in sorted(unfinished, key=lambda job: (-len(job.checkpoints), job.seq)):  # who is farthest leads
             self._enqueue(job)
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._max_concurrent)]
         self._workers.append(asyncio.create_task(self._save()))
@@ -80,7 +68,7 @@ class JobManager:
     async def drain(self, grace: float) -> None:
         """Stop: give the stages at work `grace` seconds, and hand back what is not done."""
         self._draining = True
-        for worker in (*self._workers, *self._rescues):
+        for worker in (*self._workers, *self._errands):
             worker.cancel()
         tasks = [task for _, task in self._runs.values()] + list(self._stopping.values())
         for run, _ in self._runs.values():
@@ -112,39 +100,40 @@ class JobManager:
         """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`."""
         if self._draining:
             raise Draining
+        job = self._named(job)
+        data = await self._shop.cache.find(job) if self._shop.cache else None
+        logger.info("task %s is received: %d bytes from %s", job.id, job.upload.size, job.owner)
+        if data is not None:
+            return await self._serve(job, data)
         stored = await self._shop.store.add(job)
         self._enqueue(stored)
-        logger.info("task %s is received: %d bytes from %s", stored.id, stored.upload.size, stored.owner)
         return stored
+
+    async def same(self, job: Job) -> Job | None:
+        """Return a job that does, or has done, the work of one that is not submitted yet; None if there is none."""
+        if (cache := self._shop.cache) is None:
+            return None
+        job = self._named(job)
+        return self._sharing.leader(job) or await cache.source(job)
+
+    def _named(self, job: Job) -> Job:
+        return replace(job, work=self._shop.cache.work(job)) if self._shop.cache else job
+
+    async def _serve(self, job: Job, data: bytes) -> Job:
+        """Take a job in, and complete it with a transcript that is there; what hinders that only makes it wait."""
+        async with self._change_of(job.id):
+            begun = replace(job, status=JobStatus.PROCESSING, epoch=1, started_at=datetime.now(timezone.utc))
+            stored = await self._shop.store.add(begun)
+            try:
+                return await give(stored, data, self._shop)
+            except (OSError, StoreUnavailable) as error:
+                logger.warning("task %s: a transcript could not be given to it: %s", job.id, error)
+                self._spawn(self._rescue(stored))
+                return stored
 
     def live(self, task_id: str) -> JobView | None:
         """Return how an unfinished job is, from memory; None for any other."""
-        if (running := self._runs.get(task_id)) is not None:
-            run = running[0]
-            return JobView(run.job, run.told, run.stage, run.message, eta=self._eta_of_run(task_id))
-        if (waiting := self._waiting.get(task_id)) is not None:
-            position = self._queue.position(task_id)
-            eta = self._eta_in_queue(waiting)
-            return JobView(waiting, waiting.progress, message="Waiting in the queue", queue_position=position, eta=eta)
-        return None
-
-    def _eta_of_run(self, task_id: str) -> float:
-        """Estimate the seconds until a job in work is done. Where jobs share a device the older ones go first."""
-        runs = [run.progress.eta() for run, _ in self._runs.values()]
-        place = list(self._runs).index(task_id)
-        return runs[place] + (sum(runs[:place]) / self._shop.devices if place >= self._shop.devices else 0.0)
-
-    def _eta_in_queue(self, job: Job) -> float | None:
-        """Estimate the seconds until a waiting job is done; None where too much is before it."""
-        before = self._queue.before(job.id)
-        if len(before) > FORESEEN:
-            return None
-        waiting = sum(self._cost(self._waiting[other]) for other in before if other in self._waiting)
-        running = sum(run.progress.eta() for run, _ in self._runs.values())
-        return (running + waiting) / self._shop.devices + self._cost(job)
-
-    def _cost(self, job: Job) -> float:
-        return self._shop.costs.job_seconds(job.stages, job.upload.duration or 0.0)
+        return self._views.live(task_id)
 
     async def view(self, task_id: str) -> JobView | None:
         """Return how a job is, or None. Of a live one this reads no disk."""
@@ -168,13 +157,18 @@ class JobManager:
             return await self._cancel(task_id)
 
     async def _cancel(self, task_id: str) -> bool:
-        if await self._shop.store.cancel(task_id) is None:
+        if (view := self.live(task_id)) is not None:
+            await self._sharing.note(task_id, view.stage, view.progress)
+        if (cancelled := await self._shop.store.cancel(task_id)) is None:
             return False
         self._dequeue(task_id)
+        told, heard = cancelled.progress, 0.0
         if (running := self._runs.pop(task_id, None)) is not None:
             self._stopping[task_id] = running[1]
             running[1].cancel()
+            told, heard = running[0].told, running[0].heard
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
+        await self._sharing.ended(cancelled, told, heard)
         return True
 
     async def retry(self, task_id: str) -> bool:
@@ -219,8 +213,18 @@ class JobManager:
     # --- work ---
 
     def _enqueue(self, job: Job) -> None:
-        self._waiting[job.id] = job
-        self._queue.put(job)
+        """Have a job run in its turn, or follow one that does the same work, which then is as urgent."""
+        if (leader := self._sharing.place(job)) is None:
+            self._waiting[job.id] = job
+            self._queue.put(job, self._sharing.rank(job))
+            return
+        rank = self._sharing.rank(leader)
+        if self._queue.position(leader.id) is not None:
+            self._queue.remove(leader.id)
+            self._queue.put(leader, rank)
+        elif (running := self._runs.get(leader.id)) is not None:
+            running[0].rank = rank
+            self._spawn(self._sharing.begin(leader))
 
     def _dequeue(self, task_id: str) -> None:
         self._waiting.pop(task_id, None)
@@ -236,7 +240,7 @@ class JobManager:
                 logger.exception("task %s could not be started", task_id)
                 await asyncio.sleep(RETRY_SECONDS)
                 if (waiting := self._waiting.get(task_id)) is not None:
-                    self._queue.put(waiting)
+                    self._queue.put(waiting, self._sharing.rank(waiting))
 
     async def _run(self, task_id: str) -> None:
         """Start a job that has left the queue, and wait until its run is over."""
@@ -249,11 +253,18 @@ class JobManager:
         if job is None or waiting is None or job.epoch != waiting.epoch + 1:
             return
         del self._waiting[task_id]
-        run = JobRun(job, self._shop)
-        task = asyncio.create_task(run())
+        run = JobRun(job, self._shop, self._sharing.rank(job), self._sharing.heard(job))
+        task = asyncio.create_task(self._go(run))
         self._runs[task_id] = (run, task)
         task.add_done_callback(lambda ended: self._ended(run, ended))
+        self._spawn(self._sharing.begin(job))
         await asyncio.wait([task])
+
+    async def _go(self, run: JobRun) -> None:
+        """Run a job, and see to those who follow it."""
+        await run()
+        self._shop.events.publish(run.job.id, Event(EventKind.ENDED))
+        await self._sharing.ended(run.job, run.told, run.heard)
 
     def _ended(self, run: JobRun, task: asyncio.Task[None]) -> None:
         task_id = run.job.id
@@ -263,10 +274,14 @@ class JobManager:
             del self._stopping[task_id]
         if not task.cancelled() and (error := task.exception()) is not None and not self._draining:
             logger.error("task %s: its run could not be put on record", task_id, exc_info=error)
-            rescue = asyncio.create_task(self._rescue(run.job))
-            self._rescues.add(rescue)
-            rescue.add_done_callback(self._rescues.discard)
+            self._spawn(self._rescue(run.job))
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
+
+    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Have something done meanwhile, until the service drains."""
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     async def _rescue(self, job: Job) -> None:
         """Put a job whose run ended unrecorded back into the queue, as soon as the database takes it."""
@@ -286,6 +301,7 @@ class JobManager:
             for run, _ in tuple(self._runs.values()):
                 try:
                     await run.save_progress()
+                    await self._sharing.save(run.job, run.stage, run.told)
                 except (StaleEpoch, StoreUnavailable):
                     continue  # it has moved on, or the next second's look does it
                 except Exception:

@@ -20,8 +20,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from whisperx_api.engine.protocol import Stage
-from whisperx_api.jobs.job import Job, JobStatus, Upload
-from whisperx_api.jobs.tables import JobRow
+from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
+from whisperx_api.jobs.tables import JobRow, ResultRow
 from whisperx_api.options import Options
 
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
@@ -54,7 +54,7 @@ class JobStore:
 
     async def add(self, job: Job) -> Job:
         """Store a new job and return it with its `seq`."""
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             row = JobRow(**_columns(job))
             session.add(row)
             await session.flush()
@@ -62,7 +62,7 @@ class JobStore:
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
-        async with self._reading() as session:
+        async with self.reading() as session:
             row = await session.scalar(select(JobRow).where(JobRow.id == task_id))
             return None if row is None else _job(row)
 
@@ -75,7 +75,7 @@ class JobStore:
             .order_by(JobRow.seq.desc())
             .limit(1)
         )
-        async with self._reading() as session:
+        async with self.reading() as session:
             row = await session.scalar(query)
             return None if row is None else _job(row)
 
@@ -86,12 +86,12 @@ class JobStore:
             query = query.where(JobRow.status == status.value)
         if before is not None:
             query = query.where(JobRow.seq < before)
-        async with self._reading() as session:
+        async with self.reading() as session:
             return [_job(row) for row in await session.scalars(query.order_by(JobRow.seq.desc()).limit(limit))]
 
     async def ids(self) -> set[str]:
         """Return the ids of all jobs."""
-        async with self._reading() as session:
+        async with self.reading() as session:
             return set(await session.scalars(select(JobRow.id)))
 
     async def expired(self, before: datetime, task_id: str | None = None) -> Sequence[str]:
@@ -99,7 +99,7 @@ class JobStore:
         query = select(JobRow.id).where(JobRow.completed_at < before)
         if task_id is not None:
             query = query.where(JobRow.id == task_id)
-        async with self._reading() as session:
+        async with self.reading() as session:
             return list(await session.scalars(query))
 
     async def recover(self) -> Sequence[Job]:
@@ -138,17 +138,33 @@ class JobStore:
         """Count a failure of `stage`. Raises `StaleEpoch`."""
         return await self._change(job, failures={**job.failures, stage.value: job.failures.get(stage.value, 0) + 1})
 
-    async def complete(self, job: Job, checkpoints: dict[str, str]) -> Job:
-        """End a run well; only `checkpoints` are left of its files. Raises `StaleEpoch`."""
-        return await self._end(job, JobStatus.COMPLETED, checkpoints=checkpoints, progress=1.0, stage=None)
+    async def complete(
+        self, job: Job, checkpoints: dict[str, str], kept: KeptResult | None = None, cached: bool = False
+    ) -> Job:
+        """End a run well; only `checkpoints` are left of its files. Raises `StaleEpoch`.
+
+        `kept` is what later jobs may be given, in the same transaction; `cached` says that this one was given it.
+        """
+        end: dict[str, Any] = {"status": JobStatus.COMPLETED.value, "completed_at": _now(), "stage": None}
+        async with self.transaction() as session:
+            completed = await _changed(session, job, **end, checkpoints=checkpoints, progress=1.0, cached=cached)
+            if kept is not None:
+                same = update(ResultRow).where(ResultRow.work == kept.work)
+                await session.execute(same.values(used_at=completed.completed_at))
+                session.add(ResultRow(task_id=job.id, used_at=completed.completed_at, **asdict(kept)))
+        return completed
 
     async def fail(self, job: Job, stage: Stage | None, error: str) -> Job:
         """End a run at `stage` with a sentence that says why. Raises `StaleEpoch`."""
         return await self._end(job, JobStatus.FAILED, stage=stage.value if stage else None, error=error)
 
-    async def hand_back(self, job: Job, progress: float) -> Job:
-        """Make a job pending again that could not be finished now. Raises `StaleEpoch`."""
-        return await self._change(job, status=JobStatus.PENDING.value, progress=_at_least(progress))
+    async def hand_back(self, job: Job, progress: float, checkpoints: dict[str, str] | None = None) -> Job:
+        """Make a job pending again that could not be finished now. Raises `StaleEpoch`.
+
+        `checkpoints` are those from which it is to go on; its own if left out.
+        """
+        given = {} if checkpoints is None else {"checkpoints": checkpoints}
+        return await self._change(job, status=JobStatus.PENDING.value, progress=_at_least(progress), **given)
 
     # --- what callers ask for ---
 
@@ -179,13 +195,13 @@ class JobStore:
 
     async def delete(self, task_id: str) -> None:
         """Forget a job."""
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             await session.execute(delete(JobRow).where(JobRow.id == task_id))
 
     async def fault(self) -> str | None:
         """Return what is wrong with the database; None if it answers."""
         try:
-            async with self._reading() as session:
+            async with self.reading() as session:
                 await session.scalar(select(1))
         except StoreUnavailable as error:
             return str(error)
@@ -195,19 +211,16 @@ class JobStore:
         return await self._change(job, status=status.value, completed_at=_now(), **values)
 
     async def _change(self, job: Job, **values: Any) -> Job:
-        this_run = and_(JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value)
-        if (changed := first(await self._update(this_run, **values))) is None:
-            raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
-        return changed
+        async with self.transaction() as session:
+            return await _changed(session, job, **values)
 
     async def _update(self, where: ColumnElement[bool], **values: Any) -> list[Job]:
         """Change the rows that `where` finds and return them: one statement, so nothing comes between."""
-        async with self._transaction() as session:
-            rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
-            return [_job(row) for row in rows]
+        async with self.transaction() as session:
+            return await _updated(session, where, **values)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
         with _explained("did not take a change"):
             try:
@@ -221,7 +234,7 @@ class JobStore:
                 self._writers.release()
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncSession]:
+    async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
         with _explained("does not answer"):
             async with self._sessions() as session:
@@ -235,6 +248,19 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except (DBAPIError, PoolTimeout) as error:
         raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
+
+
+async def _updated(session: AsyncSession, where: ColumnElement[bool], **values: Any) -> list[Job]:
+    rows = await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))
+    return [_job(row) for row in rows]
+
+
+async def _changed(session: AsyncSession, job: Job, **values: Any) -> Job:
+    """Change the job that this run is of. Raises `StaleEpoch`."""
+    this_run = and_(JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value)
+    if (changed := first(await _updated(session, this_run, **values))) is None:
+        raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
+    return changed
 
 
 def first(jobs: Sequence[Job]) -> Job | None:
