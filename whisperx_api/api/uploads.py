@@ -15,6 +15,7 @@ from whisperx_api.api.errors import ApiError
 from whisperx_api.api.multipart import OVERHEAD, Form, receive, too_large
 from whisperx_api.api.parts import Parts
 from whisperx_api.engine import decoder
+from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.keys import Caller, Scope
@@ -54,7 +55,9 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
     )
-    duration = await _duration(parts, job, incoming)
+    job = parts.manager.sharing.named(job)
+    same = await parts.manager.sharing.find(job)
+    duration = same.duration if same else await _duration(parts, job, incoming)
     if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
         raise ApiError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -63,20 +66,20 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
         )
     job = replace(job, upload=replace(job.upload, duration=duration))
     if idempotency_key is None:
-        return await _kept(parts, job, incoming)
+        return await _kept(parts, job, incoming, same)
     async with parts.idempotency:
         earlier = await parts.store.by_idempotency_key(caller.name, idempotency_key)
         if earlier is None:
-            return await _kept(parts, job, incoming)
+            return await _kept(parts, job, incoming, same)
     if earlier.fingerprint != fingerprint:
         raise ApiError(HTTPStatus.CONFLICT, "This Idempotency-Key was used for another request: take a new one.")
     return earlier
 
 
 async def _duration(parts: Parts, job: Job, incoming: Path) -> float | None:
-    """Return the stated length in seconds. What another task has sent for the same work is not looked at again."""
-    if (same := await parts.manager.same(job)) is not None:
-        return same.upload.duration
+    """Return the stated length in seconds. What an unfinished task has of the same work is not looked at again."""
+    if (leader := parts.manager.sharing.leader(job)) is not None:
+        return leader.upload.duration
     async with parts.probes:
         return await _look(incoming)
 
@@ -95,16 +98,16 @@ async def _look(incoming: Path) -> float | None:
         ) from error  # fmt: skip
 
 
-async def _kept(parts: Parts, job: Job, incoming: Path) -> Job:
+async def _kept(parts: Parts, job: Job, incoming: Path, same: Found | None) -> Job:
     """Keep a recording and its job: both or neither, even if the request is cancelled meanwhile."""
-    return await asyncio.shield(_keep(parts, job, incoming))
+    return await asyncio.shield(_keep(parts, job, incoming, same))
 
 
-async def _keep(parts: Parts, job: Job, incoming: Path) -> Job:
+async def _keep(parts: Parts, job: Job, incoming: Path, same: Found | None) -> Job:
     """Make the file the job's recording, then put the job on record; what fails leaves neither."""
     await parts.storage.keep_upload(incoming, job.id)
     try:
-        return await parts.manager.submit(job)
+        return await parts.manager.submit(job, same)
     except Exception:
         await parts.storage.delete(job.id)
         raise

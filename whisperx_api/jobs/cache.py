@@ -10,15 +10,17 @@ import asyncio
 import hashlib
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.jobs.job import Job, KeptResult
 from whisperx_api.jobs.store import JobStore, StoreUnavailable
-from whisperx_api.jobs.tables import ResultRow
+from whisperx_api.jobs.tables import JobRow, ResultRow
 from whisperx_api.options import Options
 from whisperx_api.storage.local import LocalStorage
 
@@ -30,8 +32,19 @@ ONLY_SHOWN = ("word_timestamps",)
 """Options that change what is shown of a transcript, and not what it is."""
 OF_THE_MODELS = ("whisper_model", "align_model", "diarization_model", "diarization_mode", "compute_type", "chunk_size")
 """What the configuration adds to a key."""
+SMALL = 256 * 1024
+"""Bytes that are hashed in less time than it takes to have a thread do it."""
 
 _options = TypeAdapter(Options)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A whole transcript as it was written, with its hash; `duration` is of the recording, as stated, in seconds."""
+
+    data: bytes
+    sha256: str
+    duration: float | None
 
 
 class ResultCache:
@@ -69,21 +82,16 @@ class ResultCache:
         """Whether a job may give or take: not one that was begun with other models than there are now."""
         return job.work is not None and job.work == self.work(job)
 
-    async def source(self, job: Job) -> Job | None:
-        """Return a completed job whose transcript, if it is whole, can be given to `job`."""
-        entries = await self._entries(job)
-        return await self._store.get(entries[0].task_id) if entries else None
-
-    async def find(self, job: Job) -> bytes | None:
-        """Return the transcript to give to `job`, as it was written; None if there is none that is whole."""
-        for entry in await self._entries(job):
+    async def find(self, job: Job) -> Found | None:
+        """Return the transcript to give to `job`; None if there is none that is whole."""
+        for entry, upload in await self._entries(job):
             try:
                 data = await self._storage.read(entry.task_id, entry.file)
             except OSError as error:
                 logger.warning("task %s: its transcript can't be given to another: %s", entry.task_id, error)
             else:
-                if await asyncio.to_thread(_digest, data) == entry.sha256:
-                    return data
+                if await _digest(data) == entry.sha256:
+                    return Found(data, entry.sha256, upload["duration"])
                 logger.error("task %s: its transcript is damaged, and is given to nobody", entry.task_id)
             async with self._store.transaction() as session:
                 await session.execute(delete(ResultRow).where(ResultRow.task_id == entry.task_id))
@@ -98,7 +106,17 @@ class ResultCache:
         except OSError as error:
             logger.warning("task %s: its transcript can't be read again: %s", job.id, error)
             return None
-        return KeptResult(job.work, file, len(data), await asyncio.to_thread(_digest, data))
+        return KeptResult(job.work, file, len(data), await _digest(data))
+
+    async def touch(self, work: str | None) -> None:
+        """Note that a transcript has been given: of those used longest ago it is none."""
+        try:
+            async with self._store.transaction() as session:
+                await session.execute(
+                    update(ResultRow).where(ResultRow.work == work).values(used_at=datetime.now(timezone.utc))
+                )
+        except StoreUnavailable as error:
+            logger.warning("%s The result cache does not know of its last use.", error)
 
     async def trim(self) -> None:
         """Offer no more than the size allows: what was used longest ago goes. The tasks keep their transcripts."""
@@ -113,13 +131,16 @@ class ResultCache:
         except StoreUnavailable as error:
             logger.warning("%s The result cache stays over its size for now.", error)
 
-    async def _entries(self, job: Job) -> list[ResultRow]:
-        if job.work is None or not self.shareable(job):
+    async def _entries(self, job: Job) -> list[tuple[ResultRow, dict[str, Any]]]:
+        """Return the transcripts that answer for a job, the one used last first, with what was uploaded for them."""
+        if not self.shareable(job):
             return []
-        same = select(ResultRow).where(ResultRow.work == job.work).order_by(ResultRow.used_at.desc())
+        both = select(ResultRow, JobRow.upload).join(JobRow, JobRow.id == ResultRow.task_id)
         async with self._store.reading() as session:
-            return list(await session.scalars(same))
+            rows = await session.execute(both.where(ResultRow.work == job.work).order_by(ResultRow.used_at.desc()))
+            return [(row, upload) for row, upload in rows]
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+async def _digest(data: bytes) -> str:
+    hashed = hashlib.sha256(data) if len(data) < SMALL else await asyncio.to_thread(hashlib.sha256, data)
+    return hashed.hexdigest()

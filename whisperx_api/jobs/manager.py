@@ -9,18 +9,19 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
 
 from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
+from whisperx_api.jobs.giving import add_completed
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
 from whisperx_api.jobs.run import JobRun
-from whisperx_api.jobs.sharing import Sharing, give
+from whisperx_api.jobs.sharing import Sharing
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.jobs.view import JobView, LiveViews
 from whisperx_api.jobs.workshop import Workshop
@@ -50,8 +51,8 @@ class JobManager:
         self._workers: list[asyncio.Task[None]] = []
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._errands: set[asyncio.Task[None]] = set()
-        self._sharing = Sharing(workshop, self._change_of, self._enqueue)
-        self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self._sharing)
+        self.sharing = Sharing(workshop, self._change_of, self._enqueue)
+        self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self.sharing)
         self._draining = False
 
     async def start(self) -> None:
@@ -96,40 +97,24 @@ class JobManager:
         """How many jobs are in work."""
         return len(self._runs)
 
-    async def submit(self, job: Job) -> Job:
-        """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`."""
+    async def submit(self, job: Job, same: Found | None = None) -> Job:
+        """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`.
+
+        With `same`, its transcript, it is completed by then.
+        """
         if self._draining:
             raise Draining
-        job = self._named(job)
-        data = await self._shop.cache.find(job) if self._shop.cache else None
         logger.info("task %s is received: %d bytes from %s", job.id, job.upload.size, job.owner)
-        if data is not None:
-            return await self._serve(job, data)
+        job = self.sharing.named(job)
+        if same is None and self.sharing.leader(job) is None:
+            same = await self.sharing.find(job)  # it may have come since it was looked for
+        if same is not None and (completed := await add_completed(job, same, self._shop)) is not None:
+            if self._shop.cache is not None:
+                self._spawn(self._shop.cache.touch(completed.work))
+            return completed
         stored = await self._shop.store.add(job)
         self._enqueue(stored)
         return stored
-
-    async def same(self, job: Job) -> Job | None:
-        """Return a job that does, or has done, the work of one that is not submitted yet; None if there is none."""
-        if (cache := self._shop.cache) is None:
-            return None
-        job = self._named(job)
-        return self._sharing.leader(job) or await cache.source(job)
-
-    def _named(self, job: Job) -> Job:
-        return replace(job, work=self._shop.cache.work(job)) if self._shop.cache else job
-
-    async def _serve(self, job: Job, data: bytes) -> Job:
-        """Take a job in, and complete it with a transcript that is there; what hinders that only makes it wait."""
-        async with self._change_of(job.id):
-            begun = replace(job, status=JobStatus.PROCESSING, epoch=1, started_at=datetime.now(timezone.utc))
-            stored = await self._shop.store.add(begun)
-            try:
-                return await give(stored, data, self._shop)
-            except (OSError, StoreUnavailable) as error:
-                logger.warning("task %s: a transcript could not be given to it: %s", job.id, error)
-                self._spawn(self._rescue(stored))
-                return stored
 
     def live(self, task_id: str) -> JobView | None:
         """Return how an unfinished job is, from memory; None for any other."""
@@ -158,7 +143,7 @@ class JobManager:
 
     async def _cancel(self, task_id: str) -> bool:
         if (view := self.live(task_id)) is not None:
-            await self._sharing.note(task_id, view.stage, view.progress)
+            await self.sharing.note(task_id, view.stage, view.progress)
         if (cancelled := await self._shop.store.cancel(task_id)) is None:
             return False
         self._dequeue(task_id)
@@ -168,7 +153,7 @@ class JobManager:
             running[1].cancel()
             told, heard = running[0].told, running[0].heard
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
-        await self._sharing.ended(cancelled, told, heard)
+        await self.sharing.ended(cancelled, told, heard)
         return True
 
     async def retry(self, task_id: str) -> bool:
@@ -214,17 +199,17 @@ class JobManager:
 
     def _enqueue(self, job: Job) -> None:
         """Have a job run in its turn, or follow one that does the same work, which then is as urgent."""
-        if (leader := self._sharing.place(job)) is None:
+        if (leader := self.sharing.place(job)) is None:
             self._waiting[job.id] = job
-            self._queue.put(job, self._sharing.rank(job))
+            self._queue.put(job, self.sharing.rank(job))
             return
-        rank = self._sharing.rank(leader)
+        rank = self.sharing.rank(leader)
         if self._queue.position(leader.id) is not None:
             self._queue.remove(leader.id)
             self._queue.put(leader, rank)
         elif (running := self._runs.get(leader.id)) is not None:
             running[0].rank = rank
-            self._spawn(self._sharing.begin(leader))
+            self._spawn(self.sharing.begin(leader))
 
     def _dequeue(self, task_id: str) -> None:
         self._waiting.pop(task_id, None)
@@ -240,7 +225,7 @@ class JobManager:
                 logger.exception("task %s could not be started", task_id)
                 await asyncio.sleep(RETRY_SECONDS)
                 if (waiting := self._waiting.get(task_id)) is not None:
-                    self._queue.put(waiting, self._sharing.rank(waiting))
+                    self._queue.put(waiting, self.sharing.rank(waiting))
 
     async def _run(self, task_id: str) -> None:
         """Start a job that has left the queue, and wait until its run is over."""
@@ -253,18 +238,18 @@ class JobManager:
         if job is None or waiting is None or job.epoch != waiting.epoch + 1:
             return
         del self._waiting[task_id]
-        run = JobRun(job, self._shop, self._sharing.rank(job), self._sharing.heard(job))
+        run = JobRun(job, self._shop, self.sharing.rank(job), self.sharing.heard(job))
         task = asyncio.create_task(self._go(run))
         self._runs[task_id] = (run, task)
         task.add_done_callback(lambda ended: self._ended(run, ended))
-        self._spawn(self._sharing.begin(job))
+        self._spawn(self.sharing.begin(job))
         await asyncio.wait([task])
 
     async def _go(self, run: JobRun) -> None:
         """Run a job, and see to those who follow it."""
         await run()
         self._shop.events.publish(run.job.id, Event(EventKind.ENDED))
-        await self._sharing.ended(run.job, run.told, run.heard)
+        await self.sharing.ended(run.job, run.told, run.heard)
 
     def _ended(self, run: JobRun, task: asyncio.Task[None]) -> None:
         task_id = run.job.id
@@ -301,7 +286,7 @@ class JobManager:
             for run, _ in tuple(self._runs.values()):
                 try:
                     await run.save_progress()
-                    await self._sharing.save(run.job, run.stage, run.told)
+                    await self.sharing.save(run.job, run.stage, run.told)
                 except (StaleEpoch, StoreUnavailable):
                     continue  # it has moved on, or the next second's look does it
                 except Exception:

@@ -26,10 +26,10 @@ from whisperx_api.engine.session import EngineStarting
 from whisperx_api.jobs.checkpoints import recall
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, sentence
+from whisperx_api.jobs.giving import complete_by_another
 from whisperx_api.jobs.job import Job, Verdict, judge
 from whisperx_api.jobs.progress import Progress
 from whisperx_api.jobs.queue.embedded import Rank
-from whisperx_api.jobs.sharing import give
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.jobs.telling import AT_WORK, STARTING, WAITING, Telling
 from whisperx_api.jobs.workshop import Workshop
@@ -84,7 +84,8 @@ class JobRun:
     async def __call__(self) -> None:
         """Run what is left to do. Cancelling it hands the job back, unless the job has moved on."""
         try:
-            if await self._given():
+            if (given := await complete_by_another(self.job, self._shop)) is not None:
+                self.job = given
                 return
             for stage, result in (await recall(self.job, self._shop.storage)).items():
                 self._keep(stage, result)
@@ -109,18 +110,6 @@ class JobRun:
             logger.exception("task %s: the run failed", self.job.id)
             reason = "The service ran into an error of its own, which is in its log: retry the task."
             await self._fail(reason, self.stage)
-
-    async def _given(self) -> bool:
-        """Complete the job with the transcript of a finished one of the same work; False if there is none."""
-        cache = self._shop.cache
-        if cache is None or (data := await cache.find(self.job)) is None:
-            return False
-        try:
-            self.job = await persist(lambda: give(self.job, data, self._shop))
-        except OSError as error:
-            logger.warning("task %s: a transcript could not be given to it: %s", self.job.id, error)
-            return False
-        return True
 
     async def save_progress(self) -> None:
         """Write the progress down, for after a restart."""

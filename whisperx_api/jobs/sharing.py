@@ -16,8 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import persist
+from whisperx_api.jobs.giving import give
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import Rank
 from whisperx_api.jobs.store import StaleEpoch
@@ -54,6 +56,14 @@ class Sharing:
         self._following: dict[str, Group] = {}
 
     # --- who leads, who follows ---
+
+    def named(self, job: Job) -> Job:
+        """Return a job that is not submitted yet with the name of its work."""
+        return replace(job, work=self._shop.cache.work(job)) if self._shop.cache else job
+
+    async def find(self, job: Job) -> Found | None:
+        """Return the transcript that is there for a job; None if nobody has made it."""
+        return await self._shop.cache.find(job) if self._shop.cache else None
 
     def place(self, job: Job) -> Job | None:
         """Return the job that this one follows from now on; None if it is to do the work itself."""
@@ -225,17 +235,3 @@ class Sharing:
         """Return the group that a job leads; None if it leads none."""
         group = self._groups.get(job.work) if job.work else None
         return group if group is not None and group.leader.id == job.id else None
-
-
-async def give(job: Job, data: bytes, shop: Workshop) -> Job:
-    """Complete a job in work with the transcript `data`, which another has made.
-
-    Raises `OSError`, `StaleEpoch` and `StoreUnavailable`.
-    """
-    file = f"{Stage.ASSIGN.value}.{job.epoch}.json"
-    await shop.storage.write(job.id, file, data)
-    kept = await shop.cache.kept(job, file) if shop.cache else None
-    completed = await shop.store.complete(job, {Stage.ASSIGN.value: file}, kept, cached=True)
-    await shop.storage.clear(job.id, keep=(file,))
-    logger.info("task %s is completed, with the transcript of the same work", job.id)
-    return completed

@@ -52,12 +52,14 @@ class JobStore:
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._writers = asyncio.Semaphore(WRITERS)
 
-    async def add(self, job: Job) -> Job:
-        """Store a new job and return it with its `seq`."""
+    async def add(self, job: Job, kept: KeptResult | None = None) -> Job:
+        """Store a new job and return it with its `seq`. One that is completed already has a transcript `kept`."""
         async with self.transaction() as session:
             row = JobRow(**_columns(job))
             session.add(row)
             await session.flush()
+            if kept is not None:
+                session.add(_result(job.id, kept))
             return _job(row)
 
     async def get(self, task_id: str) -> Job | None:
@@ -141,17 +143,12 @@ class JobStore:
     async def complete(
         self, job: Job, checkpoints: dict[str, str], kept: KeptResult | None = None, cached: bool = False
     ) -> Job:
-        """End a run well; only `checkpoints` are left of its files. Raises `StaleEpoch`.
-
-        `kept` is what later jobs may be given, in the same transaction; `cached` says that this one was given it.
-        """
+        """End a run well, its transcript `kept` for others, or `cached`: by another. Raises `StaleEpoch`."""
         end: dict[str, Any] = {"status": JobStatus.COMPLETED.value, "completed_at": _now(), "stage": None}
         async with self.transaction() as session:
             completed = await _changed(session, job, **end, checkpoints=checkpoints, progress=1.0, cached=cached)
             if kept is not None:
-                same = update(ResultRow).where(ResultRow.work == kept.work)
-                await session.execute(same.values(used_at=completed.completed_at))
-                session.add(ResultRow(task_id=job.id, used_at=completed.completed_at, **asdict(kept)))
+                session.add(_result(job.id, kept))
         return completed
 
     async def fail(self, job: Job, stage: Stage | None, error: str) -> Job:
@@ -261,6 +258,10 @@ async def _changed(session: AsyncSession, job: Job, **values: Any) -> Job:
     if (changed := first(await _updated(session, this_run, **values))) is None:
         raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
     return changed
+
+
+def _result(task_id: str, kept: KeptResult) -> ResultRow:
+    return ResultRow(task_id=task_id, used_at=_now(), **asdict(kept))
 
 
 def first(jobs: Sequence[Job]) -> Job | None:
