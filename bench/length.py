@@ -82,7 +82,7 @@ def run(hours: float, folder: Path | None) -> Run:
         recording = Path(scratch) / "long.flac"
         soundfile.write(recording, joined(folder, round(hours * 3600)), SAMPLE_RATE)
         with (
-            serving("--log-level", "warning", *MODELS) as (url, key, pid),
+            serving("--log-level", "warning", "--no-result-cache", *MODELS) as (url, key, pid),
             Client(url, api_key=key) as client,
             watched(pid) as peak,
         ):

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.05
 def measure(recordings: Sequence[Path]) -> dict[str, object]:
     """Transcribe the recordings and return the figures."""
     began = time.monotonic()
-    with serving("--log-level", "warning") as (url, key, pid), Client(url, api_key=key) as client:
+    with serving("--log-level", "warning", "--no-result-cache") as (url, key, pid), Client(url, api_key=key) as client:
         started = time.monotonic() - began
         server = psutil.Process(pid)
         began = time.monotonic()

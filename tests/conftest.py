@@ -87,7 +87,12 @@ def make_client(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     clients: list[TestClient] = []
 
     def make(**settings) -> TestClient:
-        chosen = {"data_dir": tmp_path / "data", "api_key": KEY, "whisper_model": "tiny"} | settings
+        chosen = {
+            "data_dir": tmp_path / "data",
+            "api_key": KEY,
+            "whisper_model": "tiny",
+            "result_cache": False,
+        } | settings
         client = TestClient(create_app(load_settings(**chosen), engine="tests.fake_engine"))
         client.headers.update(HEADERS)
         clients.append(client)
@@ -108,7 +113,7 @@ def starter_server(folder: Path, model_dir: Path, fake: bool = False, **settings
     """Return a server on the starter models, or on the fake engine, that keeps everything in `folder`."""
     chosen = {
         "data_dir": folder / "data", "api_key": KEY, "whisper_model": "starter", "align_model": "attention",
-        "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False,
+        "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False, "result_cache": False,
     } | settings  # fmt: skip
     return Server(chosen, KEY, engine="tests.fake_engine" if fake else None, log=folder / "server.log")
 

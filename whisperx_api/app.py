@@ -22,6 +22,7 @@ from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
+from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.events import Events
@@ -97,7 +98,8 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         )
         one_at_a_time = settings.model_residency is Residency.RELEASE
         costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
-        workshop = Workshop(store, storage, fleet, decode, costs, told, devices=len(settings.devices))
+        cache = result_cache(settings, store, storage)
+        workshop = Workshop(store, storage, fleet, decode, costs, told, len(settings.devices), cache)
         manager = JobManager(workshop, settings.max_concurrent_tasks)
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
@@ -148,6 +150,14 @@ def key_ring(settings: Settings) -> KeyRing | None:
         keys.append((Caller("default"), first_key(path)))
         logger.info("%s API key is in %s", "a first" if made else "the", path)
     return KeyRing(keys)
+
+
+def result_cache(settings: Settings, store: JobStore, storage: LocalStorage) -> ResultCache | None:
+    """Return the result cache; None where it is off."""
+    if not settings.result_cache:
+        return None
+    config = engine_config(settings, settings.devices[0])
+    return ResultCache(store, storage, config, settings.result_cache_size, settings.result_cache_shared)
 
 
 def engine_config(settings: Settings, device: str) -> EngineConfig:

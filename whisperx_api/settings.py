@@ -140,6 +140,19 @@ class Settings(BaseSettings):
     max_file_size: int = Field(2 * GIB, ge=1, description="Largest upload in bytes; K, M, G and T may follow.")
     max_duration_hours: float = Field(24, gt=0, le=1000, description="Longest recording that is taken.")
     retention_hours: float = Field(0, ge=0, description="Delete finished tasks after so many hours; 0: keep them.")
+    result_cache: bool = Field(
+        True,
+        description="Give the same recording with the same options and models the transcript that is there, or have it "
+        "follow the task that is making it.",
+    )
+    result_cache_shared: bool = Field(
+        False, description="Do so between tasks of different keys too; false: only between those of one key."
+    )
+    result_cache_size: int = Field(
+        GIB,
+        ge=0,
+        description="Most bytes of transcripts that are given out again, those used last; K, M, G and T may follow.",
+    )
     decode_timeout_seconds: float = Field(3600, gt=0, description="Longest time that decoding one file may take.")
     shutdown_grace_seconds: float = Field(
         8, ge=0, description="On SIGTERM, wait so long for the stages at work; the rest goes on at the next start."
@@ -193,7 +206,7 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value
 
-    @field_validator("max_file_size", mode="before")
+    @field_validator("max_file_size", "result_cache_size", mode="before")
     @classmethod
     def _bytes(cls, value: Any) -> Any:
         if isinstance(value, str) and (size := re.fullmatch(r"\s*([\d.]+)\s*([KMGT])I?B?\s*", value, re.IGNORECASE)):

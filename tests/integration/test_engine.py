@@ -169,6 +169,20 @@ def test_kept_models_are_there_for_the_next_task(start_server, call: Path) -> No
     assert server.log.read_text().count("loaded transcribe:starter") == 1
 
 
+def test_same_call_is_transcribed_once(start_server, call: Path) -> None:
+    server = start_server(result_cache=True)
+    tasks = [server.upload(call), server.upload(call)]
+    ended = [server.wait(task) for task in tasks]
+    began = time.monotonic()
+    ended.append(server.status(server.upload(call)))
+    print(f"a cached call is answered after {1000 * (time.monotonic() - began):.0f} ms")
+    assert [(status["status"], status["cached"]) for status in ended] == [
+        ("completed", False), ("completed", True), ("completed", True),
+    ]  # fmt: skip
+    assert ended[0]["result"]["segments"]
+    assert ended[0]["result"]["segments"] == ended[1]["result"]["segments"] == ended[2]["result"]["segments"]
+
+
 def test_cancel_stops_the_real_engine_within_two_seconds(server: Server, call: Path) -> None:
     task = server.upload(call)
     while not server.status(task)["message"].startswith("Transcribing speech"):

@@ -18,7 +18,7 @@ from whisperx_api.formats.json import to_dict
 from whisperx_api.formats.pages import Page
 from whisperx_api.formats.writing import Format, Wanted, encoded, write
 from whisperx_api.jobs.job import Job, JobStatus
-from whisperx_api.jobs.manager import JobView
+from whisperx_api.jobs.view import JobView
 from whisperx_api.keys import Caller
 from whisperx_api.transcript import Transcript
 
@@ -50,6 +50,7 @@ def status_of(view: JobView) -> TaskStatus:
         started_at=job.started_at,
         completed_at=job.completed_at,
         error=job.error,
+        cached=job.cached,
     )
 
 

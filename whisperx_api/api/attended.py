@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Send
 
 from whisperx_api.api.parts import Parts
-from whisperx_api.jobs.manager import JobView
+from whisperx_api.jobs.view import JobView
 
 
 class BrokenOff(Exception):

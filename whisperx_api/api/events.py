@@ -15,7 +15,7 @@ from whisperx_api.api.parts import PartsOf
 from whisperx_api.formats.json import segment_dict
 from whisperx_api.jobs.events import EventKind
 from whisperx_api.jobs.job import JobStatus
-from whisperx_api.jobs.manager import JobView
+from whisperx_api.jobs.view import JobView
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
 

@@ -123,7 +123,7 @@ class TaskStatus(BaseModel):
     started_at: datetime | None
     completed_at: datetime | None
     error: str | None
-    cached: bool = False
+    cached: bool = Field(False, description="Whether the transcript was there already, or came from another task.")
     result: TranscriptOut | None = None
 
 

@@ -20,13 +20,16 @@ from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
 from whisperx_api.jobs.job import JobStatus
-from whisperx_api.jobs.manager import Draining, JobView
+from whisperx_api.jobs.manager import Draining
+from whisperx_api.jobs.view import JobView
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
 
 SHUTTING_DOWN = ApiError(
     HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down: try again later.", headers={"Retry-After": "10"}
 )
+RECEIVED = "The recording is received and will be transcribed."
+DONE = "The recording is received, and its transcript is there."
 
 
 @router.post(
@@ -50,7 +53,7 @@ async def upload(
     return TaskAccepted(
         task_id=job.id,
         status=job.status,
-        message="The recording is received and will be transcribed.",
+        message=RECEIVED if job.completed_at is None else DONE,
         webhook_id=webhook.id if webhook else None,
         webhook_secret=webhook.secret if webhook else None,
     )

@@ -19,6 +19,7 @@ from whisperx_api.api.multipart import PLAIN, Form, Rules, receive, too_large
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.webhooks import new_webhook
 from whisperx_api.engine import decoder
+from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.jobs.webhooks import Webhook
@@ -69,7 +70,16 @@ async def accept(
 
 
 Kept = tuple[Job, Webhook | None]
-"""A job, and the webhook that goes on record with it."""
+"""A job on record, and the webhook that went there with it."""
+
+
+@dataclass(frozen=True)
+class _New:
+    """A job that is to go on record, with a webhook, and with the transcript of the same work where there is one."""
+
+    job: Job
+    webhook: Webhook | None
+    same: Found | None
 
 
 async def _submit(
@@ -86,28 +96,32 @@ async def _submit(
         if (earlier := await _earlier(parts, caller, idempotency_key, fingerprint)) is not None:
             return earlier, None
         form = await _fetched(parts, wanted.url, incoming)
-    async with parts.probes:
-        duration = await _look(incoming, "file" if wanted.url is None else "url")
+    job = parts.manager.sharing.named(
+        Job(
+            owner=caller.name,
+            options=wanted.options,
+            upload=Upload(form.filename or "recording", form.size, form.sha256),
+            priority=wanted.priority,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+        )
+    )
+    param = "file" if wanted.url is None else "url"
+    same = await parts.manager.sharing.find(job)
+    duration = same.duration if same else await _duration(parts, job, incoming, param)
     if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
         raise ApiError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The recording is longer than {longest:g} hours, the most this server takes (MAX_DURATION_HOURS).",
-            param="file" if wanted.url is None else "url",
+            param=param,
         )
-    job = Job(
-        owner=caller.name,
-        options=wanted.options,
-        upload=Upload(form.filename or "recording", form.size, form.sha256, duration),
-        priority=wanted.priority,
-        idempotency_key=idempotency_key,
-        fingerprint=fingerprint,
-    )
-    kept = job, webhook and replace(webhook, task_id=job.id)
+    job = replace(job, upload=replace(job.upload, duration=duration))
+    new = _New(job, webhook and replace(webhook, task_id=job.id), same)
     if idempotency_key is None:
-        return await _kept(parts, kept, incoming)
+        return await _kept(parts, new, incoming)
     async with parts.idempotency:
         earlier = await _earlier(parts, caller, idempotency_key, fingerprint)
-        return (earlier, None) if earlier else await _kept(parts, kept, incoming)
+        return (earlier, None) if earlier else await _kept(parts, new, incoming)
 
 
 async def _fetched(parts: Parts, url: str, incoming: Path) -> Form:
@@ -127,6 +141,14 @@ async def _earlier(parts: Parts, caller: Caller, idempotency_key: str | None, fi
     return earlier
 
 
+async def _duration(parts: Parts, job: Job, incoming: Path, param: str) -> float | None:
+    """Return the stated length in seconds. What an unfinished task has of the same work is not looked at again."""
+    if (leader := parts.manager.sharing.leader(job)) is not None:
+        return leader.upload.duration
+    async with parts.probes:
+        return await _look(incoming, param)
+
+
 async def _look(incoming: Path, param: str) -> float | None:
     try:
         return await decoder.probe(incoming)
@@ -141,17 +163,16 @@ async def _look(incoming: Path, param: str) -> float | None:
         ) from error  # fmt: skip
 
 
-async def _kept(parts: Parts, kept: Kept, incoming: Path) -> Kept:
+async def _kept(parts: Parts, new: _New, incoming: Path) -> Kept:
     """Keep a recording and its job: both or neither, even if the request is cancelled meanwhile."""
-    return await asyncio.shield(_keep(parts, kept, incoming))
+    return await asyncio.shield(_keep(parts, new, incoming))
 
 
-async def _keep(parts: Parts, kept: Kept, incoming: Path) -> Kept:
+async def _keep(parts: Parts, new: _New, incoming: Path) -> Kept:
     """Make the file the job's recording, then put the job on record; what fails leaves neither."""
-    job, webhook = kept
-    await parts.storage.keep_upload(incoming, job.id)
+    await parts.storage.keep_upload(incoming, new.job.id)
     try:
-        return await parts.manager.submit(job, webhook), webhook
+        return await parts.manager.submit(new.job, new.webhook, new.same), new.webhook
     except Exception:
-        await parts.storage.delete(job.id)
+        await parts.storage.delete(new.job.id)
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -33,16 +33,25 @@ class Events:
 
     def __init__(self) -> None:
         self._listeners: defaultdict[str, set[asyncio.Queue[Event]]] = defaultdict(set)
+        self._relays: dict[str, Collection[str]] = {}
 
     def publish(self, task_id: str, event: Event) -> None:
-        """Tell whoever listens to the task.
+        """Tell whoever listens to the task, or to one that follows it.
 
         Of a slow listener's events only segments pile up: any other says no more than to look at the job, which
         whatever is still unread makes it do as well.
         """
-        for queue in self._listeners.get(task_id, ()):
-            if event.segment is not None or queue.empty():
-                queue.put_nowait(event)
+        for told in (task_id, *self._relays.get(task_id, ())):
+            for queue in self._listeners.get(told, ()):
+                if event.segment is not None or queue.empty():
+                    queue.put_nowait(event)
+
+    def relay(self, task_id: str, followers: Collection[str]) -> None:
+        """From now on tell what is told of a task to those who listen to its followers too, and to no others."""
+        if followers:
+            self._relays[task_id] = followers
+        else:
+            self._relays.pop(task_id, None)
 
     @contextmanager
     def listen(self, task_id: str) -> Iterator[asyncio.Queue[Event]]:

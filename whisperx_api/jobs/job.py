@@ -67,6 +67,10 @@ class Job:
     idempotency_key: str | None = None
     fingerprint: str | None = None
     """Hash of the request; a further one under the same idempotency key must have the same."""
+    work: str | None = None
+    """Hash of all that the transcript depends on: jobs with the same may share it. None where nobody may."""
+    cached: bool = False
+    """Whether the transcript is one that another job has made."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -82,6 +86,16 @@ class Job:
     def rank(self) -> tuple[int, int]:
         """Sorts jobs into the order in which they are to run: higher priority first, then older first."""
         return (-self.priority, self.seq)
+
+
+@dataclass(frozen=True)
+class KeptResult:
+    """The transcript of a completed job, as it may be given to later ones of the same `work`."""
+
+    work: str
+    file: str
+    size: int
+    sha256: str
 
 
 class Verdict(str, Enum):

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from weakref import WeakValueDictionary
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import edits
+from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
+from whisperx_api.jobs.giving import add_completed
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
 from whisperx_api.jobs.run import JobRun
+from whisperx_api.jobs.sharing import Sharing
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.view import JobView, LiveViews
 from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.transcript import Transcript, from_json
@@ -29,28 +33,11 @@ logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 """How often progress is written down."""
-FORESEEN = 100
-"""Jobs before one in the queue up to which its end is estimated."""
 RETRIABLE = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class Draining(RuntimeError):
     """The service is shutting down and takes no more jobs."""
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job as a poll sees it: the record, and what only the memory knows of a live one.
-
-    `progress` is 0..1; `eta` is in seconds.
-    """
-
-    job: Job
-    progress: float
-    stage: Stage | None = None
-    message: str | None = None
-    queue_position: int | None = None
-    eta: float | None = None
 
 
 class JobManager:
@@ -65,7 +52,9 @@ class JobManager:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._rescues: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
+        self.sharing = Sharing(workshop, self._change_of, self._enqueue)
+        self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self.sharing)
         self._draining = False
 
     async def start(self) -> None:
@@ -74,7 +63,7 @@ class JobManager:
         swept = await self._shop.storage.sweep(await self._shop.store.ids())
         if unfinished or swept:
             logger.info("%d tasks to go on with, %d stray files deleted", len(unfinished), swept)
-        for job in unfinished:
+        for job in sorted(unfinished, key=lambda job: (-len(job.checkpoints), job.seq)):  # who is farthest leads
             self._enqueue(job)
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._max_concurrent)]
         self._workers.append(asyncio.create_task(self._save()))
@@ -82,7 +71,7 @@ class JobManager:
     async def drain(self, grace: float) -> None:
         """Stop: give the stages at work `grace` seconds, and hand back what is not done."""
         self._draining = True
-        for worker in (*self._workers, *self._rescues):
+        for worker in (*self._workers, *self._errands):
             worker.cancel()
         tasks = [task for _, task in self._runs.values()] + list(self._stopping.values())
         for run, _ in self._runs.values():
@@ -110,43 +99,28 @@ class JobManager:
         """How many jobs are in work."""
         return len(self._runs)
 
-    async def submit(self, job: Job, webhook: Webhook | None = None) -> Job:
-        """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`."""
+    async def submit(self, job: Job, webhook: Webhook | None = None, same: Found | None = None) -> Job:
+        """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`.
+
+        With `same`, its transcript, it is completed by then.
+        """
         if self._draining:
             raise Draining
+        logger.info("task %s is received: %d bytes from %s", job.id, job.upload.size, job.owner)
+        job = self.sharing.named(job)
+        if same is None and self.sharing.leader(job) is None:
+            same = await self.sharing.find(job)  # it may have come since it was looked for
+        if same is not None and (completed := await add_completed(job, same, self._shop, webhook)) is not None:
+            if self._shop.cache is not None:
+                self._spawn(self._shop.cache.touch(completed.work))
+            return completed
         stored = await self._shop.store.add(job, webhook)
         self._enqueue(stored)
-        logger.info("task %s is received: %d bytes from %s", stored.id, stored.upload.size, stored.owner)
         return stored
 
     def live(self, task_id: str) -> JobView | None:
         """Return how an unfinished job is, from memory; None for any other."""
-        if (running := self._runs.get(task_id)) is not None:
-            run = running[0]
-            return JobView(run.job, run.told, run.stage, run.message, eta=self._eta_of_run(task_id))
-        if (waiting := self._waiting.get(task_id)) is not None:
-            position = self._queue.position(task_id)
-            eta = self._eta_in_queue(waiting)
-            return JobView(waiting, waiting.progress, message="Waiting in the queue", queue_position=position, eta=eta)
-        return None
-
-    def _eta_of_run(self, task_id: str) -> float:
-        """Estimate the seconds until a job in work is done. Where jobs share a device the older ones go first."""
-        runs = [run.progress.eta() for run, _ in self._runs.values()]
-        place = list(self._runs).index(task_id)
-        return runs[place] + (sum(runs[:place]) / self._shop.devices if place >= self._shop.devices else 0.0)
-
-    def _eta_in_queue(self, job: Job) -> float | None:
-        """Estimate the seconds until a waiting job is done; None where too much is before it."""
-        before = self._queue.before(job.id)
-        if len(before) > FORESEEN:
-            return None
-        waiting = sum(self._cost(self._waiting[other]) for other in before if other in self._waiting)
-        running = sum(run.progress.eta() for run, _ in self._runs.values())
-        return (running + waiting) / self._shop.devices + self._cost(job)
-
-    def _cost(self, job: Job) -> float:
-        return self._shop.costs.job_seconds(job.stages, job.upload.duration or 0.0)
+        return self._views.live(task_id)
 
     async def view(self, task_id: str) -> JobView | None:
         """Return how a job is, or None. Of a live one this reads no disk."""
@@ -179,13 +153,18 @@ class JobManager:
             return await self._cancel(task_id)
 
     async def _cancel(self, task_id: str) -> bool:
-        if await self._shop.store.cancel(task_id) is None:
+        if (view := self.live(task_id)) is not None:
+            await self.sharing.note(task_id, view.stage, view.progress)
+        if (cancelled := await self._shop.store.cancel(task_id)) is None:
             return False
         self._dequeue(task_id)
+        told, heard = cancelled.progress, 0.0
         if (running := self._runs.pop(task_id, None)) is not None:
             self._stopping[task_id] = running[1]
             running[1].cancel()
+            told, heard = running[0].told, running[0].heard
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
+        await self.sharing.ended(cancelled, told, heard)
         return True
 
     async def retry(self, task_id: str) -> bool:
@@ -230,8 +209,18 @@ class JobManager:
     # --- work ---
 
     def _enqueue(self, job: Job) -> None:
-        self._waiting[job.id] = job
-        self._queue.put(job)
+        """Have a job run in its turn, or follow one that does the same work, which then is as urgent."""
+        if (leader := self.sharing.place(job)) is None:
+            self._waiting[job.id] = job
+            self._queue.put(job, self.sharing.rank(job))
+            return
+        rank = self.sharing.rank(leader)
+        if self._queue.position(leader.id) is not None:
+            self._queue.remove(leader.id)
+            self._queue.put(leader, rank)
+        elif (running := self._runs.get(leader.id)) is not None:
+            running[0].rank = rank
+            self._spawn(self.sharing.begin(leader))
 
     def _dequeue(self, task_id: str) -> None:
         self._waiting.pop(task_id, None)
@@ -247,7 +236,7 @@ class JobManager:
                 logger.exception("task %s could not be started", task_id)
                 await asyncio.sleep(RETRY_SECONDS)
                 if (waiting := self._waiting.get(task_id)) is not None:
-                    self._queue.put(waiting)
+                    self._queue.put(waiting, self.sharing.rank(waiting))
 
     async def _run(self, task_id: str) -> None:
         """Start a job that has left the queue, and wait until its run is over."""
@@ -260,11 +249,18 @@ class JobManager:
         if job is None or waiting is None or job.epoch != waiting.epoch + 1:
             return
         del self._waiting[task_id]
-        run = JobRun(job, self._shop)
-        task = asyncio.create_task(run())
+        run = JobRun(job, self._shop, self.sharing.rank(job), self.sharing.heard(job))
+        task = asyncio.create_task(self._go(run))
         self._runs[task_id] = (run, task)
         task.add_done_callback(lambda ended: self._ended(run, ended))
+        self._spawn(self.sharing.begin(job))
         await asyncio.wait([task])
+
+    async def _go(self, run: JobRun) -> None:
+        """Run a job, and see to those who follow it."""
+        await run()
+        self._shop.events.publish(run.job.id, Event(EventKind.ENDED))
+        await self.sharing.ended(run.job, run.told, run.heard)
 
     def _ended(self, run: JobRun, task: asyncio.Task[None]) -> None:
         task_id = run.job.id
@@ -274,10 +270,14 @@ class JobManager:
             del self._stopping[task_id]
         if not task.cancelled() and (error := task.exception()) is not None and not self._draining:
             logger.error("task %s: its run could not be put on record", task_id, exc_info=error)
-            rescue = asyncio.create_task(self._rescue(run.job))
-            self._rescues.add(rescue)
-            rescue.add_done_callback(self._rescues.discard)
+            self._spawn(self._rescue(run.job))
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
+
+    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Have something done meanwhile, until the service drains."""
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     async def _rescue(self, job: Job) -> None:
         """Put a job whose run ended unrecorded back into the queue, as soon as the database takes it."""
@@ -297,6 +297,7 @@ class JobManager:
             for run, _ in tuple(self._runs.values()):
                 try:
                     await run.save_progress()
+                    await self.sharing.save(run.job, run.stage, run.told)
                 except (StaleEpoch, StoreUnavailable):
                     continue  # it has moved on, or the next second's look does it
                 except Exception:

@@ -115,7 +115,7 @@ class Outbox(Sessions):
 
         Raises `NoSuchTask` and `TooManyWebhooks`.
         """
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             await add_webhook(session, webhook)  # a writer from here on, so that the job can't end unseen
             mine = and_(JobRow.id == webhook.task_id, JobRow.owner == webhook.owner)
             job = await session.scalar(select(JobRow).where(mine).with_for_update())
@@ -146,7 +146,7 @@ class Outbox(Sessions):
 
     async def delete(self, owner: str, webhook_id: str) -> bool:
         """Delete the owner's webhook with its messages; False if there is none."""
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             mine = delete(WebhookRow).where(WebhookRow.id == webhook_id, WebhookRow.owner == owner)
             if await session.scalar(mine.returning(WebhookRow.id)) is None:
                 return False
@@ -154,7 +154,7 @@ class Outbox(Sessions):
             return True
 
     async def _views(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[WebhookView]:
-        async with self._reading() as session:
+        async with self.reading() as session:
             query = select(WebhookRow).where(*conditions).order_by(WebhookRow.seq.desc()).limit(limit)
             webhooks = [_webhook(row) for row in await session.scalars(query)]
             sent = select(MessageRow).where(MessageRow.webhook_id.in_([webhook.id for webhook in webhooks]))
@@ -175,12 +175,12 @@ class Outbox(Sessions):
             .order_by(MessageRow.attempts, MessageRow.next_attempt_at, MessageRow.seq)
             .limit(limit)
         )
-        async with self._reading() as session:
+        async with self.reading() as session:
             return [Due(_message(message), _webhook(webhook)) for message, webhook in await session.execute(query)]
 
     async def next_due(self, at_work: Collection[str], busy: Collection[str]) -> datetime | None:
         """Return when the next message is to be sent; None if there is none."""
-        async with self._reading() as session:
+        async with self.reading() as session:
             return await session.scalar(select(func.min(MessageRow.next_attempt_at)).where(_pending(at_work, busy)))
 
     async def tried(self, message: Message, answer: Answer, now: datetime, again_at: datetime | None) -> MessageStatus:
@@ -198,7 +198,7 @@ class Outbox(Sessions):
             "last_status_code": answer.status_code,
             "last_error": answer.fault,
         }
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             await session.execute(update(MessageRow).where(MessageRow.id == message.id).values(**values))
             if answer.gone:
                 webhook = update(WebhookRow).where(WebhookRow.id == message.webhook_id)

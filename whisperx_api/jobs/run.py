@@ -27,8 +27,10 @@ from whisperx_api.jobs.checkpoints import recall
 from whisperx_api.jobs.edits import EDITS
 from whisperx_api.jobs.events import Event, EventKind
 from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, sentence
+from whisperx_api.jobs.giving import complete_by_another
 from whisperx_api.jobs.job import Job, Verdict, judge
 from whisperx_api.jobs.progress import Progress
+from whisperx_api.jobs.queue.embedded import Rank
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.jobs.telling import AT_WORK, STARTING, WAITING, Telling
 from whisperx_api.jobs.workshop import Workshop
@@ -51,8 +53,11 @@ class JobRun:
     `job`, `told`, `stage` and `message` are what a status poll shows; they change as the run goes on.
     """
 
-    def __init__(self, job: Job, workshop: Workshop) -> None:
+    def __init__(self, job: Job, workshop: Workshop, rank: Rank | None = None, heard: float = 0.0) -> None:
+        """`rank` is the job's own if left out; up to `heard`, in seconds, its text was told by another run."""
         self.job = job
+        self.rank = rank or job.rank
+        """Its place among the runs that wait for the device."""
         self.stopping = False
         """Set to have the run hand its job back after the stages at work."""
         self._shop = workshop
@@ -64,7 +69,7 @@ class JobRun:
         self._telling = Telling(job.stages, self._publish_progress)
         self._silent = asyncio.Event()
         self._record = asyncio.Lock()
-        self._heard = 0.0
+        self.heard = heard
         """Up to where text was published, in seconds: a stage that is run again tells none of it twice."""
 
     @property
@@ -80,6 +85,9 @@ class JobRun:
     async def __call__(self) -> None:
         """Run what is left to do. Cancelling it hands the job back, unless the job has moved on."""
         try:
+            if (given := await complete_by_another(self.job, self._shop)) is not None:
+                self.job = given
+                return
             for stage, result in (await recall(self.job, self._shop.storage)).items():
                 self._keep(stage, result)
             await self._do(Stage.DECODE)
@@ -207,7 +215,7 @@ class JobRun:
             self._results.get(Stage.DIARIZE),
         )  # fmt: skip
         attempt = Attempt(self.job.id, self.job.epoch)
-        request = RunStage(attempt, stage, self.job.options, inputs, self.job.rank)
+        request = RunStage(attempt, stage, self.job.options, inputs, self.rank)
         data = await self._shop.engines.run(request, listen)
         if began is not None:
             self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
@@ -240,16 +248,19 @@ class JobRun:
         self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
 
     def _publish_segment(self, segment: Segment) -> None:
-        if segment.start >= self._heard:
-            self._heard = segment.end
+        if segment.start >= self.heard:
+            self.heard = segment.end
             self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, segment))
 
     # --- the end ---
 
     async def _complete(self) -> None:
         result = self.job.checkpoints[Stage.ASSIGN.value]
-        self.job = await persist(lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}))
+        kept = await self._shop.cache.kept(self.job, result) if self._shop.cache else None
+        self.job = await persist(lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}, kept))
         await self._shop.storage.clear(self.job.id, keep=(result, EDITS))
+        if kept is not None and self._shop.cache:
+            await self._shop.cache.trim()
         await asyncio.to_thread(self._shop.costs.save)
         started, completed = self.job.started_at, self.job.completed_at
         seconds = (completed - started).total_seconds() if started and completed else 0.0

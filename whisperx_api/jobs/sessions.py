@@ -28,7 +28,7 @@ class Sessions:
         self._writers = asyncio.Semaphore(WRITERS)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
         with _explained("did not take a change"):
             try:
@@ -42,7 +42,7 @@ class Sessions:
                 self._writers.release()
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncSession]:
+    async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
         with _explained("does not answer"):
             async with self._sessions() as session:

@@ -17,10 +17,10 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.engine.protocol import Stage
-from whisperx_api.jobs.job import Job, JobStatus, Upload
+from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
 from whisperx_api.jobs.outbox import add_webhook, forget, post_ends
 from whisperx_api.jobs.sessions import Sessions, StoreUnavailable
-from whisperx_api.jobs.tables import JobRow
+from whisperx_api.jobs.tables import JobRow, ResultRow
 from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.options import Options
 
@@ -44,21 +44,26 @@ class JobStore(Sessions):
         self.posted = asyncio.Event()
         """Set when there is a new message to a webhook."""
 
-    async def add(self, job: Job, webhook: Webhook | None = None) -> Job:
-        """Store a new job, with a webhook if one is given, and return it with its `seq`."""
-        async with self._transaction() as session:
+    async def add(self, job: Job, webhook: Webhook | None = None, kept: KeptResult | None = None) -> Job:
+        """Store a new job, with a webhook if one is given, and return it with its `seq`.
+
+        One that is completed already has a transcript `kept`.
+        """
+        async with self.transaction() as session:
             row = JobRow(**_columns(job))
             session.add(row)
             await session.flush()
             if webhook is not None:
                 await add_webhook(session, webhook)
+            if kept is not None:
+                session.add(_result(job.id, kept))
             posted = await post_ends(session, [row])
         self._tell(posted)
         return _job(row)
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
-        async with self._reading() as session:
+        async with self.reading() as session:
             row = await session.scalar(select(JobRow).where(JobRow.id == task_id))
             return None if row is None else _job(row)
 
@@ -71,7 +76,7 @@ class JobStore(Sessions):
             .order_by(JobRow.seq.desc())
             .limit(1)
         )
-        async with self._reading() as session:
+        async with self.reading() as session:
             row = await session.scalar(query)
             return None if row is None else _job(row)
 
@@ -82,12 +87,12 @@ class JobStore(Sessions):
             query = query.where(JobRow.status == status.value)
         if before is not None:
             query = query.where(JobRow.seq < before)
-        async with self._reading() as session:
+        async with self.reading() as session:
             return [_job(row) for row in await session.scalars(query.order_by(JobRow.seq.desc()).limit(limit))]
 
     async def ids(self) -> set[str]:
         """Return the ids of all jobs."""
-        async with self._reading() as session:
+        async with self.reading() as session:
             return set(await session.scalars(select(JobRow.id)))
 
     async def expired(self, before: datetime, task_id: str | None = None) -> Sequence[str]:
@@ -95,7 +100,7 @@ class JobStore(Sessions):
         query = select(JobRow.id).where(JobRow.completed_at < before)
         if task_id is not None:
             query = query.where(JobRow.id == task_id)
-        async with self._reading() as session:
+        async with self.reading() as session:
             return list(await session.scalars(query))
 
     async def recover(self) -> Sequence[Job]:
@@ -134,17 +139,24 @@ class JobStore(Sessions):
         """Count a failure of `stage`. Raises `StaleEpoch`."""
         return await self._change(job, failures={**job.failures, stage.value: job.failures.get(stage.value, 0) + 1})
 
-    async def complete(self, job: Job, checkpoints: dict[str, str]) -> Job:
-        """End a run well; only `checkpoints` are left of its files. Raises `StaleEpoch`."""
-        return await self._end(job, JobStatus.COMPLETED, checkpoints=checkpoints, progress=1.0, stage=None)
+    async def complete(
+        self, job: Job, checkpoints: dict[str, str], kept: KeptResult | None = None, cached: bool = False
+    ) -> Job:
+        """End a run well, its transcript `kept` for others, or `cached`: by another. Raises `StaleEpoch`."""
+        values: dict[str, Any] = {"checkpoints": checkpoints, "progress": 1.0, "stage": None, "cached": cached}
+        return await self._end(job, JobStatus.COMPLETED, kept, **values)
 
     async def fail(self, job: Job, stage: Stage | None, error: str) -> Job:
         """End a run at `stage` with a sentence that says why. Raises `StaleEpoch`."""
         return await self._end(job, JobStatus.FAILED, stage=stage.value if stage else None, error=error)
 
-    async def hand_back(self, job: Job, progress: float) -> Job:
-        """Make a job pending again that could not be finished now. Raises `StaleEpoch`."""
-        return await self._change(job, status=JobStatus.PENDING.value, progress=_at_least(progress))
+    async def hand_back(self, job: Job, progress: float, checkpoints: dict[str, str] | None = None) -> Job:
+        """Make a job pending again that could not be finished now. Raises `StaleEpoch`.
+
+        `checkpoints` are those from which it is to go on; its own if left out.
+        """
+        given: dict[str, Any] = {} if checkpoints is None else {"checkpoints": checkpoints}
+        return await self._change(job, status=JobStatus.PENDING.value, progress=_at_least(progress), **given)
 
     # --- what callers ask for ---
 
@@ -175,32 +187,36 @@ class JobStore(Sessions):
 
     async def delete(self, task_id: str) -> None:
         """Forget a job, with its webhooks."""
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             await forget(session, task_id)
             await session.execute(delete(JobRow).where(JobRow.id == task_id))
 
     async def fault(self) -> str | None:
         """Return what is wrong with the database; None if it answers."""
         try:
-            async with self._reading() as session:
+            async with self.reading() as session:
                 await session.scalar(select(1))
         except StoreUnavailable as error:
             return str(error)
         return None
 
-    async def _end(self, job: Job, status: JobStatus, **values: Any) -> Job:
-        return await self._change(job, status=status.value, completed_at=_now(), **values)
+    async def _end(self, job: Job, status: JobStatus, kept: KeptResult | None = None, **values: Any) -> Job:
+        return await self._change(job, kept, status=status.value, completed_at=_now(), **values)
 
-    async def _change(self, job: Job, **values: Any) -> Job:
+    async def _change(self, job: Job, kept: KeptResult | None = None, **values: Any) -> Job:
         this_run = and_(JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value)
-        if (changed := first(await self._update(this_run, **values))) is None:
+        if (changed := first(await self._update(this_run, kept, **values))) is None:
             raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
         return changed
 
-    async def _update(self, where: ColumnElement[bool], **values: Any) -> list[Job]:
-        """Change the rows that `where` finds and return them: one statement, so nothing comes between."""
-        async with self._transaction() as session:
+    async def _update(self, where: ColumnElement[bool], kept: KeptResult | None = None, **values: Any) -> list[Job]:
+        """Change the rows that `where` finds and return them: one statement, so nothing comes between.
+
+        What the change brings with it is in the same transaction: messages to webhooks, a transcript `kept` for others.
+        """
+        async with self.transaction() as session:
             rows = (await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))).all()
+            session.add_all(_result(row.id, kept) for row in rows if kept is not None)
             posted = await post_ends(session, rows) if "status" in values else 0
         self._tell(posted)
         return [_job(row) for row in rows]
@@ -209,6 +225,10 @@ class JobStore(Sessions):
         """Wake who delivers messages, if there is a new one. To be called when it is committed."""
         if posted:
             self.posted.set()
+
+
+def _result(task_id: str, kept: KeptResult) -> ResultRow:
+    return ResultRow(task_id=task_id, used_at=_now(), **asdict(kept))
 
 
 def first(jobs: Sequence[Job]) -> Job | None:

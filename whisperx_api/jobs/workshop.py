@@ -9,6 +9,7 @@ from typing import Protocol
 
 from whisperx_api.engine.protocol import RunStage
 from whisperx_api.engine.session import Listener
+from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.store import JobStore
@@ -35,3 +36,5 @@ class Workshop:
     costs: StageCosts
     events: Events
     devices: int = 1
+    cache: ResultCache | None = None
+    """Finished transcripts, for jobs that ask for the same; None where nothing is shared."""

@@ -15,7 +15,7 @@ from whisperx_api.engine.protocol import Stage
 from whisperx_api.formats import openai, writing
 from whisperx_api.formats.pages import Page
 from whisperx_api.jobs.job import Job, JobStatus
-from whisperx_api.jobs.manager import JobView
+from whisperx_api.jobs.view import JobView
 from whisperx_api.options import Task
 from whisperx_api.transcript import TokenLogprob, Transcript
 

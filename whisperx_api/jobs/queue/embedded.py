@@ -7,7 +7,8 @@ import bisect
 
 from whisperx_api.jobs.job import Job
 
-Entry = tuple[tuple[int, int], str]
+Rank = tuple[int, int]
+Entry = tuple[Rank, str]
 
 
 class EmbeddedQueue:
@@ -15,17 +16,17 @@ class EmbeddedQueue:
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
-        self._ranks: dict[str, tuple[int, int]] = {}
+        self._ranks: dict[str, Rank] = {}
         self._arrival = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, job: Job) -> None:
-        """Add a pending job."""
+    def put(self, job: Job, rank: Rank | None = None) -> None:
+        """Add a pending job, at its own rank if no other is given."""
         if job.id not in self._ranks:
-            self._ranks[job.id] = job.rank
-            bisect.insort(self._entries, (job.rank, job.id))
+            self._ranks[job.id] = rank or job.rank
+            bisect.insort(self._entries, (self._ranks[job.id], job.id))
             self._arrival.set()
 
     async def get(self) -> str:
