@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from whisperx_api import __version__, log
 from whisperx_api.api import errors, events, health, transcribe, webhooks
-from whisperx_api.api.parts import Calls, Parts
+from whisperx_api.api.parts import Parts
 from whisperx_api.api.proxy import RootPath
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
@@ -33,8 +33,7 @@ from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
 from whisperx_api.outgoing.addresses import Allowed
-from whisperx_api.outgoing.client import guarded_client, trusted
-from whisperx_api.outgoing.guard import Guard, SystemResolver
+from whisperx_api.outgoing.calls import Calls
 from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
 from whisperx_api.storage.local import LocalStorage
 
@@ -80,11 +79,9 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         ])  # fmt: skip
         stack.push_async_callback(fleet.stop)
         store, told = JobStore(database), Events()
-        resolver = SystemResolver()
-        stack.callback(resolver.close)
-        guard = Guard(Allowed.read(settings.outgoing_allow), resolver)
-        client = await stack.enter_async_context(guarded_client(guard, await asyncio.to_thread(trusted)))
-        outbox, sender = Outbox(database, store.posted), Sender(client)
+        calls = Calls(Allowed.read(settings.outgoing_allow))
+        stack.push_async_callback(calls.aclose)
+        outbox, sender = Outbox(database, store.posted), Sender(calls)
         deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds))
         stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
         decode = functools.partial(
@@ -94,8 +91,9 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
         workshop = Workshop(store, storage, fleet, decode, costs, told, devices=len(settings.devices))
         manager = JobManager(workshop, settings.max_concurrent_tasks)
-        calls = Calls(guard, client, outbox, sender)
-        app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet, calls)
+        app.state.parts = Parts(
+            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender
+        )
         await manager.start()
         deliverer.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)

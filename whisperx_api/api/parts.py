@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import httpx
 from fastapi import Depends, Request
 
 from whisperx_api.engine.fleet import Fleet
@@ -17,7 +16,7 @@ from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.keys import KeyRing
-from whisperx_api.outgoing.guard import Guard
+from whisperx_api.outgoing.calls import Calls
 from whisperx_api.settings import Settings
 from whisperx_api.storage.local import LocalStorage
 
@@ -25,16 +24,6 @@ MAX_PROBES = 4
 """Uploads looked at at once."""
 MAX_TESTS = 8
 """Webhooks tested at once."""
-
-
-@dataclass(frozen=True)
-class Calls:
-    """What calls URLs that callers name: the guard that checks them, and who uses it."""
-
-    guard: Guard
-    client: httpx.AsyncClient
-    outbox: Outbox
-    sender: Sender
 
 
 @dataclass(frozen=True)
@@ -49,6 +38,8 @@ class Parts:
     events: Events
     fleet: Fleet
     calls: Calls
+    outbox: Outbox
+    sender: Sender
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
     probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROBES))

@@ -13,7 +13,6 @@ from fastapi import Request
 from whisperx_api.api import requests
 from whisperx_api.api.auth import need
 from whisperx_api.api.errors import ApiError
-from whisperx_api.api.fetching import fetch
 from whisperx_api.api.multipart import OVERHEAD, Form, receive, too_large
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.webhooks import new_webhook
@@ -93,8 +92,10 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
 async def _fetched(parts: Parts, url: str, incoming: Path) -> Form:
     """Fetch the recording into `incoming`, in place of the empty file that the form has left there."""
     await asyncio.to_thread(incoming.unlink)
-    calls, settings = parts.calls, parts.settings
-    return await fetch(calls.guard, calls.client, url, incoming, settings.max_file_size, settings.url_timeout_seconds)
+    client, settings = await parts.calls.client(), parts.settings
+    from whisperx_api.api.fetching import fetch  # it needs httpx, which is loaded now
+
+    return await fetch(parts.calls.guard, client, url, incoming, settings.max_file_size, settings.url_timeout_seconds)
 
 
 async def _earlier(parts: Parts, caller: Caller, idempotency_key: str | None, fingerprint: str) -> Job | None:
