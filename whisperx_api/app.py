@@ -16,7 +16,7 @@ from whisperx_api import __version__, log
 from whisperx_api.api import errors, events, health, models, results, server, transcribe, webhooks
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
-from whisperx_api.api.parts import Calls, Parts
+from whisperx_api.api.parts import Parts
 from whisperx_api.api.proxy import RootPath
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
@@ -36,8 +36,7 @@ from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
 from whisperx_api.outgoing.addresses import Allowed
-from whisperx_api.outgoing.client import guarded_client, trusted
-from whisperx_api.outgoing.guard import Guard, SystemResolver
+from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
 from whisperx_api.storage.local import LocalStorage
@@ -86,11 +85,9 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         ])  # fmt: skip
         stack.push_async_callback(fleet.stop)
         store, told = JobStore(database), Events()
-        resolver = SystemResolver()
-        stack.callback(resolver.close)
-        guard = Guard(Allowed.read(settings.outgoing_allow), resolver)
-        client = await stack.enter_async_context(guarded_client(guard, await asyncio.to_thread(trusted)))
-        outbox, sender = Outbox(database, store.posted), Sender(client)
+        calls = Calls(Allowed.read(settings.outgoing_allow))
+        stack.push_async_callback(calls.aclose)
+        outbox, sender = Outbox(database, store.posted), Sender(calls)
         deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds))
         stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
         decode = functools.partial(
@@ -104,8 +101,9 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
-        calls = Calls(guard, client, outbox, sender)
-        app.state.parts = Parts(settings, key_ring(settings), store, storage, manager, told, fleet, calls, limiter)
+        app.state.parts = Parts(
+            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, limiter
+        )
         await manager.start()
         deliverer.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import httpx
 from fastapi import Depends, Request
 
 from whisperx_api.engine.fleet import Fleet
@@ -17,7 +16,7 @@ from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.keys import KeyRing
-from whisperx_api.outgoing.guard import Guard
+from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Settings
 from whisperx_api.storage.local import LocalStorage
@@ -26,16 +25,6 @@ MAX_PROBES = 4
 """Uploads looked at at once."""
 MAX_TESTS = 8
 """Webhooks tested at once."""
-
-
-@dataclass(frozen=True)
-class Calls:
-    """What calls URLs that callers name: the guard that checks them, and who uses it."""
-
-    guard: Guard
-    client: httpx.AsyncClient
-    outbox: Outbox
-    sender: Sender
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,8 @@ class Parts:
     events: Events
     fleet: Fleet
     calls: Calls
+    outbox: Outbox
+    sender: Sender
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)

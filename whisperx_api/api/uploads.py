@@ -127,8 +127,9 @@ async def _submit(
 async def _fetched(parts: Parts, url: str, incoming: Path) -> Form:
     """Fetch the recording into `incoming`, in place of the empty file that the form has left there."""
     await asyncio.to_thread(incoming.unlink)
-    calls, settings = parts.calls, parts.settings
-    return await fetch(calls.guard, calls.client, url, incoming, settings.max_file_size, settings.url_timeout_seconds)
+    client, settings = await parts.calls.client(), parts.settings
+
+    return await fetch(parts.calls.guard, client, url, incoming, settings.max_file_size, settings.url_timeout_seconds)
 
 
 async def _earlier(parts: Parts, caller: Caller, idempotency_key: str | None, fingerprint: str) -> Job | None:

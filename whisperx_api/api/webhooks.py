@@ -51,7 +51,7 @@ async def create(request: Request, parts: PartsOf, caller: Transcriber) -> Webho
     await answers.find(parts, given.task_id, caller)
     webhook = await new_webhook(parts.calls.guard, given.task_id, caller, given.url, given.secret)
     try:
-        view = await parts.calls.outbox.add(webhook)
+        view = await parts.outbox.add(webhook)
     except NoSuchTask:
         raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {given.task_id[:64]}.") from None
     except TooManyWebhooks:
@@ -68,7 +68,7 @@ async def page(
     after: Annotated[str | None, Query(max_length=64)] = None,
 ) -> WebhookPage:
     """Your webhooks, newest first: all of them, or those of one task."""
-    views = await parts.calls.outbox.page(caller.name, task_id, limit + 1, after)
+    views = await parts.outbox.page(caller.name, task_id, limit + 1, after)
     return WebhookPage(data=[_shown(view) for view in views[:limit]], has_more=len(views) > limit)
 
 
@@ -81,7 +81,7 @@ async def get(webhook_id: str, parts: PartsOf, caller: Reader) -> WebhookOut:
 @router.delete("/{webhook_id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response)
 async def delete(webhook_id: str, parts: PartsOf, caller: Transcriber) -> None:
     """Delete a webhook: it is told nothing more."""
-    if not await parts.calls.outbox.delete(caller.name, webhook_id):
+    if not await parts.outbox.delete(caller.name, webhook_id):
         raise _unknown(webhook_id)
 
 
@@ -92,7 +92,7 @@ async def test(webhook_id: str, parts: PartsOf, caller: Transcriber) -> WebhookT
     text = body(MessageType.TEST, {"task_id": webhook.task_id}, datetime.now(timezone.utc))
     message = Message(webhook.id, webhook.task_id, MessageType.TEST, text, webhook.receiver)
     async with parts.tests:
-        answer = await parts.calls.sender(webhook, message)
+        answer = await parts.sender(webhook, message)
     return WebhookTest(
         message_id=message.id, delivered=answer.delivered, status_code=answer.status_code, error=answer.fault
     )
@@ -115,7 +115,7 @@ async def new_webhook(
 
 async def _find(parts: Parts, webhook_id: str, caller: Caller) -> WebhookView:
     """Return the caller's webhook. Raises a 404, for another's as well."""
-    if (view := await parts.calls.outbox.get(caller.name, webhook_id)) is None:
+    if (view := await parts.outbox.get(caller.name, webhook_id)) is None:
         raise _unknown(webhook_id)
     return view
 

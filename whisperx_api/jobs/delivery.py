@@ -84,7 +84,7 @@ class Deliverer:
             found = await self._outbox.due(self._now(), tuple(self._on_their_way), self._busy(), room)
             if not found:
                 break
-            for due in found:
+            for due in found:  # the first of them is begun at least: none is to a busy receiver
                 if due.message.receiver not in self._busy():
                     self._begin(due)
         else:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
-import httpx
 from standardwebhooks import Webhook as Signer
 
 from whisperx_api.jobs.webhooks import Answer, Message, Webhook
+from whisperx_api.outgoing.calls import Calls
 from whisperx_api.outgoing.guard import Refused, Unresolved
+
+if TYPE_CHECKING:
+    import httpx
 
 SEND_SECONDS = 15.0
 """Longest time for one try, from the name's resolution to the receiver's status."""
@@ -20,17 +24,20 @@ class Sender:
     """Posts messages with a client that calls allowed addresses only."""
 
     def __init__(
-        self, client: httpx.AsyncClient, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        self, calls: Calls, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
         seconds: float = SEND_SECONDS,
     ) -> None:  # fmt: skip
-        self._client = client
+        self._calls = calls
         self._now = now
         self._seconds = seconds
 
     async def __call__(self, webhook: Webhook, message: Message) -> Answer:
         """Send a message to a webhook. Nothing is raised: what goes wrong is in the answer."""
+        client = await self._calls.client()
+        import httpx  # it is loaded now
+
         try:
-            return Answer(await asyncio.wait_for(self._post(webhook, message), self._seconds))
+            return Answer(await asyncio.wait_for(self._post(client, webhook, message), self._seconds))
         except (asyncio.TimeoutError, TimeoutError, httpx.TimeoutException):
             return Answer(None, f"The receiver did not answer within {self._seconds:g} s.")
         except Refused as error:
@@ -38,10 +45,10 @@ class Sender:
         except (Unresolved, httpx.HTTPError, httpx.InvalidURL) as error:
             return Answer(None, f"The receiver can't be reached: {error or type(error).__name__}.")
 
-    async def _post(self, webhook: Webhook, message: Message) -> int:
+    async def _post(self, client: httpx.AsyncClient, webhook: Webhook, message: Message) -> int:
         headers = signed(webhook.secret, message.id, self._now(), message.body)
         content = message.body.encode()
-        async with self._client.stream("POST", webhook.url, content=content, headers=headers) as response:
+        async with client.stream("POST", webhook.url, content=content, headers=headers) as response:
             return response.status_code  # of what the receiver says besides, nothing is read
 
 

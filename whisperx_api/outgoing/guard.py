@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import ip_address
-
-import httpx
+from typing import TYPE_CHECKING
 
 from whisperx_api.outgoing.addresses import HOST, Allowed
+
+if TYPE_CHECKING:
+    import httpx
 
 LONGEST_URL = 2048
 RESOLVE_SECONDS = 10.0
@@ -58,6 +60,8 @@ class Guard:
 
     def read(self, text: str) -> httpx.URL:
         """Return a URL that is not plainly one to refuse. Raises `Refused`."""
+        import httpx  # slow to import, and most servers call nobody
+
         if len(text) > LONGEST_URL:
             raise Refused(f"must have at most {LONGEST_URL} characters")
         try:
@@ -94,7 +98,7 @@ class Guard:
 
         Raises `Refused`.
         """
-        url = self.read(text)
+        url = await asyncio.to_thread(self.read, text)
         with suppress(Unresolved):  # it is looked up again when it is called
             await self.addresses(url)
         return url
