@@ -198,4 +198,13 @@ def test_what_a_killed_conversion_left_is_in_nobodys_way(tmp_path: Path, monkeyp
     assert conversion.pull(str(source), tmp_path, WHISPER) == target
     assert (target / "model.bin").read_text() == "new"
     assert [path for _, path in converted.listed(tmp_path)] == [target]
+
+    def run_out_of_disk(name: str, source: Path, target: Path, quantization: Quantization) -> None:
+        target.mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(conversion, "_run", run_out_of_disk)
+    with pytest.raises(ModelUnavailable, match="No space left on device"):
+        conversion.pull(str(source), tmp_path, hub.Contents("later", WHISPER.files, WHISPER.architectures))
+    assert (target / "model.bin").read_text() == "new"
     assert left(target.parent) == {target.name}
