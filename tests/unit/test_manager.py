@@ -24,7 +24,7 @@ from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.store import JobStore, StoreUnavailable
 from whisperx_api.jobs.tables import JobRow
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.options import Options, Task
+from whisperx_api.options import Channels, Options, Task
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.transcript import Audio, Diarization, Segment, Transcript, Transcription, Turn, to_json
 
@@ -76,7 +76,7 @@ class Engines:
         return to_json(made).decode()
 
 
-async def decode(path: Path, target: Path, report: Callable[[float], None]) -> Audio:
+async def decode(path: Path, target: Path, report: Callable[[float], None], channels: Channels) -> Audio:
     await asyncio.to_thread(target.write_bytes, bytes(4))
     return Audio(str(target), 1)
 

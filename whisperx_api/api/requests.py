@@ -15,14 +15,16 @@ from whisperx_api.api.schemas import UploadFields
 from whisperx_api.languages import language_code
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS
 from whisperx_api.models.resolve import available
-from whisperx_api.options import Options, Task
+from whisperx_api.options import Channels, Options, Task
 from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
 
 NOT_YET: dict[str, object] = {
-    "channels": "mix", "webhook_url": None, "webhook_secret": None, "url": None,
+    "webhook_url": None, "webhook_secret": None, "url": None,
 }  # fmt: skip
 """Fields of the contract that can't do anything yet, with the value at which they ask for nothing."""
+OF_VOICES = ("num_speakers", "min_speakers", "max_speakers", "speaker_embeddings")
+"""Fields about speakers who are told apart by their voices, which nobody is where each has a channel."""
 
 
 def parse(fields: dict[str, str]) -> UploadFields:
@@ -34,6 +36,8 @@ def parse(fields: dict[str, str]) -> UploadFields:
     for name, nothing in NOT_YET.items():
         if getattr(given, name) != nothing:
             raise bad_parameter(name, f"{name} is not in this version yet: leave it out.")
+    if given.channels is Channels.SEPARATE and (named := [name for name in OF_VOICES if getattr(given, name)]):
+        raise bad_parameter(named[0], f"{named[0]} has no meaning with channels=separate: each channel is a speaker.")
     low, high, exact = given.min_speakers, given.max_speakers, given.num_speakers
     if low is not None and high is not None and low > high:
         raise bad_parameter("min_speakers", f"min_speakers ({low}) must not be more than max_speakers ({high}).")
@@ -52,6 +56,7 @@ def options(given: UploadFields, settings: Settings) -> Options:
         num_speakers=given.num_speakers,
         min_speakers=given.min_speakers,
         max_speakers=given.max_speakers,
+        channels=given.channels,
         prompt=given.prompt,
         hotwords=given.hotwords,
         temperature=given.temperature,

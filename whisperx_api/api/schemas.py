@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.job import JobStatus
-from whisperx_api.options import Task
+from whisperx_api.options import Channels, Task
 
 Count = Field(None, ge=1, le=50)
 
@@ -33,8 +32,8 @@ class UploadFields(BaseModel):
     """Fewest speakers to find."""
     max_speakers: int | None = Count
     """Most speakers to find."""
-    channels: Literal["mix", "separate"] = "mix"
-    """`separate` takes each channel for a speaker; not yet available."""
+    channels: Channels = Channels.MIX
+    """`separate` takes each channel for a speaker, whether or not `enable_diarization` is set."""
     prompt: str | None = Field(None, max_length=4096)
     """Text that the recording might follow: sets style and spelling."""
     hotwords: str | None = Field(None, max_length=4096)
@@ -136,7 +135,9 @@ def upload_form() -> dict[str, object]:
     """Return the OpenAPI request body of an upload: its fields and the file."""
     schema = UploadFields.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
-    schema["properties"]["task"] = {"type": "string", "enum": [task.value for task in Task], "default": "transcribe"}
+    for name, kind in (("task", Task), ("channels", Channels)):
+        schema["properties"][name].pop("$ref", None)
+        schema["properties"][name] |= {"type": "string", "enum": [one.value for one in kind]}
     recording = {"type": "string", "format": "binary", "description": "The recording: audio, or video with sound."}
     schema["properties"] = {"file": recording, **schema["properties"]}
     schema["required"] = ["file"]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import Request
 
-from whisperx_api.api import requests
+from whisperx_api.api import references, requests
 from whisperx_api.api.auth import need
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.multipart import OVERHEAD, Form, receive, too_large
 from whisperx_api.api.parts import Parts
+from whisperx_api.api.references import Reference
 from whisperx_api.engine import decoder
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.keys import Caller, Scope
+from whisperx_api.options import Channels
 
 
 async def accept(request: Request, parts: Parts, caller: Caller, idempotency_key: str | None) -> Job:
@@ -46,7 +49,7 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
     options = requests.options(given, parts.settings)
     fingerprint = requests.fingerprint(options, given, form.sha256)
     async with parts.probes:
-        duration = await _look(incoming)
+        duration = await _look(incoming, options.channels)
     if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
         raise ApiError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -72,9 +75,9 @@ async def _submit(parts: Parts, caller: Caller, form: Form, incoming: Path, idem
     return earlier
 
 
-async def _look(incoming: Path) -> float | None:
+async def _look(incoming: Path, channels: Channels) -> float | None:
     try:
-        return await decoder.probe(incoming)
+        return await decoder.probe(incoming, channels)
     except decoder.NotAudio as error:
         raise ApiError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The recording can't be read: {error}.", param="file"
@@ -86,15 +89,19 @@ async def _look(incoming: Path) -> float | None:
         ) from error  # fmt: skip
 
 
-async def _kept(parts: Parts, job: Job, incoming: Path) -> Job:
+async def _kept(parts: Parts, job: Job, incoming: Path, voices: Sequence[Reference] = ()) -> Job:
     """Keep a recording and its job: both or neither, even if the request is cancelled meanwhile."""
-    return await asyncio.shield(_keep(parts, job, incoming))
+    return await asyncio.shield(_keep(parts, job, incoming, voices))
 
 
-async def _keep(parts: Parts, job: Job, incoming: Path) -> Job:
-    """Make the file the job's recording, then put the job on record; what fails leaves neither."""
+async def _keep(parts: Parts, job: Job, incoming: Path, voices: Sequence[Reference]) -> Job:
+    """Make the file the job's recording, then put the job on record; what fails leaves neither.
+
+    `voices` are those of the known speakers that its options name.
+    """
     await parts.storage.keep_upload(incoming, job.id)
     try:
+        await references.keep(parts.storage, job.id, voices)
         return await parts.manager.submit(job)
     except Exception:
         await parts.storage.delete(job.id)

@@ -31,7 +31,7 @@ from whisperx_api.jobs.progress import Progress
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.jobs.telling import AT_WORK, STARTING, WAITING, Telling
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, from_json, to_json
+from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, Voice, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +63,8 @@ class JobRun:
         self._telling = Telling(job.stages, self._publish_progress)
         self._silent = asyncio.Event()
         self._record = asyncio.Lock()
-        self._heard = 0.0
-        """Up to where text was published, in seconds: a stage that is run again tells none of it twice."""
+        self._heard: dict[int | None, float] = {}
+        """Up to where each channel's text was published, in seconds: a stage that is run again tells none twice."""
 
     @property
     def stage(self) -> Stage | None:
@@ -164,8 +164,9 @@ class JobRun:
         began = self._begin(Stage.DECODE)
         target = self._shop.storage.audio(self.job.id, self.job.epoch)
         report = partial(self.progress.update, Stage.DECODE)
-        audio = await self._shop.decode(self._shop.storage.upload(self.job.id), target, report)
-        self._shop.costs.learn(Stage.DECODE, audio.duration, time.monotonic() - began)
+        upload = self._shop.storage.upload(self.job.id)
+        audio = await self._shop.decode(upload, target, report, self.job.options.channels)
+        self._shop.costs.learn(Stage.DECODE, audio.sound, time.monotonic() - began)
         return audio, to_json(audio)
 
     async def _unless_silent(self, stage: Stage) -> tuple[Any, bytes]:
@@ -203,7 +204,7 @@ class JobRun:
 
         inputs = Inputs(
             self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
-            self._results.get(Stage.DIARIZE),
+            self._results.get(Stage.DIARIZE), self._voices() if stage is Stage.DIARIZE else (),
         )  # fmt: skip
         attempt = Attempt(self.job.id, self.job.epoch)
         request = RunStage(attempt, stage, self.job.options, inputs, self.job.rank)
@@ -212,9 +213,14 @@ class JobRun:
             self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
         return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
 
+    def _voices(self) -> tuple[Voice, ...]:
+        """Return the voices of the speakers that are to be named."""
+        known = self.job.options.known_speakers
+        return tuple(Voice(one.name, str(self._shop.storage.path(self.job.id, one.file))) for one in known)
+
     def _keep(self, stage: Stage, result: Any) -> None:
         if isinstance(result, Audio):
-            self._duration = result.duration
+            self._duration = result.sound
             self.progress = Progress(self.job.stages, self._shop.costs, self._duration, self.progress.reached)
             for done in self._results:
                 self.progress.finish(done)
@@ -239,8 +245,8 @@ class JobRun:
         self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
 
     def _publish_segment(self, segment: Segment) -> None:
-        if segment.start >= self._heard:
-            self._heard = segment.end
+        if segment.start >= self._heard.get(segment.channel, 0.0):
+            self._heard[segment.channel] = segment.end
             self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, segment))
 
     # --- the end ---
@@ -273,8 +279,8 @@ class JobRun:
             await self._tidy()
 
     async def _tidy(self) -> None:
-        """Delete the files of a task that is not to be run further, all but its checkpoints."""
-        await self._shop.storage.clear(self.job.id, keep=self.job.checkpoints.values())
+        """Delete the files of a task that is not to be run further, all but what a retry goes on with."""
+        await self._shop.storage.clear(self.job.id, keep=self.job.kept_files)
 
 
 class _GivenUp(Exception):
