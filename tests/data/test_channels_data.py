@@ -21,7 +21,9 @@ def test_words_are_those_of_their_channel_s_speaker(server: Server, data_dir: Pa
     ]
     assert len(said) == 2
     by_length = sorted(said, key=len)
-    errors = [jiwer.wer(normal(STEREO[side]), normal(text)) for side, text in zip(("right", "left"), by_length)]
+    errors = [
+        jiwer.wer(normal(STEREO[side]), normal(text)) for side, text in zip(("right", "left"), by_length, strict=True)
+    ]
     print(said, errors)
     assert max(errors) < 0.13
     starts = [part["start"] for part in result["segments"]]

@@ -128,12 +128,12 @@ def test_decoder_process_takes_channels_apart_within_its_limits(tmp_path: Path) 
 def test_sound_is_never_in_memory_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tracemalloc
 
-    source = wav(tmp_path / "a.wav", 2, seconds=300.0)
+    source = wav(tmp_path / "a.wav", 2, seconds=60.0)
     tracemalloc.start()
     audio = decode(source, tmp_path / "out", separate=True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert audio.file_samples * 4 > 38_000_000 > 5_000_000 > peak
+    assert audio.file_samples * 4 > 7_500_000 > 2_500_000 > peak
 
 
 @pytest.mark.parametrize("channel", [0, 1, 2])

@@ -164,7 +164,8 @@ class _Writer:
     def _put(self, frames: list[AudioFrame]) -> None:
         for frame in frames:
             self._grow(frame.samples)
-            for sink, plane in zip(self._sinks, frame.planes, strict=True):
+            # of eight channels PyAV counts more planes than there are
+            for sink, plane in zip(self._sinks, frame.planes, strict=False):
                 sink.write(bytes(plane)[: frame.samples * BYTES_PER_SAMPLE])
 
     def _silence(self, samples: int) -> None:
