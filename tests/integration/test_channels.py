@@ -27,6 +27,11 @@ def stereo(sample_dir: Path, path: Path, *silent: bool) -> Path:
     return path
 
 
+def plain(word: dict) -> str:
+    """Return a word without its punctuation, which may differ from decoding to decoding."""
+    return word["word"].strip(".,?!").lower()
+
+
 def transcript(server: Server, path: Path, **fields: str) -> dict:
     status = server.wait(server.upload(path, channels="separate", language="en", **fields), seconds=300)
     assert status["status"] == "completed", status["error"]
@@ -41,7 +46,7 @@ def test_each_channel_is_a_speaker_with_words_at_their_times(server: Server, sam
         for speaker in result["speakers"]
     )
     assert len(left) > 8
-    assert [word["word"] for word in left] == [word["word"] for word in right]
+    assert [plain(word) for word in left] == [plain(word) for word in right]
     shifts = [two["start"] - one["start"] for one, two in zip(left, right, strict=True)]
     assert np.abs(np.array(shifts) - LATER).max() < 0.2
     assert result["duration"] == CUT + LATER

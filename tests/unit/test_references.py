@@ -59,7 +59,7 @@ def test_references_are_decoded_and_named_by_their_hash(read, tone, tmp_path: Pa
     ]
     sounds = [np.frombuffer(one.sound, np.float32) for one in found]
     assert [len(sound) / SAMPLE_RATE for sound in sounds] == pytest.approx([2.0, 10.0], abs=0.05)
-    assert all(0.2 < np.abs(sound).max() < 0.3 for sound in sounds)
+    assert [float(sound.std()) for sound in sounds] == pytest.approx([0.244, 0.173], abs=0.01)  # FFmpeg mixes so
     assert list((tmp_path / "data" / "uploads").iterdir()) == []
     assert read([], []) == ()
 
