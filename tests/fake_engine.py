@@ -75,9 +75,12 @@ def result(request: RunStage):
         return Alignment((segment,), "fake")
     if request.stage is Stage.DIARIZE:
         turn = Turn(0.0, audio.duration, "SPEAKER_00")
-        return Diarization((turn,), (turn,), {"SPEAKER_00": (0.1, 0.2)}, "fake")
+        names = {"SPEAKER_00": request.inputs.voices[0].name} if request.inputs.voices else {}
+        return Diarization((turn,), (turn,), {"SPEAKER_00": (0.1, 0.2)}, "fake", names=names)
     embedding = (0.1, 0.2) if request.options.speaker_embeddings else None
-    speaker = Speaker("SPEAKER_00", audio.duration, embedding=embedding)
+    found = request.inputs.diarization
+    name = found.names.get("SPEAKER_00") if found is not None else None
+    speaker = Speaker("SPEAKER_00", audio.duration, name=name, embedding=embedding)
     assert request.inputs.transcription is not None
     language = request.inputs.transcription.language
     return Transcript(language, audio.duration, (segment,), (speaker,), {"transcribe": "fake"}, audio.warnings)

@@ -13,11 +13,31 @@ class Task(str, Enum):
     TRANSLATE = "translate"
 
 
+class Channels(str, Enum):
+    """What becomes of a recording's channels: one sound, or each a speaker's own."""
+
+    MIX = "mix"
+    SEPARATE = "separate"
+
+
 class DiarizationMode(str, Enum):
     """How a diarization pipeline works: with pyannote's own results, or with less work and nearly the same."""
 
     EXACT = "exact"
     FAST = "fast"
+
+
+@dataclass(frozen=True)
+class KnownSpeaker:
+    """A speaker to be named where their voice is heard; `sha256` is that of the recording of it, as it was sent."""
+
+    name: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        """Name of the file that holds the voice, decoded, among those of the job."""
+        return f"voice.{self.sha256}.f32"
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,8 @@ class Options:
     num_speakers: int | None = None
     min_speakers: int | None = None
     max_speakers: int | None = None
+    channels: Channels = Channels.MIX
+    known_speakers: tuple[KnownSpeaker, ...] = ()
     prompt: str | None = None
     hotwords: str | None = None
     temperature: float = 0.0

@@ -18,6 +18,10 @@ from whisperx_api.languages import joint
 SAMPLE_RATE = 16_000
 """Samples a second of decoded audio: what Whisper, wav2vec2 and the speaker models all expect."""
 
+CHANNEL_GAP = 30 * SAMPLE_RATE
+"""Samples of silence between two channels in the file of decoded audio: as long as a chunk of speech may be, so that
+none reaches from one channel into the next."""
+
 T = TypeVar("T")
 
 
@@ -49,10 +53,10 @@ class Segment:
 
     `tokens` are Whisper's for this text, and the n-th begins at the character `token_starts[n]` of it, so that they can
     be cut with the text; `logprobs`, where they were asked for, has one entry a token. `language` is that of the text,
-    set where it is not the transcription's. The rest is of the decoded chunk that the text came from: `avg_logprob` is
-    the mean log-probability of its tokens, `no_speech_prob` the probability that nobody speaks in it,
-    `compression_ratio` how much its text repeats itself (bytes over bytes when compressed), `temperature` the one it
-    was decoded at, and `seek` its start in frames of 10 ms.
+    set where it is not the transcription's, `channel` (from 0) where each is transcribed alone. The rest is of the
+    decoded chunk that the text came from: `avg_logprob` is the mean log-probability of its tokens, `no_speech_prob` the
+    probability that nobody speaks in it, `compression_ratio` how much its text repeats itself (bytes over bytes when
+    compressed), `temperature` the one it was decoded at, and `seek` its start in frames of 10 ms.
     """
 
     start: float
@@ -69,6 +73,7 @@ class Segment:
     token_starts: tuple[int, ...] = ()
     language: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,16 +87,42 @@ class Turn:
 
 @dataclass(frozen=True)
 class Audio:
-    """What decoding made: `samples` mono float32 values at `SAMPLE_RATE` in the file `path`, in native byte order."""
+    """What decoding made: `samples` mono float32 values at `SAMPLE_RATE` in the file `path`, in native byte order.
+
+    Of several `channels` each has so many, and they follow one another with `CHANNEL_GAP` between them.
+    """
 
     path: str
     samples: int
     warnings: tuple[str, ...] = ()
+    channels: int = 1
 
     @property
     def duration(self) -> float:
         """Length in seconds."""
         return self.samples / SAMPLE_RATE
+
+    @property
+    def sound(self) -> float:
+        """Seconds of sound to work on: those of all channels."""
+        return self.duration * self.channels
+
+    @property
+    def file_samples(self) -> int:
+        """How many values the file holds."""
+        return self.begins(self.channels - 1) + self.samples
+
+    def begins(self, channel: int) -> int:
+        """Return the sample of the file at which a channel begins."""
+        return channel * (self.samples + CHANNEL_GAP)
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A known speaker's voice: `path` holds some seconds of it, mono float32 at `SAMPLE_RATE` in native byte order."""
+
+    name: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -134,7 +165,8 @@ class Diarization:
     """Who spoke when.
 
     `turns` may overlap; `exclusive` are the same speakers with at most one at a time, which is what words are given
-    to. `embeddings` holds one voice vector a speaker; `subsegments`, where the pipeline makes them, those of all times.
+    to. `embeddings` holds one voice vector a speaker, `names` the names of those who are known; `subsegments`, where
+    the pipeline makes them, are the vectors of all times.
     """
 
     turns: tuple[Turn, ...]
@@ -143,6 +175,7 @@ class Diarization:
     model: str = ""
     warnings: tuple[str, ...] = ()
     subsegments: Subsegments | None = None
+    names: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tests.conftest import KEY, UPLOAD
 from tests.waiting import send, wait
 from whisperx_api.api.requests import options, parse
 from whisperx_api.engine import decoder
+from whisperx_api.options import Channels
 from whisperx_api.settings import load_settings
 
 
@@ -62,7 +63,9 @@ def test_wrong_or_no_key_is_401_before_the_body_is_looked_at(client: TestClient,
         ({"temperature": "nan"}, "temperature"),
         ({"temperature": "-0.1"}, "temperature"),
         ({"temperature": "warm"}, "temperature"),
-        ({"channels": "separate"}, "channels"),
+        ({"channels": "left"}, "channels"),
+        ({"channels": "separate", "num_speakers": "2"}, "num_speakers"),
+        ({"channels": "separate", "speaker_embeddings": "true"}, "speaker_embeddings"),
         ({"url": "http://example.org/a.mp3"}, "url"),
         ({"webhook_url": "http://127.0.0.1/"}, "webhook_url"),
         ({"webhook_url": "ftp://example.org/"}, "webhook_url"),
@@ -197,7 +200,7 @@ def test_name_in_no_known_encoding_is_400(client: TestClient, tone, written) -> 
 
 
 def test_killed_decoder_is_no_fault_of_the_file_s(client: TestClient, tone, tmp_path: Path, monkeypatch) -> None:
-    async def killed(path: Path) -> float:
+    async def killed(path: Path, channels: Channels) -> float:
         raise decoder.DecoderDied("the decoder process ended with status -9 before it was done")
 
     monkeypatch.setattr(decoder, "probe", killed)

@@ -230,12 +230,20 @@ def test_small_file_that_claims_years_is_no_audio(tmp_path: Path) -> None:
 def test_decoder_process_that_dies_is_told_with_its_status(tmp_path: Path, caplog) -> None:
     source = write(tmp_path / "a.wav", tone(1.0, 16000), 16000, "wav", "pcm_s16le")
     with pytest.raises(decoder.DecoderDied, match="status 1"):  # a length that is no number
-        asyncio.run(decoder._run(30, "decode", str(source), str(tmp_path / "out"), "x"))
+        asyncio.run(decoder._run(30, "mix", "decode", str(source), str(tmp_path / "out"), "x"))
     assert "could not convert string to float" in caplog.text
 
 
 def test_decoder_process_leaves_when_its_server_is_gone(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "whisperx_api.pipeline.decoder_process", "1", "probe", str(tmp_path / "a.wav")]
+    command = [
+        sys.executable,
+        "-m",
+        "whisperx_api.pipeline.decoder_process",
+        "1",
+        "mix",
+        "probe",
+        str(tmp_path / "a.wav"),
+    ]
     done = subprocess.run(command, capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
 

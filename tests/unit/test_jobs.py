@@ -15,7 +15,7 @@ from whisperx_api.jobs.job import Job, Upload, Verdict, judge
 from whisperx_api.jobs.progress import Progress, StageCosts
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
 from whisperx_api.jobs.telling import STARTING, WAITING, Telling
-from whisperx_api.options import Options, Task
+from whisperx_api.options import Channels, Options, Task
 from whisperx_api.transcript import Segment
 
 UPLOAD = Upload("a.wav", 1, "00", 1.0)
@@ -39,6 +39,7 @@ def test_stage_is_tried_three_times_where_that_can_help(failures, retryable, ver
         ({}, set()),
         ({"enable_diarization": False}, {Stage.DIARIZE}),
         ({"task": Task.TRANSLATE}, {Stage.ALIGN}),
+        ({"channels": Channels.SEPARATE}, {Stage.DIARIZE}),
         ({"task": Task.TRANSLATE, "enable_diarization": False}, {Stage.ALIGN, Stage.DIARIZE}),
     ],
 )

@@ -24,9 +24,9 @@ from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.store import JobStore, StoreUnavailable
 from whisperx_api.jobs.tables import JobRow
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.options import Options, Task
+from whisperx_api.options import Channels, KnownSpeaker, Options, Task
 from whisperx_api.storage.local import LocalStorage
-from whisperx_api.transcript import Audio, Diarization, Segment, Transcript, Transcription, Turn, to_json
+from whisperx_api.transcript import Audio, Diarization, Segment, Transcript, Transcription, Turn, Voice, to_json
 
 JOB = Job("ann", Options(task=Task.TRANSLATE, enable_diarization=False), Upload("a.wav", 4, "00", 1.0))
 
@@ -76,7 +76,7 @@ class Engines:
         return to_json(made).decode()
 
 
-async def decode(path: Path, target: Path, report: Callable[[float], None]) -> Audio:
+async def decode(path: Path, target: Path, report: Callable[[float], None], channels: Channels) -> Audio:
     await asyncio.to_thread(target.write_bytes, bytes(4))
     return Audio(str(target), 1)
 
@@ -89,6 +89,7 @@ class Branches(Engines):
         self.does = {Stage.TRANSCRIBE: words, Stage.DIARIZE: speakers}
         self.stopped: list[Stage] = []
         self.inputs: Inputs | None = None
+        self.voices: tuple[Voice, ...] = ()
 
     async def run(self, request: RunStage, listener: Listener) -> str:
         self.stages.append(request.stage)
@@ -100,6 +101,7 @@ class Branches(Engines):
         if request.stage is Stage.TRANSCRIBE and self.does[Stage.TRANSCRIBE] is not in_silence:
             return to_json(Transcription("en", (Segment(0.0, 1.0, "Hello."),), "none")).decode()
         if request.stage is Stage.DIARIZE:
+            self.voices = request.inputs.voices
             return to_json(Diarization((Turn(0.0, 1.0, "SPEAKER_00"),), ())).decode()
         if request.stage is Stage.ASSIGN:
             self.inputs = request.inputs
@@ -317,6 +319,25 @@ def test_what_is_done_of_either_branch_is_not_done_again(tmp_path: Path) -> None
     ran = managing(tmp_path, test, engines)
     assert ran == [Stage.TRANSCRIBE, Stage.DIARIZE, Stage.TRANSCRIBE, Stage.ASSIGN]
     assert engines.inputs and engines.inputs.diarization and engines.inputs.diarization.turns
+
+
+def test_known_voices_are_kept_for_a_retry_and_gone_when_all_is_done(tmp_path: Path) -> None:
+    ann, engines = KnownSpeaker("Ann", "ab12"), Branches(at_once, badly)
+    job = replace(BOTH, options=replace(BOTH.options, known_speakers=(ann,)))
+    folder = tmp_path / "tasks" / JOB.id
+
+    async def test(manager: JobManager, store: Interrupted) -> None:
+        await LocalStorage(tmp_path / "tasks", tmp_path / "uploads").write(JOB.id, ann.file, b"voice")
+        await manager.submit(job)
+        await until(store, JobStatus.FAILED)
+        assert await asyncio.to_thread((folder / ann.file).read_bytes) == b"voice"
+        engines.does[Stage.DIARIZE] = at_once
+        assert await manager.retry(JOB.id)
+        await until(store, JobStatus.COMPLETED)
+
+    managing(tmp_path, test, engines)
+    assert engines.voices == (Voice("Ann", str(folder / ann.file)),)
+    assert [path.name for path in folder.iterdir()] == ["assign.2.json"]
 
 
 def test_text_is_told_once_however_often_its_stage_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

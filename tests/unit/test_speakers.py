@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 
 from whisperx_api.pipeline.attribution import NEAREST_TURN_SECONDS
 from whisperx_api.pipeline.speakers import assign
@@ -124,6 +125,27 @@ def test_without_diarization_there_are_no_speakers() -> None:
     assert [part.speaker for part in result.segments] == [None]
     assert result.speakers == ()
     assert result.models["diarize"] is None
+
+
+def test_each_channel_is_a_speaker_in_order_of_first_appearance() -> None:
+    late, early = segment(("Yes,", 5.0, 5.5), ("no.", 5.5, 6.0)), segment(("Well,", 1.0, 2.0), ("so", 5.2, 5.9))
+    spoken = (replace(late, channel=0), replace(early, channel=2))
+    transcription = Transcription("en", (), "t")
+    result = assign(transcription, Alignment(spoken, "a"), None, duration=9.0, by_channel=True)
+    assert [(part.text, part.speaker) for part in result.segments] == [
+        ("Well, so", "SPEAKER_00"),
+        ("Yes, no.", "SPEAKER_01"),
+    ]
+    assert {word.speaker for word in result.segments[0].words} == {"SPEAKER_00"}
+    assert [speaker.id for speaker in result.speakers] == ["SPEAKER_00", "SPEAKER_01"]
+    translated = replace(transcription, segments=spoken)
+    assert len(assign(translated, None, None, duration=9.0, by_channel=True).speakers) == 2
+
+
+def test_known_speakers_have_their_names_and_the_ids_of_any() -> None:
+    found = replace(diarized((0.0, 1.0, "b"), (1.0, 2.0, "a")), names={"a": "Ann", "gone": "Bob"})
+    result = assigned([segment(("x", 0.0, 1.0)), segment(("y", 1.0, 2.0))], found)
+    assert [(speaker.id, speaker.name) for speaker in result.speakers] == [("SPEAKER_00", None), ("SPEAKER_01", "Ann")]
 
 
 def test_diarization_that_found_nobody_gives_no_speakers() -> None:

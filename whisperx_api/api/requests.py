@@ -15,14 +15,12 @@ from whisperx_api.api.multipart import Form
 from whisperx_api.api.schemas import UploadFields
 from whisperx_api.languages import language_code
 from whisperx_api.models.names import ModelNotAllowed, resolve_requested
-from whisperx_api.options import Options, Task
+from whisperx_api.options import Channels, Options, Task
 from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
 
-NOT_YET: dict[str, object] = {
-    "channels": "mix",
-}  # fmt: skip
-"""Fields of the contract that can't do anything yet, with the value at which they ask for nothing."""
+OF_VOICES = ("num_speakers", "min_speakers", "max_speakers", "speaker_embeddings")
+"""Fields about speakers who are told apart by their voices, which nobody is where each has a channel."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,9 @@ class Wanted:
     """Where the recording is, if it is not in the form."""
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    speaker_names: tuple[str, ...] = ()
+    """Speakers to be named, each with its reference."""
+    speaker_references: tuple[str, ...] = ()
 
 
 def of_upload(form: Form, settings: Settings) -> Wanted:
@@ -50,11 +51,10 @@ def parse(fields: dict[str, str]) -> UploadFields:
         given = UploadFields.model_validate({name: value for name, value in fields.items() if value.strip()})
     except ValidationError as error:
         raise explained(error, UploadFields) from None
-    for name, nothing in NOT_YET.items():
-        if getattr(given, name) != nothing:
-            raise bad_parameter(name, f"{name} is not in this version yet: leave it out.")
     if given.webhook_secret is not None and given.webhook_url is None:
         raise bad_parameter("webhook_secret", "webhook_secret is of no use without webhook_url.")
+    if given.channels is Channels.SEPARATE and (named := [name for name in OF_VOICES if getattr(given, name)]):
+        raise bad_parameter(named[0], f"{named[0]} has no meaning with channels=separate: each channel is a speaker.")
     low, high, exact = given.min_speakers, given.max_speakers, given.num_speakers
     if low is not None and high is not None and low > high:
         raise bad_parameter("min_speakers", f"min_speakers ({low}) must not be more than max_speakers ({high}).")
@@ -86,6 +86,7 @@ def options(given: UploadFields, settings: Settings) -> Options:
         num_speakers=given.num_speakers,
         min_speakers=given.min_speakers,
         max_speakers=given.max_speakers,
+        channels=given.channels,
         prompt=given.prompt,
         hotwords=given.hotwords,
         temperature=given.temperature,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.job import JobStatus
-from whisperx_api.options import Task
+from whisperx_api.options import Channels, Task
 
 Count = Field(None, ge=1, le=50)
 
@@ -33,8 +33,8 @@ class UploadFields(BaseModel):
     """Fewest speakers to find."""
     max_speakers: int | None = Count
     """Most speakers to find."""
-    channels: Literal["mix", "separate"] = "mix"
-    """`separate` takes each channel for a speaker; not yet available."""
+    channels: Channels = Channels.MIX
+    """`separate` takes each channel for a speaker, whether or not `enable_diarization` is set."""
     prompt: str | None = Field(None, max_length=4096)
     """Text that the recording might follow: sets style and spelling."""
     hotwords: str | None = Field(None, max_length=4096)

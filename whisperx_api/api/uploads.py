@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Generic, TypeVar
 
 from fastapi import Request
 
-from whisperx_api.api import requests
+from whisperx_api.api import references, requests
 from whisperx_api.api.auth import need
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.fetching import fetch
 from whisperx_api.api.multipart import PLAIN, Form, Rules, receive, too_large
 from whisperx_api.api.parts import Parts
+from whisperx_api.api.references import Reference
 from whisperx_api.api.webhooks import new_webhook
 from whisperx_api.engine import decoder
 from whisperx_api.jobs.cache import Found
@@ -24,6 +25,7 @@ from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.keys import Caller, Scope
+from whisperx_api.options import Channels
 from whisperx_api.settings import Settings
 
 Wanted = TypeVar("Wanted", bound=requests.Wanted)
@@ -63,7 +65,10 @@ async def accept(
     try:
         form = await receive(request.stream(), request.headers.get("content-type"), incoming, limit, rules)
         wanted = read(form, parts.settings)
-        job, webhook = await _submit(parts, caller, form, incoming, idempotency_key, wanted)
+        voices = await references.read(parts, wanted.speaker_names, wanted.speaker_references)
+        known = tuple(voice.speaker for voice in voices)
+        wanted = replace(wanted, options=replace(wanted.options, known_speakers=known))
+        job, webhook = await _submit(parts, caller, form, incoming, idempotency_key, wanted, voices)
         return Accepted(job, webhook, wanted)
     finally:
         await asyncio.to_thread(incoming.unlink, missing_ok=True)
@@ -75,15 +80,25 @@ Kept = tuple[Job, Webhook | None]
 
 @dataclass(frozen=True)
 class _New:
-    """A job that is to go on record, with a webhook, and with the transcript of the same work where there is one."""
+    """A job that is to go on record, with a webhook, and with the transcript of the same work where there is one.
+
+    `voices` are those of the known speakers that its options name.
+    """
 
     job: Job
     webhook: Webhook | None
     same: Found | None
+    voices: Sequence[Reference]
 
 
 async def _submit(
-    parts: Parts, caller: Caller, form: Form, incoming: Path, idempotency_key: str | None, wanted: requests.Wanted
+    parts: Parts,
+    caller: Caller,
+    form: Form,
+    incoming: Path,
+    idempotency_key: str | None,
+    wanted: requests.Wanted,
+    voices: Sequence[Reference],
 ) -> Kept:
     if wanted.priority > 0:
         need(caller, Scope.ADMIN, "A priority above 0")
@@ -116,7 +131,7 @@ async def _submit(
             param=param,
         )
     job = replace(job, upload=replace(job.upload, duration=duration))
-    new = _New(job, webhook and replace(webhook, task_id=job.id), same)
+    new = _New(job, webhook and replace(webhook, task_id=job.id), same, voices)
     if idempotency_key is None:
         return await _kept(parts, new, incoming)
     async with parts.idempotency:
@@ -147,12 +162,12 @@ async def _duration(parts: Parts, job: Job, incoming: Path, param: str) -> float
     if (leader := parts.manager.sharing.leader(job)) is not None:
         return leader.upload.duration
     async with parts.probes:
-        return await _look(incoming, param)
+        return await _look(incoming, job.options.channels, param)
 
 
-async def _look(incoming: Path, param: str) -> float | None:
+async def _look(incoming: Path, channels: Channels, param: str) -> float | None:
     try:
-        return await decoder.probe(incoming)
+        return await decoder.probe(incoming, channels)
     except decoder.NotAudio as error:
         raise ApiError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"The recording can't be read: {error}.", param=param
@@ -173,6 +188,7 @@ async def _keep(parts: Parts, new: _New, incoming: Path) -> Kept:
     """Make the file the job's recording, then put the job on record; what fails leaves neither."""
     await parts.storage.keep_upload(incoming, new.job.id)
     try:
+        await references.keep(parts.storage, new.job.id, new.voices)
         return await parts.manager.submit(new.job, new.webhook, new.same), new.webhook
     except Exception:
         await parts.storage.delete(new.job.id)

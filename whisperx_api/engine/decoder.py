@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from whisperx_api.lifeline import python_module
+from whisperx_api.options import Channels
 from whisperx_api.transcript import Audio
 
 logger = logging.getLogger(__name__)
@@ -29,20 +30,28 @@ class DecoderDied(RuntimeError):
     """The decoder process was killed or ran into its time limit."""
 
 
-async def probe(path: Path) -> float | None:
+async def probe(path: Path, channels: Channels = Channels.MIX) -> float | None:
     """Return the stated length of `path` in seconds, None if it states none. Raises `NotAudio` and `DecoderDied`."""
-    return (await _run(PROBE_SECONDS, "probe", str(path))).get("duration")
+    return (await _run(PROBE_SECONDS, channels.value, "probe", str(path))).get("duration")
 
 
-async def decode(path: Path, target: Path, report: Callable[[float], None], timeout: float, longest: float) -> Audio:
+async def decode(
+    path: Path,
+    target: Path,
+    report: Callable[[float], None],
+    channels: Channels = Channels.MIX,
+    *,
+    timeout: float,
+    longest: float,
+) -> Audio:
     """Decode `path` into `target` within `timeout` seconds; `report` gets the fraction done.
 
     `longest` is the most sound that is taken, in seconds. Raises `NotAudio`, `DecoderDied`, and `OSError` where the
     disk does not take the sound. Cancelling the call kills the process.
     """
-    answer = await _run(timeout, "decode", str(path), str(target), str(longest), report=report)
+    answer = await _run(timeout, channels.value, "decode", str(path), str(target), str(longest), report=report)
     audio = answer["audio"]
-    return Audio(audio["path"], audio["samples"], tuple(audio["warnings"]))
+    return Audio(audio["path"], audio["samples"], tuple(audio["warnings"]), audio["channels"])
 
 
 async def _run(timeout: float, *arguments: str, report: Callable[[float], None] | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Union
 from pydantic import Field, TypeAdapter
 
 from whisperx_api.options import DiarizationMode, Options
-from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcript, Transcription
+from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcript, Transcription, Voice
 
 HEADER = struct.Struct(">I")
 """Length of the message that follows, in bytes."""
@@ -57,6 +57,8 @@ class Inputs:
     transcription: Transcription | None = None
     alignment: Alignment | None = None
     diarization: Diarization | None = None
+    voices: tuple[Voice, ...] = ()
+    """Those of known speakers."""
 
 
 @dataclass(frozen=True)

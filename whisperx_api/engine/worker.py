@@ -166,7 +166,7 @@ class Engine:
             assert inputs.transcription is not None
             result = run.align(inputs.audio, inputs.transcription, self._models, report)
         elif request.stage is Stage.DIARIZE:
-            result = run.diarize(inputs.audio, options, self._models, report)
+            result = run.diarize(inputs.audio, options, self._models, report, inputs.voices)
         else:
             assert inputs.transcription is not None
             result = run.assign(inputs.audio, options, inputs.transcription, inputs.alignment, inputs.diarization)

@@ -43,4 +43,4 @@ async def recall(job: Job, storage: LocalStorage) -> dict[Stage, Any]:
 
 def _whole(audio: Audio) -> bool:
     path = Path(audio.path)
-    return path.is_file() and path.stat().st_size == audio.samples * 4
+    return path.is_file() and path.stat().st_size == audio.file_samples * 4

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 from whisperx_api.transcript import Segment
+
+Heard = Mapping[int | None, float]
+"""Up to where, in seconds, the text of each channel was told; of a recording that is taken as one, that of None."""
+NOTHING: Heard = MappingProxyType({})
+
+
+def further(one: Heard, other: Heard) -> Heard:
+    """Return up to where the text was told by either."""
+    return {channel: max(one.get(channel, 0.0), other.get(channel, 0.0)) for channel in {**one, **other}}
 
 
 class EventKind(str, Enum):

@@ -56,7 +56,9 @@ async def add_completed(job: Job, found: Found, shop: Workshop, webhook: Webhook
         checkpoints={Stage.ASSIGN.value: file},
     )  # fmt: skip
     kept = KeptResult(job.work, file, len(found.data), found.sha256) if job.work else None
-    return await shop.store.add(completed, webhook, kept)
+    added = await shop.store.add(completed, webhook, kept)
+    await shop.storage.clear(job.id, keep=(file,))
+    return added
 
 
 async def _written(job: Job, data: bytes, shop: Workshop) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from enum import Enum
 
 from whisperx_api.engine.protocol import Stage
-from whisperx_api.options import Options, Task
+from whisperx_api.options import Channels, Options, Task
 
 MAX_STAGE_ATTEMPTS = 3
 """How often a stage may fail before its job does."""
@@ -74,13 +74,22 @@ class Job:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages that the options ask for, in their order. A translation's words are not in the audio."""
+        """The stages that the options ask for, in their order.
+
+        A translation's words are not in the audio. Where each channel is a speaker's own, nobody has to be told apart.
+        """
         return tuple(
             stage
             for stage in Stage
             if not (stage is Stage.ALIGN and self.options.task is Task.TRANSLATE)
             and not (stage is Stage.DIARIZE and not self.options.enable_diarization)
+            and not (stage is Stage.DIARIZE and self.options.channels is Channels.SEPARATE)
         )
+
+    @property
+    def kept_files(self) -> tuple[str, ...]:
+        """Names of the files without which a job that is not done can't go on: checkpoints, and voices to be named."""
+        return (*self.checkpoints.values(), *(known.file for known in self.options.known_speakers))
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import edits
 from whisperx_api.jobs.cache import Found
-from whisperx_api.jobs.events import Event, EventKind
+from whisperx_api.jobs.events import NOTHING, Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
 from whisperx_api.jobs.giving import add_completed
 from whisperx_api.jobs.job import Job, JobStatus
@@ -158,7 +158,7 @@ class JobManager:
         if (cancelled := await self._shop.store.cancel(task_id)) is None:
             return False
         self._dequeue(task_id)
-        told, heard = cancelled.progress, 0.0
+        told, heard = cancelled.progress, NOTHING
         if (running := self._runs.pop(task_id, None)) is not None:
             self._stopping[task_id] = running[1]
             running[1].cancel()

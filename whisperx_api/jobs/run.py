@@ -25,7 +25,7 @@ from whisperx_api.engine.protocol import (
 from whisperx_api.engine.session import EngineStarting
 from whisperx_api.jobs.checkpoints import recall
 from whisperx_api.jobs.edits import EDITS
-from whisperx_api.jobs.events import Event, EventKind
+from whisperx_api.jobs.events import NOTHING, Event, EventKind, Heard
 from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, sentence
 from whisperx_api.jobs.giving import complete_by_another
 from whisperx_api.jobs.job import Job, Verdict, judge
@@ -34,7 +34,7 @@ from whisperx_api.jobs.queue.embedded import Rank
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.jobs.telling import AT_WORK, STARTING, WAITING, Telling
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, from_json, to_json
+from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, Voice, from_json, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class JobRun:
     `job`, `told`, `stage` and `message` are what a status poll shows; they change as the run goes on.
     """
 
-    def __init__(self, job: Job, workshop: Workshop, rank: Rank | None = None, heard: float = 0.0) -> None:
-        """`rank` is the job's own if left out; up to `heard`, in seconds, its text was told by another run."""
+    def __init__(self, job: Job, workshop: Workshop, rank: Rank | None = None, heard: Heard = NOTHING) -> None:
+        """`rank` is the job's own if left out; up to `heard` its text was told by another run."""
         self.job = job
         self.rank = rank or job.rank
         """Its place among the runs that wait for the device."""
@@ -69,8 +69,8 @@ class JobRun:
         self._telling = Telling(job.stages, self._publish_progress)
         self._silent = asyncio.Event()
         self._record = asyncio.Lock()
-        self.heard = heard
-        """Up to where text was published, in seconds: a stage that is run again tells none of it twice."""
+        self.heard: dict[int | None, float] = dict(heard)
+        """Up to where each channel's text was published, in seconds: a stage that is run again tells none twice."""
 
     @property
     def stage(self) -> Stage | None:
@@ -173,8 +173,9 @@ class JobRun:
         began = self._begin(Stage.DECODE)
         target = self._shop.storage.audio(self.job.id, self.job.epoch)
         report = partial(self.progress.update, Stage.DECODE)
-        audio = await self._shop.decode(self._shop.storage.upload(self.job.id), target, report)
-        self._shop.costs.learn(Stage.DECODE, audio.duration, time.monotonic() - began)
+        upload = self._shop.storage.upload(self.job.id)
+        audio = await self._shop.decode(upload, target, report, self.job.options.channels)
+        self._shop.costs.learn(Stage.DECODE, audio.sound, time.monotonic() - began)
         return audio, to_json(audio)
 
     async def _unless_silent(self, stage: Stage) -> tuple[Any, bytes]:
@@ -212,7 +213,7 @@ class JobRun:
 
         inputs = Inputs(
             self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
-            self._results.get(Stage.DIARIZE),
+            self._results.get(Stage.DIARIZE), self._voices() if stage is Stage.DIARIZE else (),
         )  # fmt: skip
         attempt = Attempt(self.job.id, self.job.epoch)
         request = RunStage(attempt, stage, self.job.options, inputs, self.rank)
@@ -221,9 +222,14 @@ class JobRun:
             self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
         return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
 
+    def _voices(self) -> tuple[Voice, ...]:
+        """Return the voices of the speakers that are to be named."""
+        known = self.job.options.known_speakers
+        return tuple(Voice(one.name, str(self._shop.storage.path(self.job.id, one.file))) for one in known)
+
     def _keep(self, stage: Stage, result: Any) -> None:
         if isinstance(result, Audio):
-            self._duration = result.duration
+            self._duration = result.sound
             self.progress = Progress(self.job.stages, self._shop.costs, self._duration, self.progress.reached)
             for done in self._results:
                 self.progress.finish(done)
@@ -248,8 +254,8 @@ class JobRun:
         self._shop.events.publish(self.job.id, Event(EventKind.PROGRESS))
 
     def _publish_segment(self, segment: Segment) -> None:
-        if segment.start >= self.heard:
-            self.heard = segment.end
+        if segment.start >= self.heard.get(segment.channel, 0.0):
+            self.heard[segment.channel] = segment.end
             self._shop.events.publish(self.job.id, Event(EventKind.SEGMENT, segment))
 
     # --- the end ---
@@ -285,8 +291,8 @@ class JobRun:
             await self._tidy()
 
     async def _tidy(self) -> None:
-        """Delete the files of a task that is not to be run further, all but its checkpoints."""
-        await self._shop.storage.clear(self.job.id, keep=(*self.job.checkpoints.values(), EDITS))
+        """Delete the files of a task that is not to be run further, all but what a retry goes on with."""
+        await self._shop.storage.clear(self.job.id, keep=(*self.job.kept_files, EDITS))
 
 
 class _GivenUp(Exception):

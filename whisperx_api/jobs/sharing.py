@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.cache import Found
-from whisperx_api.jobs.events import Event, EventKind
+from whisperx_api.jobs.events import NOTHING, Event, EventKind, Heard, further
 from whisperx_api.jobs.faults import persist
 from whisperx_api.jobs.giving import give
 from whisperx_api.jobs.job import Job, JobStatus
@@ -35,7 +35,7 @@ class Group:
     leader: Job
     seq: int
     followers: dict[str, Job] = field(default_factory=dict)
-    heard: float = 0.0
+    heard: Heard = NOTHING
 
     @property
     def rank(self) -> Rank:
@@ -94,10 +94,10 @@ class Sharing:
         group = self._led(job)
         return job.rank if group is None else group.rank
 
-    def heard(self, job: Job) -> float:
-        """Return up to where, in seconds, its text was told to those who listen to it."""
+    def heard(self, job: Job) -> Heard:
+        """Return up to where its text was told to those who listen to it."""
         group = self._led(job)
-        return 0.0 if group is None else group.heard
+        return NOTHING if group is None else group.heard
 
     # --- what becomes of the followers ---
 
@@ -125,17 +125,17 @@ class Sharing:
             if group.followers.get(task_id) is follower:
                 group.followers[task_id] = saved
 
-    async def ended(self, job: Job, progress: float, heard: float = 0.0) -> None:
+    async def ended(self, job: Job, progress: float, heard: Heard = NOTHING) -> None:
         """A job has been completed, has failed or was cancelled: see to those who follow it.
 
-        `progress` and `heard` (seconds) are how far it was, and how much of its text was told.
+        `progress` and `heard` are how far it was, and how much of its text was told.
         """
         if (group := self._led(job)) is None:
             self._leave(job.id)
         elif job.status is JobStatus.COMPLETED:
             await self._share(group, job)
         elif job.status.finished:
-            group.heard = max(group.heard, heard)
+            group.heard = further(group.heard, heard)
             await self._lead_on(group, job, progress)
 
     async def _share(self, group: Group, job: Job) -> None:

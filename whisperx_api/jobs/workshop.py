@@ -13,10 +13,11 @@ from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.store import JobStore
+from whisperx_api.options import Channels
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.transcript import Audio
 
-Decode = Callable[[Path, Path, Callable[[float], None]], Awaitable[Audio]]
+Decode = Callable[[Path, Path, Callable[[float], None], Channels], Awaitable[Audio]]
 
 
 class Engines(Protocol):

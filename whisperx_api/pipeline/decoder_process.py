@@ -6,11 +6,12 @@ import errno
 import json
 import resource
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from whisperx_api.lifeline import die_with_parent, let_others_go_first
-from whisperx_api.pipeline.decode import BYTES_PER_SAMPLE, NotAudio, decode, probe
-from whisperx_api.transcript import SAMPLE_RATE
+from whisperx_api.pipeline.decode import BYTES_PER_SAMPLE, MAX_CHANNELS, NotAudio, decode, probe
+from whisperx_api.transcript import CHANNEL_GAP, SAMPLE_RATE
 
 ADDRESS_SPACE = 4 * 1024**3
 """Most memory the decoder process may map, in bytes. FFmpeg's libraries alone map about 0.5 GiB."""
@@ -19,12 +20,13 @@ NICENESS = 5
 
 
 def main(arguments: list[str]) -> int:
-    """Be the decoder process: `PARENT probe FILE` or `PARENT decode FILE TARGET LONGEST`.
+    """Be the decoder process: `PARENT mix|separate probe FILE` or `PARENT mix|separate decode FILE TARGET LONGEST`.
 
     Writes lines of JSON: `{"progress": 0.4}` any number of times, then `{"audio": …}`, `{"duration": …}`,
     `{"not_audio": …}` or `{"errno": …}`.
     """
-    parent, command, source, *rest = arguments
+    parent, channels, command, source, *rest = arguments
+    separate = channels == "separate"
     die_with_parent(int(parent))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -39,13 +41,14 @@ def main(arguments: list[str]) -> int:
 
     try:
         if command == "probe":
-            answer: dict[str, object] = {"duration": probe(Path(source))}
+            answer: dict[str, object] = {"duration": probe(Path(source), separate)}
         else:
             target, longest = Path(rest[0]), float(rest[1])
-            most = round((longest + 1) * SAMPLE_RATE * BYTES_PER_SAMPLE)
+            most = round((longest + 1) * SAMPLE_RATE) * BYTES_PER_SAMPLE
+            if separate:
+                most = (most + CHANNEL_GAP * BYTES_PER_SAMPLE) * MAX_CHANNELS
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-            audio = decode(Path(source), target, report, longest)
-            answer = {"audio": {"path": audio.path, "samples": audio.samples, "warnings": audio.warnings}}
+            answer = {"audio": asdict(decode(Path(source), target, report, longest, separate))}
     except NotAudio as error:
         answer = {"not_audio": str(error)}
     except MemoryError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,8 @@ with warnings.catch_warnings():
     from pyannote.audio import Pipeline
     from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
     from pyannote.core import Annotation
+
+    from whisperx_api.pipeline.known_speakers import recognise
 
 BATCH_SIZES = ("segmentation_batch_size", "embedding_batch_size")
 """What pyannote's pipelines call the sizes of their batches."""
@@ -85,12 +87,15 @@ class Diarizer:
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
+        voices: Mapping[str, np.ndarray] | None = None,
         report: Callable[[float], None] = lambda fraction: None,
     ) -> Diarization:
         """Find the turns of each speaker, SPEAKER_00 being the first to talk.
 
         audio: (n_samples,) float32 in -1..1 at `SAMPLE_RATE`; only read, so a read-only memory map will do.
         num_speakers: how many there are, where known; `min_speakers` and `max_speakers` bound the number otherwise.
+        voices: for each known speaker's name some seconds of their voice, (n_samples,) as `audio`; speakers who have
+            one of them are named.
         report: called between batches with the fraction of the work that is done, 0..1; whatever it raises ends the
             work and comes out of this call.
 
@@ -115,7 +120,10 @@ class Diarizer:
             progress = _Progress(self._steps, report)
             while (output := self._fitting(audio, bounds, progress)) is None:
                 make_room("Diarization's batch", self._halve())
-        result = _diarization(output, self.name, num_speakers or min_speakers, num_speakers or max_speakers)
+            result = _diarization(output, self.name, num_speakers or min_speakers, num_speakers or max_speakers)
+            if voices:
+                known = recognise(self._pipeline, voices, result.embeddings, SAMPLE_RATE)
+                result = replace(result, names=known.names, warnings=(*result.warnings, *known.warnings))
         report(1.0)
         return replace(result, subsegments=progress.subsegments)
 
@@ -150,7 +158,7 @@ def _tensor(audio: np.ndarray) -> torch.Tensor:
 def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | None, most: int | None) -> Diarization:
     """Return what pyannote found. Pipelines of before pyannote.audio 4 give bare turns, with neither more."""
     labels: list[Any] = []
-    vectors = None
+    vectors: Any = None
     if isinstance(output, Annotation):
         turns = turns_of(output)
         exclusive = exclusive_turns(turns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -32,29 +32,32 @@ def assign(
     duration: float,
     audio_warnings: Iterable[str] = (),
     embeddings: bool = False,
+    by_channel: bool = False,
 ) -> Transcript:
     """Put the stages' results together into the finished transcript.
 
     Segments are those of `alignment`, or of `transcription` where there is none (a translation). `diarization` is None
-    where none was asked for: speakers are then None and nothing is cut. `duration` is the recording's, in seconds.
-    Speakers are numbered SPEAKER_00 … as they first appear in the segments; those who say no word are left out. With
-    `embeddings` each has the voice vector that diarization found for it.
+    where none was asked for: speakers are then None and nothing is cut, or, `by_channel`, each channel is a speaker.
+    `duration` is the recording's, in seconds. Speakers are numbered SPEAKER_00 … as they first appear in the segments;
+    those who say no word are left out. With `embeddings` each has the voice vector that diarization found for it.
     """
     found = alignment.segments if alignment is not None else transcription.segments
-    if diarization is not None:
+    if by_channel:
+        pieces = [(segment, None if segment.channel is None else str(segment.channel)) for segment in found]
+    elif diarization is not None:
         pieces = _labelled(found, diarization, transcription.language)
     else:
         pieces = [(segment, None) for segment in found]
     pieces.sort(key=lambda piece: (piece[0].start, piece[0].end))
     labels = dict.fromkeys(label for _, label in pieces if label is not None)
-    names = {label: f"SPEAKER_{index:02d}" for index, label in enumerate(labels)}
-    segments = [_finished(segment, None if label is None else names[label]) for segment, label in pieces]
+    ids = {label: f"SPEAKER_{index:02d}" for index, label in enumerate(labels)}
+    segments = [_finished(segment, None if label is None else ids[label]) for segment, label in pieces]
     vectors = diarization.embeddings if diarization is not None and embeddings else {}
     return Transcript(
         language=transcription.language,
         duration=round(duration, 3),
         segments=tuple(segments),
-        speakers=_speakers(segments, names, vectors),
+        speakers=_speakers(segments, ids, vectors, diarization.names if diarization is not None else {}),
         models={
             "transcribe": transcription.model or None,
             "align": (alignment.model if alignment is not None else None) or None,
@@ -130,15 +133,18 @@ def _finished(segment: Segment, speaker: str | None) -> Segment:
 
 
 def _speakers(
-    segments: Sequence[Segment], names: dict[str, str], vectors: dict[str, tuple[float, ...]]
+    segments: Sequence[Segment],
+    ids: Mapping[str, str],
+    vectors: Mapping[str, tuple[float, ...]],
+    names: Mapping[str, str],
 ) -> tuple[Speaker, ...]:
     durations: dict[str, float] = defaultdict(float)
     for segment in segments:
         if segment.speaker is not None:
             durations[segment.speaker] += segment.end - segment.start
     return tuple(
-        Speaker(id=name, duration=round(durations[name], 3), embedding=vectors.get(label))
-        for label, name in names.items()
+        Speaker(id=one, duration=round(durations[one], 3), name=names.get(label), embedding=vectors.get(label))
+        for label, one in ids.items()
     )
 
 

@@ -52,13 +52,17 @@ class LocalStorage:
         """Where an attempt's decoded audio goes."""
         return self._folder(task_id) / f"audio.{epoch}.f32"
 
+    def path(self, task_id: str, name: str) -> Path:
+        """Where the file `name` of a task is."""
+        return self._root / task_id / name
+
     async def write(self, task_id: str, name: str, data: bytes) -> None:
         """Write the file `name` of a task, durably, replacing it as a whole."""
         await asyncio.to_thread(_write, self._folder(task_id) / name, data)
 
     async def read(self, task_id: str, name: str) -> bytes:
         """Return the file `name` of a task. Raises `FileNotFoundError`."""
-        return await asyncio.to_thread((self._root / task_id / name).read_bytes)
+        return await asyncio.to_thread(self.path(task_id, name).read_bytes)
 
     # --- the end ---
 

@@ -135,6 +135,11 @@ def of_transcription(form: Form, settings: Settings) -> AudioWanted:
         raise bad_parameter("include", "include=logprobs needs response_format=json.")
     if given.stream and given.asynchronous:
         raise bad_parameter("async", "async and stream exclude each other: an answer comes either later or as it goes.")
+    if given.known_speaker_names and not speakers:
+        raise bad_parameter(
+            "known_speaker_names",
+            f"known_speaker_names needs response_format=diarized_json or model={DIARIZING_MODEL}.",
+        )
     options = Options(
         language=requests.language(given.language),
         languages=_languages(given),
@@ -152,6 +157,8 @@ def of_transcription(form: Form, settings: Settings) -> AudioWanted:
         logprobs=bool(given.include),
         stream=given.stream,
         asynchronous=given.asynchronous,
+        speaker_names=tuple(given.known_speaker_names),
+        speaker_references=tuple(given.known_speaker_references),
     )
 
 
