@@ -46,3 +46,7 @@ class Options:
     """Probability of speech above which it begins, 0..1; whisperx's own."""
     vad_offset: float = 0.363
     """Probability of speech below which it ends."""
+    vad_pad: float = 0.0
+    """Seconds before speech that are taken for speech too."""
+    vad_min_silence: float = 0.0
+    """Seconds; pauses shorter than this do not end speech."""

@@ -8,10 +8,11 @@ What that fails at is decoded again (`fallback`), and repeats that nobody said a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
@@ -25,6 +26,8 @@ from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
 from whisperx_api.pipeline.sentences import cut_text, word_starts
+from whisperx_api.pipeline.speech import Thresholds
+from whisperx_api.pipeline.spread import spoken_windows
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
@@ -46,6 +49,29 @@ FRAMES_PER_SECOND = 100
 
 def _ignore(_: Segment) -> None:
     """Let a segment pass unseen."""
+
+
+class _Progress:
+    """Tells the fraction of a recording that is transcribed: voice activity and decoding go on in turns."""
+
+    def __init__(self, seconds: float, report: Callable[[float], None]) -> None:
+        self._seconds = seconds
+        self._report = report
+        self._listened = 0.0
+        self._decoded = 0.0
+
+    def listened(self, fraction: float) -> None:
+        """So much of the recording has been looked through for speech, 0..1."""
+        self._listened = fraction
+        self._tell()
+
+    def decoded(self, end: float) -> None:
+        """Speech is text up to `end`, in seconds."""
+        self._decoded = min(1.0, end / self._seconds)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._report(VAD_SHARE * self._listened + (1.0 - VAD_SHARE) * self._decoded)
 
 
 @dataclass(frozen=True)
@@ -103,33 +129,34 @@ class Transcriber:
         sequence of random numbers a loaded model, so it depends on what the model has sampled before.
         """
         languages, warnings = self._languages(options)
-        chunks = speech_chunks(
-            self._vad, audio, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), onset=options.vad_onset,
-            offset=options.vad_offset, report=lambda fraction: report(VAD_SHARE * fraction),
-        )  # fmt: skip
-        if not chunks:
+        thresholds = Thresholds(options.vad_onset, options.vad_offset, options.vad_pad, options.vad_min_silence)
+        progress = _Progress(len(audio) / SAMPLE_RATE, report)
+        found = speech_chunks(
+            self._vad, audio, thresholds, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), report=progress.listened
+        )
+        first = next(filter(None, found), None)
+        if first is None:
             report(1.0)
             spoken = languages[0] if languages else NO_SPEECH_LANGUAGE
             return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
-        main = self._main_language(audio, chunks, languages, warnings)
+        main = self._main_language(audio, first[0], thresholds, languages, warnings)
         request = self._request(options, main, languages or (main,), word_times, warnings)
 
-        def decode(batch: Sequence[Chunk]) -> tuple[int, list[Segment]]:
+        def decode(batch: Sequence[Chunk]) -> tuple[float, list[Segment]]:
             size = min(len(batch), self._largest or len(batch))
-            return len(batch), in_fitting_batches(partial(self._decode, audio, request), batch, size, self._halved)
+            segments = in_fitting_batches(partial(self._decode, audio, request), batch, size, self._halved)
+            return batch[-1].end, segments
 
         segments: list[Segment] = []
-        ends = np.cumsum([chunk.end - chunk.start for chunk in chunks])
-        done = 0
-        due = batches(chunks, batch_size, self._side_by_side)
+        due = batches(chain([first], found), batch_size, self._side_by_side)
         with closing(in_order(decode, due, self._workers)) as decoded:
-            for count, found in decoded:
-                for segment in found:
+            for end, heard in decoded:
+                for segment in heard:
                     if not segments or not repeats.is_echo(segment, segments[-1]):
                         segments.append(segment)
                         on_segment(segment)
-                done += count
-                report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
+                progress.decoded(end)
+        report(1.0)
         return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
 
     def _languages(self, options: Options) -> tuple[tuple[str, ...], list[str]]:
@@ -145,12 +172,18 @@ class Transcriber:
         ]
 
     def _main_language(
-        self, audio: np.ndarray, chunks: Sequence[Chunk], languages: Sequence[str], warnings: list[str]
+        self,
+        audio: np.ndarray,
+        first: Chunk,
+        thresholds: Thresholds,
+        languages: Sequence[str],
+        warnings: list[str],
     ) -> str:
         """Return the language of most speech; that others are spoken, where none were named, goes to `warnings`."""
         if len(languages) == 1:
             return languages[0]
-        found = language.vote(self._model, audio, chunks, languages, self._workers)
+        windows = spoken_windows(self._vad.vad_pipeline._segmentation, audio, first, thresholds)
+        found = language.vote(self._model, windows, languages, self._workers)
         if found.others and not languages:
             warnings.append(language.disagreement(found))
         return found.language
@@ -262,19 +295,28 @@ def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[
     return replace(cut_text(segment, 0, starts[unsaid]), words=words[:unsaid])
 
 
-def batches(chunks: Sequence[Chunk], batch_size: int, side_by_side: int = 1) -> Iterator[Sequence[Chunk]]:
-    """Yield chunks in batches of 1, 2, 4 … up to `batch_size`.
+def batches(
+    found: Iterable[Sequence[Chunk]], batch_size: int, side_by_side: int = 1
+) -> Iterator[Sequence[Chunk] | None]:
+    """Yield chunks, which are `found` some at a time, in batches of 1, 2, 4 … up to `batch_size`.
 
     Of those that are decoded `side_by_side`, each has its part of that, and the last ones grow smaller, so that all end
-    together.
+    together: a batch is due once enough chunks are known to follow it. None is yielded where more have to be found.
     """
     largest = max(1, math.ceil(batch_size / side_by_side))
-    first, size = 0, 1
-    while first < len(chunks):
+    waiting: list[Chunk] = []
+    size = 1
+    for chunks in found:
+        waiting += chunks
+        while len(waiting) > (size - 1) * side_by_side:
+            yield waiting[:size]
+            waiting, size = waiting[size:], min(2 * size, largest)
+        yield None
+    while waiting:
         if side_by_side > 1:
-            size = min(size, math.ceil((len(chunks) - first) / side_by_side))
-        yield chunks[first : first + size]
-        first, size = first + size, min(2 * size, largest)
+            size = min(size, math.ceil(len(waiting) / side_by_side))
+        yield waiting[:size]
+        waiting, size = waiting[size:], min(2 * size, largest)
 
 
 def english_only(name: str, options: Options) -> list[str]:
