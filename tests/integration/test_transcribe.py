@@ -22,10 +22,11 @@ from whisperx_api.options import Options, Task
 from whisperx_api.pipeline import fallback, transcribe
 from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
+from whisperx_api.pipeline.batching import batches
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.speech import Thresholds
-from whisperx_api.pipeline.transcribe import Transcriber, batches, english_only
+from whisperx_api.pipeline.transcribe import Transcriber, english_only
 from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.pipeline.voice_activity import as_tensor, speech_chunks
 from whisperx_api.pipeline.whisper import compression_ratio, token_starts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def found(
     return [*chunks, *merging.end()]
 
 
-def spans(scores: list[float], thresholds: Thresholds, longest: float = 30.0) -> list[Span]:
+def spans(scores: Sequence[float], thresholds: Thresholds, longest: float = 30.0) -> list[Span]:
     """Return the stretches in scores that come once a second."""
     speech = Hysteresis(SlidingWindow(start=-0.5, duration=1.0, step=1.0), thresholds, longest)
     return [*speech.add(np.array(scores, dtype=np.float32)), *speech.end()]

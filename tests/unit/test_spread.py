@@ -12,7 +12,7 @@ from whisperx.audio import N_SAMPLES
 
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.speech import Thresholds
-from whisperx_api.pipeline.spread import WINDOWS, sections, spoken_windows
+from whisperx_api.pipeline.spread import LOOKS, WINDOWS, sections, spoken_windows
 from whisperx_api.transcript import SAMPLE_RATE
 
 THRESHOLDS = Thresholds(0.5, 0.4)
@@ -53,6 +53,24 @@ def test_sections_cover_the_recording_and_the_last_is_looked_through_from_its_en
         heard[block] += 1
     assert (heard == 1).all()
     assert found[0][0].start == 0 and found[-1][0].stop == n_samples
+
+
+def test_little_of_a_very_long_recording_is_looked_through() -> None:
+    n_samples = 10 * 3600 * SAMPLE_RATE
+    for section in (found := sections(n_samples)):
+        assert LOOKS / 2 < len(section) <= LOOKS
+        assert abs(section[-1].start - section[0].start) > 0.9 * n_samples / len(found) - N_SAMPLES
+
+
+def test_raise_in_report_stops_the_looking() -> None:
+    def report() -> None:
+        if ear.windows:
+            raise InterruptedError
+
+    ear: Any = Ear()
+    with pytest.raises(InterruptedError):
+        spoken_windows(ear, np.zeros(120 * SAMPLE_RATE, dtype=np.float32), FIRST, THRESHOLDS, report)
+    assert ear.windows == 6
 
 
 def test_short_recording_is_told_by_its_first_chunk_alone() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ def speech_scores(inference: Inference, waveform: torch.Tensor) -> Iterator[Scor
 
 def pooled(inference: Inference, windows: torch.Tensor) -> np.ndarray:
     """Return what a network finds in windows (n_windows, 1, n_samples), one score a frame: (n_windows, n_frames, 1)."""
-    found = inference.infer(windows)
+    found: Any = inference.infer(windows)  # a tuple where a network has several tasks
     return found if inference.pre_aggregation_hook is None else inference.pre_aggregation_hook(found)
 
 
@@ -89,7 +90,7 @@ class _Overlap:
     def __init__(self, inference: Inference) -> None:
         self._frames = frames_of(inference)
         self._windows = SlidingWindow(start=0.0, duration=inference.duration, step=inference.step)
-        self._warm_up = inference.warm_up
+        self._warm_up = inference.warm_up or (0.0, 0.0)
         self._added = 0  # windows
         self.first = 0
         """The frame that the sums begin with: those before it are final."""

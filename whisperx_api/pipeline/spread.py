@@ -7,7 +7,7 @@ the others the voice activity network looks at windows side by side, a tenth of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -25,18 +25,27 @@ WINDOWS = 5
 """Most windows that are listened to."""
 LISTEN_EVERY = 4
 """One half minute in so many is listened to, and two at least: to encode them all would be a third of the work."""
+LOOKS = 20
+"""Most half minutes of a section that are looked through, at even distances where it is longer."""
 ENOUGH = N_SAMPLES // 2
 """Samples of speech from which on a section is looked through no further."""
 
 
-def spoken_windows(inference: Inference, audio: np.ndarray, first: Chunk, thresholds: Thresholds) -> list[np.ndarray]:
+def spoken_windows(
+    inference: Inference,
+    audio: np.ndarray,
+    first: Chunk,
+    thresholds: Thresholds,
+    report: Callable[[], None] = lambda: None,
+) -> list[np.ndarray]:
     """Return the speech of the first chunk, of the recording's end, and of places at even distances between.
 
     Each window is at most 30 s long. `inference` is that of voice activity; `audio` has shape (n_samples,), float32 at
-    16 kHz, and so have the windows. A section without speech gives none.
+    16 kHz, and so have the windows. A section without speech gives none. `report` is called before each look, and may
+    raise to stop the work.
     """
     beginning = [audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] for start, end in first.speech]
-    later = (_window(inference, audio, section, thresholds) for section in sections(len(audio))[1:])
+    later = (_window(inference, audio, section, thresholds, report) for section in sections(len(audio))[1:])
     return [np.concatenate(beginning)[:N_SAMPLES], *filter(len, later)]
 
 
@@ -53,13 +62,18 @@ def sections(n_samples: int) -> list[list[slice]]:
 
 
 def _blocks(start: int, end: int) -> Iterator[slice]:
-    for first in range(start, end, N_SAMPLES):
+    count = math.ceil((end - start) / N_SAMPLES)
+    for place in range(0, count, math.ceil(count / LOOKS) or 1):
+        first = start + place * N_SAMPLES
         yield slice(first, min(first + N_SAMPLES, end))
 
 
-def _window(inference: Inference, audio: np.ndarray, section: list[slice], thresholds: Thresholds) -> np.ndarray:
+def _window(
+    inference: Inference, audio: np.ndarray, section: list[slice], thresholds: Thresholds, report: Callable[[], None]
+) -> np.ndarray:
     spoken: list[np.ndarray] = []
     for block in section:
+        report()
         spoken += _speech(inference, np.array(audio[block]), thresholds)
         if sum(map(len, spoken)) >= ENOUGH:
             break

@@ -7,8 +7,7 @@ What that fails at is decoded again (`fallback`), and repeats that nobody said a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -23,6 +22,7 @@ from whisperx.vads import Pyannote
 from whisperx_api.options import Options, Task
 from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.batching import batches
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
 from whisperx_api.pipeline.sentences import cut_text, word_starts
@@ -63,14 +63,15 @@ class _Progress:
     def listened(self, fraction: float) -> None:
         """So much of the recording has been looked through for speech, 0..1."""
         self._listened = fraction
-        self._tell()
+        self.tell()
 
     def decoded(self, end: float) -> None:
         """Speech is text up to `end`, in seconds."""
         self._decoded = min(1.0, end / self._seconds)
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell how far it is, again where that is as far as before: whoever listens may stop the work."""
         self._report(VAD_SHARE * self._listened + (1.0 - VAD_SHARE) * self._decoded)
 
 
@@ -139,7 +140,8 @@ class Transcriber:
             report(1.0)
             spoken = languages[0] if languages else NO_SPEECH_LANGUAGE
             return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
-        main = self._main_language(audio, first[0], thresholds, languages, warnings)
+        hear = partial(spoken_windows, self._vad.vad_pipeline._segmentation, audio, first[0], thresholds, progress.tell)
+        main = self._main_language(hear, languages, warnings)
         request = self._request(options, main, languages or (main,), word_times, warnings)
 
         def decode(batch: Sequence[Chunk]) -> tuple[float, list[Segment]]:
@@ -172,18 +174,15 @@ class Transcriber:
         ]
 
     def _main_language(
-        self,
-        audio: np.ndarray,
-        first: Chunk,
-        thresholds: Thresholds,
-        languages: Sequence[str],
-        warnings: list[str],
+        self, hear: Callable[[], Sequence[np.ndarray]], languages: Sequence[str], warnings: list[str]
     ) -> str:
-        """Return the language of most speech; that others are spoken, where none were named, goes to `warnings`."""
+        """Return the language of most of what `hear` finds, which is asked where there is a choice.
+
+        That others are spoken, where none were named, goes to `warnings`.
+        """
         if len(languages) == 1:
             return languages[0]
-        windows = spoken_windows(self._vad.vad_pipeline._segmentation, audio, first, thresholds)
-        found = language.vote(self._model, windows, languages, self._workers)
+        found = language.vote(self._model, hear(), languages, self._workers)
         if found.others and not languages:
             warnings.append(language.disagreement(found))
         return found.language
@@ -293,30 +292,6 @@ def _segment(chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[
     if unsaid is None or starts is None:
         return segment
     return replace(cut_text(segment, 0, starts[unsaid]), words=words[:unsaid])
-
-
-def batches(
-    found: Iterable[Sequence[Chunk]], batch_size: int, side_by_side: int = 1
-) -> Iterator[Sequence[Chunk] | None]:
-    """Yield chunks, which are `found` some at a time, in batches of 1, 2, 4 … up to `batch_size`.
-
-    Of those that are decoded `side_by_side`, each has its part of that, and the last ones grow smaller, so that all end
-    together: a batch is due once enough chunks are known to follow it. None is yielded where more have to be found.
-    """
-    largest = max(1, math.ceil(batch_size / side_by_side))
-    waiting: list[Chunk] = []
-    size = 1
-    for chunks in found:
-        waiting += chunks
-        while len(waiting) > (size - 1) * side_by_side:
-            yield waiting[:size]
-            waiting, size = waiting[size:], min(2 * size, largest)
-        yield None
-    while waiting:
-        if side_by_side > 1:
-            size = min(size, math.ceil(len(waiting) / side_by_side))
-        yield waiting[:size]
-        waiting, size = waiting[size:], min(2 * size, largest)
 
 
 def english_only(name: str, options: Options) -> list[str]:
