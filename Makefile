@@ -58,6 +58,7 @@ test-data: setup $(VENV)/tested
 bench: setup $(VENV)/tested
 	$(BIN)/python -m bench.service $(AUDIO)
 	$(BIN)/python -W ignore -m bench.job $(DATA)
+	$(BIN)/python -W ignore -m bench.first_text $(DATA)
 	$(BIN)/python -W ignore -m bench.diarization $(DATA)
 	$(BIN)/python -W ignore -m bench.alignment
 	$(BIN)/python -W ignore -m bench.accuracy $(DATA)

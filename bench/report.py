@@ -18,7 +18,7 @@ from bench.figures import FOLDER, Figure
 
 DOCS = Path("docs")
 ENGINE = "engine"
-ORDER = ("job", "diarization", "alignment", "length", "gpu")
+ORDER = ("job", "first_text", "diarization", "alignment", "length", "gpu")
 INTRODUCTION = """# Benchmarks
 
 Each figure and its peer's were measured one after the other in one run, on the same machine, models and sound.
@@ -49,7 +49,7 @@ def runs(folder: Path) -> list[Run]:
 def table(run: Run) -> str:
     """Return a benchmark as Markdown."""
     rows = [
-        f"## {run.name.capitalize()}", "", f"On {run.machine}: `python -m bench.{run.name}`.", "",
+        f"## {run.name.replace('_', ' ').capitalize()}", "", f"On {run.machine}: `python -m bench.{run.name}`.", "",
         "| what | ours | against | its figure | ratio | aim | seen |", "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for figure in run.figures:

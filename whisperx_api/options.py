@@ -71,6 +71,6 @@ class Options:
     vad_offset: float = 0.363
     """Probability of speech below which it ends."""
     vad_pad: float = 0.0
-    """Seconds before speech that count as speech."""
+    """Seconds before speech that are taken for speech too."""
     vad_min_silence: float = 0.0
-    """Seconds that a pause must last to end speech."""
+    """Seconds; pauses shorter than this do not end speech."""

@@ -23,11 +23,14 @@ from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.speakers import assign
+from whisperx_api.pipeline.speech import Thresholds
+from whisperx_api.pipeline.spread import spoken_windows
 from whisperx_api.pipeline.transcribe import Transcriber
 from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Transcription
 
 DEFAULTS = Options()
+THRESHOLDS = Thresholds(DEFAULTS.vad_onset, DEFAULTS.vad_offset)
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +187,34 @@ def test_meetings_in_one_language_give_no_warning(
     transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray]
 ) -> None:
     audio = np.concatenate([sound(data_dir / "ami" / f"{name}.flac") for name in given_words.EXCERPTS])
-    chunks = [Chunk(start, start + 30.0, ((start, start + 30.0),)) for start in np.arange(0.0, 180.0, 30.0).tolist()]
-    found = language.vote(transcriber._model, audio, chunks)
-    assert found == language.Vote("en")
+    first = Chunk(0.0, 30.0, ((0.0, 30.0),))
+    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, first, THRESHOLDS)
+    assert len(windows) == 2 and language.vote(transcriber._model, windows) == language.Vote("en")
+    halves = [audio[start : start + 30 * SAMPLE_RATE] for start in range(0, len(audio), 30 * SAMPLE_RATE)]
+    assert language.vote(transcriber._model, halves) == language.Vote("en")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_other_language_at_either_end_of_a_meeting_is_warned_of(
+    transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray], first: bool
+) -> None:
+    meeting = [sound(data_dir / "ami" / f"{name}.flac") for name in given_words.EXCERPTS]
+    french = sound(data_dir / "languages" / "fr_ej-fra.m4a")
+    audio = np.concatenate([french, *meeting] if first else [*meeting, french])
+    start = Chunk(0.0, 25.0, ((1.0, 25.0),))
+    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, start, THRESHOLDS)
+    found = language.vote(transcriber._model, windows)
+    assert {found.language, *found.others} == {"en", "fr"}
+
+
+def test_silence_does_not_vote(transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray]) -> None:
+    french = sound(data_dir / "languages" / "fr_ej-fra.m4a")
+    silence = np.zeros(100 * SAMPLE_RATE, dtype=np.float32)
+    audio = np.concatenate([silence, french, silence, silence])
+    chunk = Chunk(101.0, 120.0, ((101.0, 120.0),))
+    first, *later = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, chunk, THRESHOLDS)
+    assert len(first) == 19 * SAMPLE_RATE and sum(map(len, later)) <= len(french)
+    assert language.vote(transcriber._model, [first, *later]) == language.Vote("fr")
 
 
 def test_numerals_are_written_as_words(

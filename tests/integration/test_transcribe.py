@@ -11,20 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import whisperx
 from faster_whisper.tokenizer import Tokenizer
 from whisperx.asr import FasterWhisperPipeline
+from whisperx.vads import Pyannote
 
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options, Task
 from whisperx_api.pipeline import fallback, transcribe
 from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
+from whisperx_api.pipeline.batching import batches
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
-from whisperx_api.pipeline.transcribe import VAD_SHARE, Transcriber, batches, english_only
+from whisperx_api.pipeline.speech import Thresholds
+from whisperx_api.pipeline.transcribe import Transcriber, english_only
 from whisperx_api.pipeline.transcribers import load_transcriber
-from whisperx_api.pipeline.voice_activity import as_tensor
+from whisperx_api.pipeline.voice_activity import as_tensor, speech_chunks
 from whisperx_api.pipeline.whisper import compression_ratio, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription, Word
 
@@ -119,26 +123,52 @@ def assert_kept_from_decoding(transcriber: Transcriber, result: Transcription) -
     assert cut == [token for segment in result.segments for token in segment.tokens]
 
 
-def test_raise_in_report_stops_the_work(transcriber: Transcriber, sample: np.ndarray) -> None:
-    def cancel_at(limit: float):
-        def report(fraction: float) -> None:
-            if fraction > limit:
-                raise InterruptedError
+@pytest.mark.parametrize("audio_at_work", [0.0, 30.0], ids=["in voice activity", "between batches"])
+def test_raise_in_report_stops_the_work(transcriber: Transcriber, sample: np.ndarray, audio_at_work: float) -> None:
+    came: list[Segment] = []
 
-        return report
+    def report(fraction: float) -> None:
+        if fraction > 0.0 and (came or not audio_at_work):
+            raise InterruptedError
 
-    for limit in (0.0, VAD_SHARE):  # in voice activity detection, and between batches
-        came: list[Segment] = []
-        with pytest.raises(InterruptedError):
-            run(
-                transcriber,
-                sample,
-                Options(language="en"),
-                report=cancel_at(limit),
-                on_segment=came.append,
-                chunk_size=6,
-            )
-        assert len(came) == (0 if limit == 0.0 else 1)
+    with pytest.raises(InterruptedError):
+        run(transcriber, sample, ENGLISH, report=report, on_segment=came.append, chunk_size=6)
+    assert len(came) == (1 if audio_at_work else 0)
+
+
+def test_first_text_comes_while_most_is_still_to_be_looked_through(
+    transcriber: Transcriber, sample: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = transcriber._vad.vad_pipeline._segmentation
+    infer, seen, seen_at, fractions = scores.infer, [], [], []
+    monkeypatch.setattr(scores, "infer", lambda windows: seen.append(len(windows)) or infer(windows))
+    audio = np.tile(sample, 6)
+    result = run(
+        transcriber, audio, report=fractions.append, on_segment=lambda _: seen_at.append(sum(seen)), batch_size=4,
+        chunk_size=10,
+    )  # fmt: skip
+    every = 2 * len(audio) // SAMPLE_RATE
+    assert result.language == "en" and len(seen_at) == len(result.segments) > 12
+    assert seen_at[0] < 0.6 * every < every - 10 < seen_at[-1]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len(set(fractions)) > 15
+
+
+@pytest.mark.parametrize("chunk_size", [5.0, 30.0])
+def test_chunks_are_whisperx_own_and_come_early(
+    transcriber: Transcriber, sample: np.ndarray, chunk_size: float
+) -> None:
+    audio = np.tile(sample, 3)[: 80 * SAMPLE_RATE + 1234]
+    thresholds, done, came = Thresholds(DEFAULTS.vad_onset, DEFAULTS.vad_offset), [], []
+    for chunks in speech_chunks(transcriber._vad, audio, thresholds, chunk_size=chunk_size, report=done.append):
+        came += [(done[-1], chunk) for chunk in chunks]
+    scores = transcriber._vad.vad_pipeline({"waveform": torch.from_numpy(audio)[None], "sample_rate": SAMPLE_RATE})
+    expected: list = Pyannote.merge_chunks(scores, chunk_size, onset=thresholds.onset, offset=thresholds.offset)
+    end = len(audio) / SAMPLE_RATE
+    assert [(chunk.start, chunk.end) for _, chunk in came] == [(one["start"], min(one["end"], end)) for one in expected]
+    assert [chunk.speech for _, chunk in came][:-1] == [tuple(one["segments"]) for one in expected][:-1]
+    assert done == sorted(done) and done[0] == 0.0 and done[-1] == 1.0
+    for fraction, chunk in came:
+        assert fraction * end < chunk.end + chunk_size + 25.0
 
 
 def test_translation_has_no_word_times(transcriber: Transcriber, sample: np.ndarray) -> None:
@@ -195,19 +225,33 @@ def test_incomplete_model_is_named_with_what_to_do(tmp_path: Path) -> None:
         load_transcriber(tmp_path, name="small", device="cpu", compute_type="int8", workers=1)
 
 
+def sizes(found: Sequence[Sequence[Chunk]], batch_size: int, side_by_side: int = 1) -> list[int]:
+    return [len(batch) for batch in batches(found, batch_size, side_by_side) if batch]
+
+
 def test_batches_grow_to_the_size_asked_for() -> None:
     chunks = [Chunk(index, index + 1, ()) for index in range(20)]
-    assert [len(batch) for batch in batches(chunks, 6)] == [1, 2, 4, 6, 6, 1]
-    assert [chunk for batch in batches(chunks, 6) for chunk in batch] == chunks
-    assert [len(batch) for batch in batches(chunks[:2], 1)] == [1, 1]
+    assert sizes([chunks], 6) == [1, 2, 4, 6, 6, 1]
+    assert [chunk for batch in batches([chunks], 6) for chunk in batch or ()] == chunks
+    assert sizes([chunks[:2]], 1) == [1, 1]
 
 
 def test_batches_side_by_side_share_the_size_and_end_together() -> None:
     chunks = [Chunk(index, index + 1, ()) for index in range(30)]
-    found = list(batches(chunks, 12, side_by_side=2))
-    assert [len(batch) for batch in found] == [1, 2, 4, 6, 6, 6, 3, 1, 1]
-    assert [chunk for batch in found for chunk in batch] == chunks
-    assert [len(batch) for batch in batches(chunks, 4, side_by_side=16)] == [1] * 30
+    assert sizes([chunks], 12, side_by_side=2) == [1, 2, 4, 6, 6, 6, 3, 1, 1]
+    assert [chunk for batch in batches([chunks], 12, side_by_side=2) for chunk in batch or ()] == chunks
+    assert sizes([chunks], 4, side_by_side=16) == [1] * 30
+
+
+@pytest.mark.parametrize("side_by_side", [1, 2, 4])
+def test_batches_are_the_same_however_the_chunks_come_and_none_waits_for_more_than_it_needs(side_by_side: int) -> None:
+    chunks = [Chunk(index, index + 1, ()) for index in range(30)]
+    expected = [batch for batch in batches([chunks], 12, side_by_side) if batch]
+    one_by_one = list(batches([[chunk] for chunk in chunks], 12, side_by_side))
+    assert [batch for batch in one_by_one if batch] == expected
+    assert one_by_one[0] == chunks[:1] and one_by_one.count(None) == 30
+    known = side_by_side + 1  # then the two after the first one are a batch, for others have their part too
+    assert one_by_one.index(chunks[1:3]) == known + 1 + 1 if side_by_side < 4 else True
 
 
 def test_threads_hear_the_same(starter_dir: Path, transcriber: Transcriber, sample: np.ndarray) -> None:
@@ -393,5 +437,5 @@ def test_the_same_word_over_silence_is_kept_once(transcriber: Transcriber, monke
     silence = np.zeros(3 * SAMPLE_RATE, dtype=np.float32)
     assert [segment.text for segment in decoded(transcriber, [silence] * 2)] == ["you", "you"]
     chunks = [Chunk(float(start), start + 1.0, ()) for start in range(3)]
-    monkeypatch.setattr(transcribe, "speech_chunks", lambda *given, **options: chunks)
+    monkeypatch.setattr(transcribe, "speech_chunks", lambda *given, **options: iter([chunks]))
     assert [segment.text for segment in run(transcriber, silence, ENGLISH, batch_size=2).segments] == ["you"]

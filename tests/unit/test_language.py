@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from whisperx_api.pipeline import language
-from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.transcript import SAMPLE_RATE
 
 NOBODY_IS_SURE = {"en": 0.4, "de": 0.35, "fr": 0.25}
@@ -33,45 +32,28 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Any:
     return heard
 
 
-def spoken(*stretches: tuple[float, float]) -> tuple[np.ndarray, list[Chunk]]:
-    """Speech of given seconds, one chunk a stretch, all samples of which are its key."""
-    audio = np.concatenate([np.full(int(seconds * SAMPLE_RATE), key, dtype=np.float32) for seconds, key in stretches])
-    ends = np.cumsum([seconds for seconds, _ in stretches]).tolist()
-    starts = [0.0, *ends[:-1]]
-    return audio, [Chunk(start, end, ((start, end),)) for start, end in zip(starts, ends, strict=True)]
+def spoken(*stretches: tuple[float, float]) -> list[np.ndarray]:
+    """Windows of given seconds, all samples of which are their key."""
+    return [np.full(int(seconds * SAMPLE_RATE), key, dtype=np.float32) for seconds, key in stretches]
 
 
-def test_longer_windows_count_for_more_and_short_ones_are_joined(listener: Any) -> None:
+def test_longer_windows_count_for_more(listener: Any) -> None:
     listener.found = {1.0: {"de": 0.9, "en": 0.1}, 2.0: {"de": 0.05, "en": 0.95}}
-    assert language.vote(listener.model, *spoken((20.0, 1.0), (8.0, 1.0), (12.0, 2.0))) == language.Vote("de", ("en",))
+    assert language.vote(listener.model, spoken((28.0, 1.0), (12.0, 2.0))) == language.Vote("de", ("en",))
     assert listener.lengths == [28.0, 12.0]
-    assert language.vote(listener.model, *spoken((15.0, 1.0), (20.0, 2.0))).language == "en"
-
-
-def test_windows_are_spread_over_the_recording(listener: Any) -> None:
-    listener.found = {float(key): {"en": 1.0, "de": 0.0} for key in range(20)} | {19.0: {"en": 0.0, "de": 1.0}}
-    found = language.vote(listener.model, *spoken(*[(30.0, float(key)) for key in range(20)]))
-    assert found == language.Vote("en", ("de",))
-    assert listener.lengths == [30.0] * language.WINDOWS
-
-
-def test_short_recording_is_listened_to_at_its_start_and_its_end(listener: Any) -> None:
-    listener.found = {1.0: {"en": 1.0, "de": 0.0}, 2.0: {"fr": 1.0, "en": 0.0}, 3.0: {"en": 0.1, "de": 0.9}}
-    found = language.vote(listener.model, *spoken((30.0, 1.0), *[(30.0, 2.0)] * 6, (29.0, 3.0)))
-    assert listener.lengths == [30.0, 29.0]
-    assert found == language.Vote("en", ("de",))
+    assert language.vote(listener.model, spoken((15.0, 1.0), (20.0, 2.0))).language == "en"
 
 
 def test_window_that_is_short_or_unsure_speaks_for_no_language_of_its_own(listener: Any) -> None:
     listener.found = {1.0: {"en": 1.0}, 2.0: {"de": 1.0}, 3.0: {"de": 0.79, "en": 0.21}}
-    assert language.vote(listener.model, *spoken((30.0, 1.0), (9.9, 2.0))) == language.Vote("en")
-    assert language.vote(listener.model, *spoken((30.0, 1.0), (30.0, 3.0))) == language.Vote("en")
+    assert language.vote(listener.model, spoken((30.0, 1.0), (9.9, 2.0))) == language.Vote("en")
+    assert language.vote(listener.model, spoken((30.0, 1.0), (30.0, 3.0))) == language.Vote("en")
 
 
 def test_only_the_languages_that_may_be_spoken_are_heard(listener: Any) -> None:
     listener.found = {1.0: NOBODY_IS_SURE}
-    assert language.vote(listener.model, *spoken((30.0, 1.0))).language == "en"
-    assert language.vote(listener.model, *spoken((30.0, 1.0)), allowed=("fr", "de")).language == "de"
+    assert language.vote(listener.model, spoken((30.0, 1.0))).language == "en"
+    assert language.vote(listener.model, spoken((30.0, 1.0)), allowed=("fr", "de")).language == "de"
 
 
 def test_disagreement_names_the_languages() -> None:

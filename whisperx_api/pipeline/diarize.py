@@ -158,20 +158,21 @@ def _tensor(audio: np.ndarray) -> torch.Tensor:
 def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | None, most: int | None) -> Diarization:
     """Return what pyannote found. Pipelines of before pyannote.audio 4 give bare turns, with neither more."""
     labels: list[Any] = []
-    vectors: Any = None
+    vectors: Any = ()
     if isinstance(output, Annotation):
         turns = turns_of(output)
         exclusive = exclusive_turns(turns)
     else:
         turns = turns_of(output.speaker_diarization)
         exclusive = turns_of(output.exclusive_speaker_diarization)
-        labels, vectors = output.speaker_diarization.labels(), output.speaker_embeddings
+        labels = output.speaker_diarization.labels()
+        vectors = () if output.speaker_embeddings is None else output.speaker_embeddings
     names: dict[Any, str] = {}
     for turn in (*turns, *exclusive):
         names.setdefault(turn.speaker, f"SPEAKER_{len(names):02d}")
     embeddings = {
         names[label]: tuple(float(value) for value in vector)
-        for label, vector in zip(labels, vectors if vectors is not None else (), strict=False)
+        for label, vector in zip(labels, vectors, strict=False)
         if np.isfinite(vector).all() and vector.any()
     }
     found, notes = len(names), ()

@@ -1,29 +1,22 @@
-"""Which language is spoken: a vote over windows of speech from all over the recording.
+"""Which language is spoken: a vote over windows of speech from all over the recording (`spread`).
 
 whisperx takes the first 30 s of the recording, which may be silence, music, or a greeting in another language.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ctranslate2
 import numpy as np
 from whisperx.asr import WhisperModel
-from whisperx.audio import N_SAMPLES
 
 from whisperx_api.languages import LANGUAGES
-from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.whisper import encode
 from whisperx_api.transcript import SAMPLE_RATE
 
-WINDOWS = 5
-"""Most windows of 30 s of speech that are listened to."""
-LISTEN_EVERY = 4
-"""One in so many windows is listened to, and two at least: to encode them all would be a third of the work."""
 CLEAR = 0.8
 """Probability from which on a window clearly is in its language. Whisper base gave a window of far-field English 0.5
 for Welsh, and 0.97 to 1.0 for the language spoken where that was French, German or close English."""
@@ -39,15 +32,12 @@ class Vote:
     others: tuple[str, ...] = ()
 
 
-def vote(
-    model: WhisperModel, audio: np.ndarray, chunks: Sequence[Chunk], allowed: Sequence[str] = (), workers: int = 1
-) -> Vote:
+def vote(model: WhisperModel, windows: Sequence[np.ndarray], allowed: Sequence[str] = (), workers: int = 1) -> Vote:
     """Return the language of a recording with speech: the likeliest on average of its windows, by their length.
 
-    `audio` has shape (n_samples,), float32 at 16 kHz. Where `allowed` names languages, it is one of these.
+    `windows` are speech, at most 30 s each, float32 at 16 kHz. Where `allowed` names languages, it is one of these.
     `workers` threads listen to a window each.
     """
-    windows = [np.concatenate(pieces) for pieces in _spread(_windows(audio, chunks))]
 
     def listen(window: np.ndarray) -> dict[str, float]:
         return probabilities(model, encode(model, [window]))[0]
@@ -83,21 +73,3 @@ def disagreement(found: Vote) -> str:
         f"The recording seems to be in several languages ({', '.join(names)}): all of it was decoded as {names[0]}, "
         "so the rest may be wrong."
     )
-
-
-def _windows(audio: np.ndarray, chunks: Sequence[Chunk]) -> list[list[np.ndarray]]:
-    """Part the speech into windows of at most 30 s, each the stretches of speech that it is made of."""
-    windows: list[list[np.ndarray]] = [[]]
-    for start, end in (span for chunk in chunks for span in chunk.speech):
-        stretch = audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)][:N_SAMPLES]
-        if windows[-1] and sum(map(len, windows[-1])) + len(stretch) > N_SAMPLES:
-            windows.append([])
-        windows[-1].append(stretch)
-    return windows
-
-
-def _spread(windows: Sequence[list[np.ndarray]]) -> list[list[np.ndarray]]:
-    """Return at most `WINDOWS` of the windows, the first, the last and some at even distances between them."""
-    count = min(len(windows), WINDOWS, max(2, math.ceil(len(windows) / LISTEN_EVERY)))
-    places = np.linspace(0, len(windows) - 1, count).round().astype(int)
-    return [windows[place] for place in places.tolist()]

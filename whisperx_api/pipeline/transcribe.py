@@ -7,11 +7,11 @@ What that fails at is decoded again (`fallback`), and repeats that nobody said a
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
@@ -22,9 +22,12 @@ from whisperx.vads import Pyannote
 from whisperx_api.options import Options, Task
 from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.batching import batches
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
 from whisperx_api.pipeline.sentences import cut_text
+from whisperx_api.pipeline.speech import Thresholds
+from whisperx_api.pipeline.spread import spoken_windows
 from whisperx_api.pipeline.voice_activity import speech_chunks
 from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
 from whisperx_api.transcript import SAMPLE_RATE, Segment, TokenLogprob, Transcription, Word
@@ -47,6 +50,30 @@ FRAMES_PER_SECOND = 100
 
 def _ignore(_: Segment) -> None:
     """Let a segment pass unseen."""
+
+
+class _Progress:
+    """Tells the fraction of a recording that is transcribed: voice activity and decoding go on in turns."""
+
+    def __init__(self, seconds: float, report: Callable[[float], None]) -> None:
+        self._seconds = seconds
+        self._report = report
+        self._listened = 0.0
+        self._decoded = 0.0
+
+    def listened(self, fraction: float) -> None:
+        """So much of the recording has been looked through for speech, 0..1."""
+        self._listened = fraction
+        self.tell()
+
+    def decoded(self, end: float) -> None:
+        """Speech is text up to `end`, in seconds."""
+        self._decoded = min(1.0, end / self._seconds)
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell how far it is, again where that is as far as before: whoever listens may stop the work."""
+        self._report(VAD_SHARE * self._listened + (1.0 - VAD_SHARE) * self._decoded)
 
 
 @dataclass(frozen=True)
@@ -107,33 +134,35 @@ class Transcriber:
         sequence of random numbers a loaded model, so it depends on what the model has sampled before.
         """
         languages, warnings = self._languages(options)
-        chunks = speech_chunks(
-            self._vad, audio, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), onset=options.vad_onset,
-            offset=options.vad_offset, report=lambda fraction: report(VAD_SHARE * fraction),
-        )  # fmt: skip
-        if not chunks:
+        thresholds = Thresholds(options.vad_onset, options.vad_offset, options.vad_pad, options.vad_min_silence)
+        progress = _Progress(len(audio) / SAMPLE_RATE, report)
+        found = speech_chunks(
+            self._vad, audio, thresholds, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), report=progress.listened
+        )
+        first = next(filter(None, found), None)
+        if first is None:
             report(1.0)
             spoken = languages[0] if languages else NO_SPEECH_LANGUAGE
             return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
-        main = self._main_language(audio, chunks, languages, warnings)
+        hear = partial(spoken_windows, self._vad.vad_pipeline._segmentation, audio, first[0], thresholds, progress.tell)
+        main = self._main_language(hear, languages, warnings)
         request = self._request(options, main, languages or (main,), word_times, warnings)
 
-        def decode(batch: Sequence[Chunk]) -> tuple[int, list[Segment]]:
+        def decode(batch: Sequence[Chunk]) -> tuple[float, list[Segment]]:
             size = min(len(batch), self._largest or len(batch))
-            return len(batch), in_fitting_batches(partial(self._decode, audio, request), batch, size, self._halved)
+            segments = in_fitting_batches(partial(self._decode, audio, request), batch, size, self._halved)
+            return batch[-1].end, segments
 
         segments: list[Segment] = []
-        ends = np.cumsum([chunk.end - chunk.start for chunk in chunks])
-        done = 0
-        due = batches(chunks, batch_size, self._side_by_side)
+        due = batches(chain([first], found), batch_size, self._side_by_side)
         with closing(in_order(decode, due, self._workers)) as decoded:
-            for count, found in decoded:
-                for segment in found:
+            for end, heard in decoded:
+                for segment in heard:
                     if not segments or not repeats.is_echo(segment, segments[-1]):
                         segments.append(segment)
                         on_segment(replace(segment, language=segment.language or main))
-                done += count
-                report(VAD_SHARE + (1.0 - VAD_SHARE) * float(ends[done - 1] / ends[-1]))
+                progress.decoded(end)
+        report(1.0)
         return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
 
     def _languages(self, options: Options) -> tuple[tuple[str, ...], list[str]]:
@@ -149,12 +178,15 @@ class Transcriber:
         ]
 
     def _main_language(
-        self, audio: np.ndarray, chunks: Sequence[Chunk], languages: Sequence[str], warnings: list[str]
+        self, hear: Callable[[], Sequence[np.ndarray]], languages: Sequence[str], warnings: list[str]
     ) -> str:
-        """Return the language of most speech; that others are spoken, where none were named, goes to `warnings`."""
+        """Return the language of most of what `hear` finds, which is asked where there is a choice.
+
+        That others are spoken, where none were named, goes to `warnings`.
+        """
         if len(languages) == 1:
             return languages[0]
-        found = language.vote(self._model, audio, chunks, languages, self._workers)
+        found = language.vote(self._model, hear(), languages, self._workers)
         if found.others and not languages:
             warnings.append(language.disagreement(found))
         return found.language
@@ -270,21 +302,6 @@ def _segment(
     if unsaid is None or starts is None:
         return segment
     return replace(cut_text(segment, 0, starts[unsaid]), words=words[:unsaid])
-
-
-def batches(chunks: Sequence[Chunk], batch_size: int, side_by_side: int = 1) -> Iterator[Sequence[Chunk]]:
-    """Yield chunks in batches of 1, 2, 4 … up to `batch_size`.
-
-    Of those that are decoded `side_by_side`, each has its part of that, and the last ones grow smaller, so that all end
-    together.
-    """
-    largest = max(1, math.ceil(batch_size / side_by_side))
-    first, size = 0, 1
-    while first < len(chunks):
-        if side_by_side > 1:
-            size = min(size, math.ceil((len(chunks) - first) / side_by_side))
-        yield chunks[first : first + size]
-        first, size = first + size, min(2 * size, largest)
 
 
 def english_only(name: str, options: Options) -> list[str]:

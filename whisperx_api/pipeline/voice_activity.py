@@ -1,18 +1,20 @@
 """Where speech is: whisperx's voice activity detection, merged into the chunks that are decoded.
 
 Bain et al., "WhisperX: Time-Accurate Speech Transcription of Long-Form Audio", Interspeech 2023, arXiv 2303.00747:
-a pyannote segmentation model, hysteresis thresholds, and a cut at the quietest point where speech goes on for too long.
+a pyannote segmentation model (`speech_scores`), hysteresis thresholds and merging (`speech`), batch by batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from whisperx.vads import Pyannote
 
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.speech import Hysteresis, Merging, Thresholds
+from whisperx_api.pipeline.speech_scores import frames_of, speech_scores
 from whisperx_api.transcript import SAMPLE_RATE
 
 MIN_SAMPLES = SAMPLE_RATE // 10
@@ -20,39 +22,32 @@ MIN_SAMPLES = SAMPLE_RATE // 10
 
 
 def speech_chunks(
-    vad: Pyannote,
-    audio: np.ndarray,
-    *,
-    chunk_size: float,
-    onset: float,
-    offset: float,
-    report: Callable[[float], None],
-) -> list[Chunk]:
-    """Return the speech in `audio`, merged into chunks of at most `chunk_size` seconds.
+    vad: Pyannote, audio: np.ndarray, thresholds: Thresholds, *, chunk_size: float, report: Callable[[float], None]
+) -> Iterator[list[Chunk]]:
+    """Yield the speech in `audio`, merged into chunks of at most `chunk_size` seconds: after each batch those new.
 
-    `audio` has shape (n_samples,), float32 at 16 kHz. Speech begins where the probability of it rises above `onset` and
-    ends where it falls below `offset`, both 0..1. `report` is told the fraction done, 0..1.
+    `audio` has shape (n_samples,), float32 at 16 kHz. A chunk comes as soon as no sound that follows can change it.
+    `report` is told the fraction of the recording that was listened to, 0..1.
     """
     if len(audio) < MIN_SAMPLES:
-        return []
-
-    def hook(completed: int, total: int) -> None:
-        report(min(1.0, float(completed) / total))
-
-    file = {"waveform": as_tensor(audio)[None], "sample_rate": SAMPLE_RATE}
-    # whisperx's VAD pipeline does no more than call this, and hands no hook on
-    scores = vad.vad_pipeline._segmentation(file, hook=hook)
-    merged = Pyannote.merge_chunks(scores, chunk_size, onset=onset, offset=offset)
+        return
+    inference = vad.vad_pipeline._segmentation  # whisperx's VAD pipeline does no more than call this
+    speech, merging = Hysteresis(frames_of(inference), thresholds, chunk_size), Merging(chunk_size)
     end = len(audio) / SAMPLE_RATE  # the last frame may reach over it
-    return [
-        Chunk(
-            start=chunk["start"],
-            end=min(chunk["end"], end),
-            speech=tuple((first, min(last, end)) for first, last in chunk["segments"] if first < end),
-        )
-        for chunk in merged
-        if chunk["start"] < end
-    ]
+    report(0.0)
+    for scores in speech_scores(inference, as_tensor(audio)[None]):
+        chunks = [chunk for span in speech.add(scores.values) for chunk in merging.add(span)]
+        chunks += merging.none_ends_before(speech.next_end)
+        if scores.done == 1.0:
+            chunks += [chunk for span in speech.end() for chunk in merging.add(span)]
+            chunks += merging.end()
+        report(scores.done)
+        yield [_within(chunk, end) for chunk in chunks if chunk.start < end]
+
+
+def _within(chunk: Chunk, end: float) -> Chunk:
+    speech = tuple((first, min(last, end)) for first, last in chunk.speech if first < end)
+    return Chunk(chunk.start, min(chunk.end, end), speech)
 
 
 class _Writable:
