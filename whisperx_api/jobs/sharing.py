@@ -35,7 +35,7 @@ class Group:
     leader: Job
     seq: int
     followers: dict[str, Job] = field(default_factory=dict)
-    heard: Heard = NOTHING
+    heard: Heard = field(default_factory=dict)
 
     @property
     def rank(self) -> Rank:
