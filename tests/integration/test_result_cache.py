@@ -486,18 +486,19 @@ def test_kills_at_any_moment_lose_no_task_and_complete_none_twice(start_server, 
     assert sorted(task["task_id"] for task in listed) == sorted(tasks)
 
 
-def test_work_begun_with_another_model_is_not_given_out(caching, tone, counted) -> None:
-    client = caching(shutdown_grace_seconds=0)
-    task = task_of(client, tone(), prompt=counted(seconds=0.6))
-    until_at(client, task, "align")
-    client.__exit__(None, None, None)
-    client = caching(whisper_model="base")
-    wait(client, task)
-    again = task_of(client, tone(), prompt=counted(seconds=0.6))
-    assert not wait(client, again)["cached"]
+def test_work_begun_with_another_model_is_not_given_out(start_server, tone, counted) -> None:
+    server = start_server(fake=True, result_cache=True)
+    task = server.upload(tone(), prompt=counted(seconds=0.6))
+    server.wait(task, until="align")
+    server.kill()
+    other = start_server(fake=True, result_cache=True, align_model="auto")
+    assert other.wait(task)["status"] == "completed"
+    other.kill()
+    server.start()
+    assert not server.wait(server.upload(tone(), prompt=counted(seconds=0.6)))["cached"]
 
 
-def test_deleted_and_expired_tasks_leave_no_entry(caching, tone) -> None:
+def test_deleted_task_leaves_no_entry(caching, tone) -> None:
     client = caching()
     first = task_of(client, tone())
     wait(client, first)

@@ -80,7 +80,7 @@ class JobManager:
             await asyncio.wait(tasks, timeout=grace)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._workers, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._workers, *self._errands, return_exceptions=True)
 
     # --- what callers ask for ---
 
