@@ -37,7 +37,7 @@ def named(found: Diarization, data_dir: Path) -> dict[str, str]:
     """Return for each name given whose of the reference's turns those so named overlap most."""
     truth = rttm(data_dir / "katiesteve" / "katiesteve.rttm")
     return {
-        name: max(truth.labels(), key=lambda who: sum(
+        name: max(map(str, truth.labels()), key=lambda who: sum(
             max(0.0, min(turn.end, true.end) - max(turn.start, true.start))
             for turn in found.turns if turn.speaker == label for true in truth.label_timeline(who)
         ))

@@ -18,7 +18,6 @@ from whisperx_api.api import references, requests
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.references import MAX_BYTES, MOST, NAMES, REFERENCES, Reference
-from whisperx_api.api.schemas import UploadFields
 from whisperx_api.engine import decoder
 from whisperx_api.options import KnownSpeaker, Options
 from whisperx_api.transcript import SAMPLE_RATE
@@ -126,7 +125,7 @@ def test_killed_decoder_is_no_fault_of_the_reference(read, tone, monkeypatch: py
 def test_known_speakers_are_part_of_what_makes_two_requests_the_same() -> None:
     ann, other = KnownSpeaker("Ann", "00"), KnownSpeaker("Ann", "01")
     prints = {
-        requests.fingerprint(replace(Options(), known_speakers=known), UploadFields(), "ff")
+        requests.fingerprint(replace(Options(), known_speakers=known), requests.parse({}), "ff")
         for known in ((), (ann,), (other,), (replace(ann, name="Bob"),))
     }
     assert len(prints) == 4

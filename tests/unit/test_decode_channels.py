@@ -12,12 +12,16 @@ import pytest
 
 from tests.unit.test_decode import FORMATS, pitch, read, tone, write
 from whisperx_api.engine import decoder
-from whisperx_api.options import Channels
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs.checkpoints import recall
+from whisperx_api.jobs.job import Job, Upload
+from whisperx_api.options import Channels, Options
 from whisperx_api.pipeline import decode as decode_module
 from whisperx_api.pipeline.decode import MAX_CHANNELS, NotAudio, decode, probe
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.separate import placed
-from whisperx_api.transcript import CHANNEL_GAP, SAMPLE_RATE, Audio, Segment, Word
+from whisperx_api.storage.local import LocalStorage
+from whisperx_api.transcript import CHANNEL_GAP, SAMPLE_RATE, Audio, Segment, Word, to_json
 
 LOW, HIGH = 300.0, 900.0
 
@@ -168,3 +172,19 @@ def make_probe(tmp_path: Path) -> Callable[[], str]:
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
     return look
+
+
+def test_decoded_channels_are_taken_up_again_only_if_all_of_them_are_there(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "tasks", tmp_path / "uploads")
+    storage.prepare()
+    job = Job("ann", Options(channels=Channels.SEPARATE), Upload("a", 1, "00"), checkpoints={"decode": "decode.1.json"})
+
+    async def taken_up(audio: Audio) -> bool:
+        await storage.write(job.id, "decode.1.json", to_json(audio))
+        return await recall(job, storage) == {Stage.DECODE: audio}
+
+    audio = decode(wav(tmp_path / "a.wav", 2), tmp_path / "out", separate=True)
+    assert asyncio.run(taken_up(audio))
+    with (tmp_path / "out").open("rb+") as file:
+        file.truncate(audio.samples * 4)
+    assert not asyncio.run(taken_up(audio))
