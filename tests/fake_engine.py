@@ -121,7 +121,7 @@ class FakeEngine:
         self.wire.send(ModelsUnloaded(gone, in_use))
 
     def answer(self, request: RunStage) -> StageDone | StageCancelled | StageFailed:
-        script = json.loads(request.options.prompt or "{}")
+        script = script_of(request.options.prompt)
         mishap = script.get("what") if script.get("stage") == request.stage.value and due(script) else None
         if mishap == "refuse":
             time.sleep(script.get("after", 0))
@@ -152,6 +152,15 @@ class FakeEngine:
         if mishap == "silence":
             return StageDone(request.attempt, request.stage, to_json(Transcription("en", (), "fake")).decode())
         return StageDone(request.attempt, request.stage, to_json(result(request)).decode())
+
+
+def script_of(prompt: str | None) -> dict:
+    """Return the script that a prompt is; one that is no JSON object asks for nothing."""
+    try:
+        script = json.loads(prompt or "{}")
+    except ValueError:
+        return {}
+    return script if isinstance(script, dict) else {}
 
 
 def due(script: dict) -> bool:

@@ -19,6 +19,7 @@ from whisperx_api.options import Options
 from whisperx_api.pipeline import language
 from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.run import samples
@@ -29,6 +30,7 @@ from whisperx_api.pipeline.transcribe import Transcriber
 from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Transcription
 
+ALONE = Crew(1)
 DEFAULTS = Options()
 THRESHOLDS = Thresholds(DEFAULTS.vad_onset, DEFAULTS.vad_offset)
 
@@ -188,10 +190,10 @@ def test_meetings_in_one_language_give_no_warning(
 ) -> None:
     audio = np.concatenate([sound(data_dir / "ami" / f"{name}.flac") for name in given_words.EXCERPTS])
     first = Chunk(0.0, 30.0, ((0.0, 30.0),))
-    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, first, THRESHOLDS)
-    assert len(windows) == 2 and language.vote(transcriber._model, windows) == language.Vote("en")
+    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, first, THRESHOLDS, ALONE)
+    assert len(windows) == 2 and language.vote(transcriber._model, windows, ALONE) == language.Vote("en")
     halves = [audio[start : start + 30 * SAMPLE_RATE] for start in range(0, len(audio), 30 * SAMPLE_RATE)]
-    assert language.vote(transcriber._model, halves) == language.Vote("en")
+    assert language.vote(transcriber._model, halves, ALONE) == language.Vote("en")
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -202,8 +204,8 @@ def test_other_language_at_either_end_of_a_meeting_is_warned_of(
     french = sound(data_dir / "languages" / "fr_ej-fra.m4a")
     audio = np.concatenate([french, *meeting] if first else [*meeting, french])
     start = Chunk(0.0, 25.0, ((1.0, 25.0),))
-    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, start, THRESHOLDS)
-    found = language.vote(transcriber._model, windows)
+    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, start, THRESHOLDS, ALONE)
+    found = language.vote(transcriber._model, windows, ALONE)
     assert {found.language, *found.others} == {"en", "fr"}
 
 
@@ -212,9 +214,9 @@ def test_silence_does_not_vote(transcriber: Transcriber, data_dir: Path, sound: 
     silence = np.zeros(100 * SAMPLE_RATE, dtype=np.float32)
     audio = np.concatenate([silence, french, silence, silence])
     chunk = Chunk(101.0, 120.0, ((101.0, 120.0),))
-    first, *later = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, chunk, THRESHOLDS)
+    first, *later = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, chunk, THRESHOLDS, ALONE)
     assert len(first) == 19 * SAMPLE_RATE and sum(map(len, later)) <= len(french)
-    assert language.vote(transcriber._model, [first, *later]) == language.Vote("fr")
+    assert language.vote(transcriber._model, [first, *later], ALONE) == language.Vote("fr")
 
 
 def test_numerals_are_written_as_words(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import KEY
 from tests.server import ROOT, Server
 
 README = (ROOT / "README.md").read_text()
@@ -46,7 +47,7 @@ def here(text: str, server: Server) -> str:
 
 
 def test_curl_example(server: Server, reader: Path) -> None:
-    example, formats = [block for block in blocks("bash") if "curl" in block]
+    example, formats, _ = [block for block in blocks("bash") if "curl" in block]
     printed = run(["bash", "-euo", "pipefail", "-c", here(example + formats, server)], server, reader)
     assert '"status":"pe' in printed or '"status":"pr' in printed
     assert "event: completed" in printed
@@ -58,10 +59,23 @@ def test_curl_example(server: Server, reader: Path) -> None:
 
 
 def test_python_example(server: Server, reader: Path) -> None:
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     printed = run([sys.executable, "-c", here(example, server)], server, reader)
     assert re.search(r"^\s*\d+\.\d %  \w+", printed, re.M)
     assert re.search(r"^\s+\d+\.\d\d  SPEAKER_0\d: \w+", printed, re.M)
+
+
+def test_openai_example_in_python(server: Server, reader: Path) -> None:
+    _, example = blocks("python")
+    printed = run([sys.executable, "-c", here(example, server).replace("the key in data/api_key", KEY)], server, reader)
+    assert re.search(r"^\s+\d+\.\d\d  [AB]: \w+", printed, re.M)
+
+
+def test_openai_example_with_curl(server: Server, reader: Path) -> None:
+    *_, example = [block for block in blocks("bash") if "curl" in block]
+    printed = run(["bash", "-euo", "pipefail", "-c", f"KEY={KEY}\n" + here(example, server)], server, reader)
+    answer = json.loads(printed)
+    assert answer["language"] == "english" and answer["words"] and "".join(answer["text"].split())
 
 
 def test_command_line_example(server: Server, reader: Path) -> None:

@@ -23,6 +23,7 @@ from whisperx_api.pipeline import fallback, transcribe
 from whisperx_api.pipeline.align import from_attention
 from whisperx_api.pipeline.attention import Chunk, joined, plausible
 from whisperx_api.pipeline.batching import batches
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.speech import Thresholds
@@ -159,7 +160,9 @@ def test_chunks_are_whisperx_own_and_come_early(
 ) -> None:
     audio = np.tile(sample, 3)[: 80 * SAMPLE_RATE + 1234]
     thresholds, done, came = Thresholds(DEFAULTS.vad_onset, DEFAULTS.vad_offset), [], []
-    for chunks in speech_chunks(transcriber._vad, audio, thresholds, chunk_size=chunk_size, report=done.append):
+    for chunks in speech_chunks(
+        transcriber._vad, audio, thresholds, Crew(2), chunk_size=chunk_size, report=done.append
+    ):
         came += [(done[-1], chunk) for chunk in chunks]
     scores = transcriber._vad.vad_pipeline({"waveform": torch.from_numpy(audio)[None], "sample_rate": SAMPLE_RATE})
     expected: list = Pyannote.merge_chunks(scores, chunk_size, onset=thresholds.onset, offset=thresholds.offset)
@@ -250,8 +253,8 @@ def test_batches_are_the_same_however_the_chunks_come_and_none_waits_for_more_th
     one_by_one = list(batches([[chunk] for chunk in chunks], 12, side_by_side))
     assert [batch for batch in one_by_one if batch] == expected
     assert one_by_one[0] == chunks[:1] and one_by_one.count(None) == 30
-    known = side_by_side + 1  # then the two after the first one are a batch, for others have their part too
-    assert one_by_one.index(chunks[1:3]) == known + 1 + 1 if side_by_side < 4 else True
+    # the two after the first one are a batch once the others beside it have their part too
+    assert one_by_one.index(chunks[1:3]) == side_by_side + 2
 
 
 def test_threads_hear_the_same(starter_dir: Path, transcriber: Transcriber, sample: np.ndarray) -> None:

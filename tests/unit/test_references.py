@@ -125,7 +125,7 @@ def test_killed_decoder_is_no_fault_of_the_reference(read, tone, monkeypatch: py
 def test_known_speakers_are_part_of_what_makes_two_requests_the_same() -> None:
     ann, other = KnownSpeaker("Ann", "00"), KnownSpeaker("Ann", "01")
     prints = {
-        requests.fingerprint(replace(Options(), known_speakers=known), requests.parse({}), "ff")
+        requests.fingerprint(requests.Wanted(replace(Options(), known_speakers=known)), "ff")
         for known in ((), (ann,), (other,), (replace(ann, name="Bob"),))
     }
     assert len(prints) == 4

@@ -12,6 +12,7 @@ from pyannote.audio import Inference
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.core import SlidingWindow
 
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.speech_scores import speech_scores
 from whisperx_api.transcript import SAMPLE_RATE
 
@@ -60,7 +61,7 @@ def test_scores_are_pyannotes_to_the_bit(seed: int) -> None:
     waveform = torch.from_numpy(rng.standard_normal((1, round(seconds * SAMPLE_RATE))).astype(np.float32))
     expected: Any = network.slide(waveform, SAMPLE_RATE, hook=None)
     theirs, network.batches = network.batches, []
-    found = list(speech_scores(network, waveform))
+    found = list(speech_scores(network, waveform, Crew(1)))
     assert network.batches == theirs
     values = np.concatenate([some.values for some in found])
     assert values.dtype == np.float32
@@ -73,6 +74,6 @@ def test_frames_come_as_soon_as_no_later_window_changes_them() -> None:
     network = RandomNetwork(np.random.default_rng(0), step=0.5, batch_size=4, warm_up=0.0, unknown=0.0)
     waveform = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 60 * SAMPLE_RATE)).astype(np.float32))
     frames, seen = network.model.receptive_field, 0
-    for place, some in enumerate(list(speech_scores(network, waveform))[:-1], 1):
+    for place, some in enumerate(list(speech_scores(network, waveform, Crew(1)))[:-1], 1):
         seen += len(some.values)
         assert seen * frames.step == pytest.approx(place * 4 * 0.5, abs=frames.step)

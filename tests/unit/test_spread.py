@@ -11,6 +11,7 @@ import torch
 from whisperx.audio import N_SAMPLES
 
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.speech import Thresholds
 from whisperx_api.pipeline.spread import LOOKS, WINDOWS, sections, spoken_windows
 from whisperx_api.transcript import SAMPLE_RATE
@@ -38,7 +39,7 @@ def windows_of(*stretches: tuple[float, float]) -> tuple[list[tuple[float, float
     """Say of each window how long it is and what its samples are on average, and how many windows were looked at."""
     audio = np.concatenate([np.full(int(seconds * SAMPLE_RATE), key, dtype=np.float32) for seconds, key in stretches])
     ear: Any = Ear()
-    found = spoken_windows(ear, audio, FIRST, THRESHOLDS)
+    found = spoken_windows(ear, audio, FIRST, THRESHOLDS, Crew(1))
     return [(round(len(one) / SAMPLE_RATE, 1), round(float(one.mean()), 3)) for one in found], ear.windows
 
 
@@ -69,7 +70,7 @@ def test_raise_in_report_stops_the_looking() -> None:
 
     ear: Any = Ear()
     with pytest.raises(InterruptedError):
-        spoken_windows(ear, np.zeros(120 * SAMPLE_RATE, dtype=np.float32), FIRST, THRESHOLDS, report)
+        spoken_windows(ear, np.zeros(120 * SAMPLE_RATE, dtype=np.float32), FIRST, THRESHOLDS, Crew(1), report)
     assert ear.windows == 6
 
 

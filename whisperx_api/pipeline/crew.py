@@ -15,31 +15,51 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item | None], workers: int
-) -> Generator[Result, None, None]:
-    """Yield `work(item)` of each item, in the order of the items, computed by `workers` threads.
+class Crew:
+    """Threads that several kinds of work share: what is handed in first is begun first."""
 
-    One item more than there are workers is taken ahead, so memory holds no more results than that. What `work` raises
-    comes out here. Then, and where the caller stops asking and closes the iterator, nothing further is begun, and what
-    has begun is waited for. One worker is the caller's own thread.
+    def __init__(self, workers: int) -> None:
+        """One worker is the caller's own thread."""
+        self._workers = workers
+        self._executor = ThreadPoolExecutor(workers) if workers > 1 else None
 
-    Where it takes work to find the items, done in the caller's thread, an item may be None: none is due yet, and the
-    results that are ready come out meanwhile.
-    """
-    if workers == 1:
-        yield from (work(item) for item in items if item is not None)
-        return
-    ahead: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers) as executor:
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Begin nothing further, and wait for what has begun."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+
+    def in_order(self, work: Callable[[Item], Result], items: Iterable[Item | None]) -> Generator[Result, None, None]:
+        """Yield `work(item)` of each item, in the order of the items.
+
+        One item more than there are workers is taken ahead, so memory holds no more results than that. What `work`
+        raises comes out here. Where it takes work to find the items, which may be the crew's too, an item may be None:
+        none is due yet, and the results that are ready come out meanwhile.
+        """
+        if self._executor is None:
+            yield from (work(item) for item in items if item is not None)
+            return
+        ahead: deque[Future[Result]] = deque()
         try:
             for item in items:
                 if item is not None:
-                    ahead.append(executor.submit(work, item))
-                while len(ahead) > workers or (item is None and ahead and ahead[0].done()):
+                    ahead.append(self._executor.submit(work, item))
+                while len(ahead) > self._workers or (item is None and ahead and ahead[0].done()):
                     yield ahead.popleft().result()
             while ahead:
                 yield ahead.popleft().result()
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:
+    """Yield `work(item)` of each item, in the order of the items, computed by a crew of `workers` threads of its own.
+
+    When `work` raises, and where the caller stops asking and closes the iterator, nothing further is begun, and what
+    has begun is waited for.
+    """
+    with Crew(workers) as crew:
+        yield from crew.in_order(work, items)

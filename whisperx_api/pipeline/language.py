@@ -13,7 +13,7 @@ import numpy as np
 from whisperx.asr import WhisperModel
 
 from whisperx_api.languages import LANGUAGES
-from whisperx_api.pipeline.crew import in_order
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.whisper import encode
 from whisperx_api.transcript import SAMPLE_RATE
 
@@ -32,17 +32,17 @@ class Vote:
     others: tuple[str, ...] = ()
 
 
-def vote(model: WhisperModel, windows: Sequence[np.ndarray], allowed: Sequence[str] = (), workers: int = 1) -> Vote:
+def vote(model: WhisperModel, windows: Sequence[np.ndarray], crew: Crew, allowed: Sequence[str] = ()) -> Vote:
     """Return the language of a recording with speech: the likeliest on average of its windows, by their length.
 
     `windows` are speech, at most 30 s each, float32 at 16 kHz. Where `allowed` names languages, it is one of these.
-    `workers` threads listen to a window each.
+    A worker of the crew listens to a window.
     """
 
     def listen(window: np.ndarray) -> dict[str, float]:
         return probabilities(model, encode(model, [window]))[0]
 
-    found = list(in_order(listen, windows, workers))
+    found = list(crew.in_order(listen, windows))
     total: dict[str, float] = {}
     for window, languages in zip(windows, found, strict=True):
         for language, probability in languages.items():

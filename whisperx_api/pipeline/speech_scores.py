@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pyannote.audio import Inference
 from pyannote.audio.utils.reproducibility import fix_reproducibility
 from pyannote.core import Segment, SlidingWindow
 
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.transcript import SAMPLE_RATE
 
 EPSILON = 1e-12
@@ -35,8 +37,8 @@ class Scores:
     done: float
 
 
-def speech_scores(inference: Inference, waveform: torch.Tensor) -> Iterator[Scores]:
-    """Yield the scores of a recording in its order, after each batch of windows.
+def speech_scores(inference: Inference, waveform: torch.Tensor, crew: Crew) -> Iterator[Scores]:
+    """Yield the scores of a recording in its order, after each batch of windows; a worker takes a batch.
 
     `inference` makes one score of what its network finds in a frame, as pyannote's voice activity detection has it.
     `waveform` has shape (1, n_samples), float32 at 16 kHz.
@@ -46,9 +48,9 @@ def speech_scores(inference: Inference, waveform: torch.Tensor) -> Iterator[Scor
     n_samples = waveform.shape[1]
     whole, padded = _count(n_samples, size, step)
     overlap, done = _Overlap(inference), 0
-    for batch in _batches(waveform, size, step, inference.batch_size):
-        scores = overlap.add(pooled(inference, batch))
-        done += len(batch)
+    for found in crew.in_order(partial(pooled, inference), _batches(waveform, size, step, inference.batch_size)):
+        scores = overlap.add(found)
+        done += len(found)
         if done == whole + padded:
             scores = np.concatenate([scores, overlap.rest()])
             if padded:  # frames of the padding are no part of the recording

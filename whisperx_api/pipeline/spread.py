@@ -17,6 +17,7 @@ from pyannote.core import SlidingWindow
 from whisperx.audio import N_SAMPLES
 
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.speech import Hysteresis, Thresholds
 from whisperx_api.pipeline.speech_scores import pooled
 from whisperx_api.transcript import SAMPLE_RATE
@@ -36,17 +37,25 @@ def spoken_windows(
     audio: np.ndarray,
     first: Chunk,
     thresholds: Thresholds,
+    crew: Crew,
     report: Callable[[], None] = lambda: None,
 ) -> list[np.ndarray]:
     """Return the speech of the first chunk, of the recording's end, and of places at even distances between.
 
     Each window is at most 30 s long. `inference` is that of voice activity; `audio` has shape (n_samples,), float32 at
-    16 kHz, and so have the windows. A section without speech gives none. `report` is called before each look, and may
-    raise to stop the work.
+    16 kHz, and so have the windows. A section without speech gives none. `report` is called after each, and may raise
+    to stop the work.
     """
+
+    def look(section: list[slice]) -> np.ndarray:
+        return _window(inference, audio, section, thresholds)
+
     beginning = [audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] for start, end in first.speech]
-    later = (_window(inference, audio, section, thresholds, report) for section in sections(len(audio))[1:])
-    return [np.concatenate(beginning)[:N_SAMPLES], *filter(len, later)]
+    windows = [np.concatenate(beginning)[:N_SAMPLES]]
+    for window in crew.in_order(look, sections(len(audio))[1:]):
+        windows += [window] if len(window) else []
+        report()
+    return windows
 
 
 def sections(n_samples: int) -> list[list[slice]]:
@@ -68,12 +77,9 @@ def _blocks(start: int, end: int) -> Iterator[slice]:
         yield slice(first, min(first + N_SAMPLES, end))
 
 
-def _window(
-    inference: Inference, audio: np.ndarray, section: list[slice], thresholds: Thresholds, report: Callable[[], None]
-) -> np.ndarray:
+def _window(inference: Inference, audio: np.ndarray, section: list[slice], thresholds: Thresholds) -> np.ndarray:
     spoken: list[np.ndarray] = []
     for block in section:
-        report()
         spoken += _speech(inference, np.array(audio[block]), thresholds)
         if sum(map(len, spoken)) >= ENOUGH:
             break

@@ -8,7 +8,6 @@ What that fails at is decoded again (`fallback`), and repeats that nobody said a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -23,7 +22,7 @@ from whisperx_api.options import Options, Task
 from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.batching import batches
-from whisperx_api.pipeline.crew import in_order
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
 from whisperx_api.pipeline.sentences import cut_text
 from whisperx_api.pipeline.speech import Thresholds
@@ -133,19 +132,41 @@ class Transcriber:
         What beam search does well comes out the same each time. What is sampled may not: ctranslate2 draws from one
         sequence of random numbers a loaded model, so it depends on what the model has sampled before.
         """
+        with Crew(self._workers) as crew:
+            return self._transcribe(audio, options, crew, word_times, report, batch_size, chunk_size, on_segment)
+
+    def _transcribe(
+        self,
+        audio: np.ndarray,
+        options: Options,
+        crew: Crew,
+        word_times: Callable[[str], bool],
+        report: Callable[[float], None],
+        batch_size: int,
+        chunk_size: float,
+        on_segment: Callable[[Segment], None],
+    ) -> Transcription:
+        """Look for speech and decode what is found: the workers of the crew take either as it comes."""
         languages, warnings = self._languages(options)
         thresholds = Thresholds(options.vad_onset, options.vad_offset, options.vad_pad, options.vad_min_silence)
         progress = _Progress(len(audio) / SAMPLE_RATE, report)
         found = speech_chunks(
-            self._vad, audio, thresholds, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE), report=progress.listened
-        )
+            self._vad, audio, thresholds, crew, chunk_size=min(chunk_size, N_SAMPLES / SAMPLE_RATE),
+            report=progress.listened,
+        )  # fmt: skip
         first = next(filter(None, found), None)
         if first is None:
             report(1.0)
             spoken = languages[0] if languages else NO_SPEECH_LANGUAGE
             return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
-        hear = partial(spoken_windows, self._vad.vad_pipeline._segmentation, audio, first[0], thresholds, progress.tell)
-        main = self._main_language(hear, languages, warnings)
+        main = languages[0] if languages else ENGLISH
+        if len(languages) != 1:
+            windows = spoken_windows(
+                self._vad.vad_pipeline._segmentation, audio, first[0], thresholds, crew, progress.tell
+            )
+            vote = language.vote(self._model, windows, crew, languages)
+            main = vote.language
+            warnings += [language.disagreement(vote)] if vote.others and not languages else []
         request = self._request(options, main, languages or (main,), word_times, warnings)
 
         def decode(batch: Sequence[Chunk]) -> tuple[float, list[Segment]]:
@@ -155,13 +176,12 @@ class Transcriber:
 
         segments: list[Segment] = []
         due = batches(chain([first], found), batch_size, self._side_by_side)
-        with closing(in_order(decode, due, self._workers)) as decoded:
-            for end, heard in decoded:
-                for segment in heard:
-                    if not segments or not repeats.is_echo(segment, segments[-1]):
-                        segments.append(segment)
-                        on_segment(replace(segment, language=segment.language or main))
-                progress.decoded(end)
+        for end, heard in crew.in_order(decode, due):
+            for segment in heard:
+                if not segments or not repeats.is_echo(segment, segments[-1]):
+                    segments.append(segment)
+                    on_segment(replace(segment, language=segment.language or main))
+            progress.decoded(end)
         report(1.0)
         return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
 
@@ -176,20 +196,6 @@ class Transcriber:
         return known, [
             f"The model {self.name} does not know language {code}: {instead}." for code in asked if code not in known
         ]
-
-    def _main_language(
-        self, hear: Callable[[], Sequence[np.ndarray]], languages: Sequence[str], warnings: list[str]
-    ) -> str:
-        """Return the language of most of what `hear` finds, which is asked where there is a choice.
-
-        That others are spoken, where none were named, goes to `warnings`.
-        """
-        if len(languages) == 1:
-            return languages[0]
-        found = language.vote(self._model, hear(), languages, self._workers)
-        if found.others and not languages:
-            warnings.append(language.disagreement(found))
-        return found.language
 
     def _request(
         self,

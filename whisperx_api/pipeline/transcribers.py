@@ -42,8 +42,8 @@ def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str,
         vad = Pyannote(torch.device(device), token=None, vad_onset=Options.vad_onset, vad_offset=Options.vad_offset)
     if kind == "cpu":
         scores = vad.vad_pipeline._segmentation
-        scores.batch_size = segmentation.BATCH * workers
-        segmentation.window_by_window(scores.model, workers)
+        scores.batch_size = segmentation.BATCH  # a worker takes a batch
+        segmentation.window_by_window(scores.model)
     # Global, but read only when a loaded model first draws a sample: from then on it has its own sequence.
     ctranslate2.set_random_seed(SEED)
     return Transcriber(name, model, vad, *((workers, workers) if kind == "cpu" else (FEATURES_AHEAD, 1)))

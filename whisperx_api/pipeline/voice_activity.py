@@ -13,6 +13,7 @@ import torch
 from whisperx.vads import Pyannote
 
 from whisperx_api.pipeline.attention import Chunk
+from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.speech import Hysteresis, Merging, Thresholds
 from whisperx_api.pipeline.speech_scores import frames_of, speech_scores
 from whisperx_api.transcript import SAMPLE_RATE
@@ -22,7 +23,13 @@ MIN_SAMPLES = SAMPLE_RATE // 10
 
 
 def speech_chunks(
-    vad: Pyannote, audio: np.ndarray, thresholds: Thresholds, *, chunk_size: float, report: Callable[[float], None]
+    vad: Pyannote,
+    audio: np.ndarray,
+    thresholds: Thresholds,
+    crew: Crew,
+    *,
+    chunk_size: float,
+    report: Callable[[float], None],
 ) -> Iterator[list[Chunk]]:
     """Yield the speech in `audio`, merged into chunks of at most `chunk_size` seconds: after each batch those new.
 
@@ -35,7 +42,7 @@ def speech_chunks(
     speech, merging = Hysteresis(frames_of(inference), thresholds, chunk_size), Merging(chunk_size)
     end = len(audio) / SAMPLE_RATE  # the last frame may reach over it
     report(0.0)
-    for scores in speech_scores(inference, as_tensor(audio)[None]):
+    for scores in speech_scores(inference, as_tensor(audio)[None], crew):
         chunks = [chunk for span in speech.add(scores.values) for chunk in merging.add(span)]
         chunks += merging.none_ends_before(speech.next_end)
         if scores.done == 1.0:
