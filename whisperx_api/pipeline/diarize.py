@@ -158,7 +158,7 @@ def _tensor(audio: np.ndarray) -> torch.Tensor:
 def _diarization(output: DiarizeOutput | Annotation, name: str, fewest: int | None, most: int | None) -> Diarization:
     """Return what pyannote found. Pipelines of before pyannote.audio 4 give bare turns, with neither more."""
     labels: list[Any] = []
-    vectors: Any = None
+    vectors = None
     if isinstance(output, Annotation):
         turns = turns_of(output)
         exclusive = exclusive_turns(turns)
