@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation.case import Case
@@ -25,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.conftest import HEADERS
 from tests.server import Server
 
-EXAMPLES = 10
+EXAMPLES = 6
 """Requests to each operation, of right ones and of wrong ones."""
 CHECKS: list[Any] = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
@@ -67,14 +69,17 @@ def _asked(server: Server, operation: Any, mode: GenerationMode, recording: Path
         case.validate_response(response, checks=CHECKS)
         statuses.add(response.status_code)
 
-    ask()
+    with suppress(Unsatisfiable):  # what takes nothing can't be asked wrongly
+        ask()
     return statuses
 
 
 def _complete(server: Server, case: Case, recording: Path) -> None:
     """Put into a right request what no schema can know: a recording that is one, and names of what is there."""
     if "task_id" in (case.path_parameters or {}):
-        case.path_parameters["task_id"] = _task(server, recording)
+        case.path_parameters["task_id"] = _task(
+            server, recording, cancelled=case.operation.path.endswith("retry/{task_id}")
+        )
     if "webhook_id" in (case.path_parameters or {}):
         case.path_parameters["webhook_id"] = _webhook(server, recording)
     if "id" in (case.path_parameters or {}):
@@ -87,9 +92,11 @@ def _complete(server: Server, case: Case, recording: Path) -> None:
         case.body = body | {"task_id": _task(server, recording), "url": "http://127.0.0.1:9/", "secret": None}
 
 
-def _task(server: Server, recording: Path) -> str:
-    """Return a task that is completed."""
-    task_id = server.upload(recording)
+def _task(server: Server, recording: Path, cancelled: bool = False) -> str:
+    """Return a task that is completed, or cancelled."""
+    task_id = server.upload(recording, prompt='{"seconds": 60}' if cancelled else "")
+    if cancelled:
+        server.client.post(f"/api/v1/transcribe/cancel/{task_id}")
     server.wait(task_id)
     return task_id
 

@@ -15,7 +15,10 @@ from tests.server import Server
 from tests.waiting import send, wait
 from whisperx_api import __version__
 
-OPENAI_NAMES = {"whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-transcribe-diarize"}
+OPENAI_NAMES = {
+    "whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-mini-transcribe-2025-12-15",
+    "gpt-4o-transcribe-diarize",
+}  # fmt: skip
 
 
 def listed(client: TestClient) -> dict[str, dict]:
@@ -66,8 +69,8 @@ def test_allow_list_is_all_that_requests_may_name_besides_the_default(make_clien
     answer = send(client, tone(), model="small")
     assert answer.status_code == 400 and answer.json()["param"] == "model"
     assert answer.json()["detail"] == (
-        "model must be one of tiny, house, whisper-1, gpt-4o-transcribe, gpt-4o-mini-transcribe, "
-        "gpt-4o-transcribe-diarize, base, org/model; not 'small'."
+        "model must be one of tiny, house, whisper-1, gpt-transcribe, gpt-4o-transcribe, gpt-4o-mini-transcribe, "
+        "gpt-4o-mini-transcribe-2025-12-15, gpt-4o-transcribe-diarize, base, org/model; not 'small'."
     )
     assert set(listed(client)) == {"tiny", "house", "base", "org/model"} | OPENAI_NAMES
     assert client.get("/v1/models/small").status_code == 404
@@ -119,7 +122,7 @@ def test_letting_a_model_go_needs_the_scope_admin(make_client) -> None:
     client.headers["X-API-Key"] = "k1"
     assert client.get("/v1/models/tiny").status_code == 200
     answer = client.post("/v1/models/tiny/unload")
-    assert answer.status_code == 403 and "scope admin" in answer.json()["detail"]
+    assert answer.status_code == 403 and "scope admin" in answer.json()["error"]["message"]
 
 
 def test_real_engine_lets_go_what_is_idle(start_server, tone) -> None:

@@ -27,6 +27,7 @@ from tests.conftest import KEY, starter_server
 from tests.server import Server
 
 TEXT = "Hello there."
+DIARIZED = {"response_format": "diarized_json"}
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +243,12 @@ def test_400_names_the_field(api: openai.OpenAI, recording: Path) -> None:
         ({"chunking_strategy": '{"type": "server_vad", "threshold": 2}'}, "chunking_strategy"),
         ({"chunking_strategy[type]": "server_vad", "chunking_strategy": "auto"}, "chunking_strategy"),
         ({"stream": "true", "async": "true"}, "async"),
-        ({"known_speaker_names[]": "Katie"}, "known_speaker_references"),
-        ({"known_speaker_names[]": "Katie", "known_speaker_references[]": "no data URL"}, "known_speaker_references"),
+        ({"known_speaker_names[]": "Katie"}, "known_speaker_names"),
+        ({"known_speaker_names[]": "Katie"} | DIARIZED, "known_speaker_references"),
+        (
+            {"known_speaker_names[]": "Katie", "known_speaker_references[]": "no data URL"} | DIARIZED,
+            "known_speaker_references",
+        ),
         ({"langauge": "en"}, "langauge"),
         ({"model": ["whisper-1", "whisper-1"]}, "model"),
     ],

@@ -166,7 +166,7 @@ def test_secret_is_shown_once(hooked: TestClient, tone, receive) -> None:
 def test_what_can_be_no_webhook_is_a_400_that_names_the_field(client: TestClient, tone, values, param) -> None:
     task = send(client, tone()).json()["task_id"]
     answer = client.post(HOOKS, json={"task_id": task, "url": "https://93.184.215.14/"} | values)
-    assert answer.status_code == 400 and answer.json()["param"] == param, answer.text
+    assert answer.status_code == 400 and answer.json()["error"]["param"] == param, answer.text
     assert client.get(HOOKS).json()["data"] == []
 
 
@@ -218,7 +218,7 @@ def test_task_has_so_many_webhooks_at_most(hooked: TestClient, tone, receive) ->
     for _ in range(10):
         register(hooked, task, url)
     answer = hooked.post(HOOKS, json={"task_id": task, "url": url})
-    assert answer.status_code == 400 and "10 webhooks" in answer.json()["detail"]
+    assert answer.status_code == 400 and "10 webhooks" in answer.json()["error"]["message"]
     assert len(hooked.get(HOOKS).json()["data"]) == 10
 
 

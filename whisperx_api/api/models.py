@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from whisperx_api.api.auth import Admin, AnyCaller
-from whisperx_api.api.errors import PROBLEMS, ApiError
+from whisperx_api.api.errors import OPENAI_ERRORS, ApiError
 from whisperx_api.api.parts import Parts, PartsOf
 from whisperx_api.engine.protocol import model_name
 from whisperx_api.models import names
@@ -19,7 +19,7 @@ from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.resolve import transcription_folder
 from whisperx_api.settings import Settings
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=OPENAI_ERRORS)
 
 
 class ModelOut(BaseModel):

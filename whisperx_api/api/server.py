@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from whisperx_api import __version__
 from whisperx_api.api.auth import AnyCaller
-from whisperx_api.api.errors import PROBLEMS
+from whisperx_api.api.errors import OPENAI_ERRORS, PROBLEMS
 
 router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
@@ -39,7 +39,7 @@ async def root(request: Request) -> ServerInformation | Response:
     return ServerInformation(docs=docs)
 
 
-@router.get("/v1", response_model=ApiInformation)
+@router.get("/v1", response_model=ApiInformation, responses=OPENAI_ERRORS)
 async def api(request: Request, caller: AnyCaller) -> ApiInformation:
     """What there is under `/v1`."""
     paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]

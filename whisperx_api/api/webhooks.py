@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.bodies import json_body, read_json
-from whisperx_api.api.errors import PROBLEMS, ApiError, bad_parameter
+from whisperx_api.api.errors import OPENAI_ERRORS, ApiError, bad_parameter
 from whisperx_api.api.parts import Parts, PartsOf
 from whisperx_api.api.webhook_schemas import (
     MessageOut,
@@ -35,7 +35,7 @@ from whisperx_api.jobs.webhooks import (
 from whisperx_api.keys import Caller
 from whisperx_api.outgoing.guard import Guard, Refused
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], responses=OPENAI_ERRORS)
 
 
 @router.post(
