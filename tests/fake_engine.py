@@ -2,8 +2,8 @@
 
 A job's `prompt` scripts it, as JSON: `seconds` a stage takes (0), `stage` at which something happens, `what` happens
 there (`die`, `fail`, `refuse`, if need be `after` some seconds, `hang`, `lack` memory, `break` the device, `silence`:
-nothing is said, or `compute`: two seconds of it without a word), and `marker`, a file: with it, it happens only as long
-as there are fewer than `times` (1) lines in the file, and each time adds one.
+nothing is said, or `compute`: four seconds of it without a word), and `marker`, a file: with it, it happens only as
+long as there are fewer than `times` (1) lines in the file, and each time adds one. With `pieces` the text comes in two.
 """
 
 from __future__ import annotations
@@ -131,12 +131,14 @@ class FakeEngine:
                 return StageCancelled(request.attempt, request.stage)
             self.wire.send(StageProgress(request.attempt, request.stage, step / STEPS))
             time.sleep(script.get("seconds", 0) / STEPS)
+            if step == STEPS // 2 and request.stage is Stage.TRANSCRIBE and script.get("pieces"):
+                self.wire.send(SegmentReady(request.attempt, Segment(0.0, 0.5, "Hello", language="en")))
             if step == STEPS // 2 and mishap == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
             if step == STEPS // 2 and mishap == "hang":
                 time.sleep(3600)
             if step == STEPS // 2 and mishap == "compute":
-                end = time.monotonic() + 2
+                end = time.monotonic() + 4
                 while time.monotonic() < end:
                     pass
             if step == STEPS // 2 and mishap == "lack":
@@ -148,7 +150,8 @@ class FakeEngine:
             if step == STEPS // 2 and mishap == "fail":
                 return StageFailed(request.attempt, request.stage, "The stage failed.", retryable=True)
         if request.stage is Stage.TRANSCRIBE:
-            self.wire.send(SegmentReady(request.attempt, replace(SAID, language="en")))
+            last = Segment(0.5, 1.0, "there.", language="en") if script.get("pieces") else replace(SAID, language="en")
+            self.wire.send(SegmentReady(request.attempt, last))
         if mishap == "silence":
             return StageDone(request.attempt, request.stage, to_json(Transcription("en", (), "fake")).decode())
         return StageDone(request.attempt, request.stage, to_json(result(request)).decode())

@@ -190,6 +190,21 @@ def test_delta_comes_while_the_job_is_in_work(api: openai.OpenAI, service: Serve
         assert tasks(service)[0]["status"] == "processing"
 
 
+def test_who_joins_a_task_late_hears_its_whole_text(start_server: Callable[..., Server], recording: Path) -> None:
+    server = start_server(fake=True, result_cache=True)
+    request = {"file": recording, "model": "whisper-1", "prompt": json.dumps({"pieces": 2, "seconds": 2})}
+    with client_of(server).audio.transcriptions.create(**request, stream=True) as first:
+        begun = next(iter(first))
+        assert begun.delta == "Hello"
+        with client_of(server).audio.transcriptions.create(**request, stream=True) as second:
+            *deltas, done = list(second)
+        assert "".join(event.delta for event in deltas) == done.text == TEXT
+        *deltas, done = list(first)
+    assert [begun.delta, *(event.delta for event in deltas)] == ["Hello", " there."]
+    joined = tasks(server)
+    assert [task["cached"] for task in joined] == [True, False] and done.text == TEXT
+
+
 def test_stream_says_why_a_job_failed(api: openai.OpenAI, recording: Path) -> None:
     script = json.dumps({"stage": "transcribe", "what": "refuse"})
     with (
@@ -333,6 +348,20 @@ def test_hanging_up_cancels_the_job(service: Server, recording: Path, stream: st
     service.wait(task_id, until="transcribe")
     line.close()
     assert service.wait(task_id, seconds=5)["status"] == "cancelled"
+
+
+def test_hanging_up_leaves_a_task_that_may_be_asked_for_again(service: Server, recording: Path) -> None:
+    fields = {"model": "whisper-1", "prompt": json.dumps({"seconds": 0.5})}
+    again = {"Idempotency-Key": "to be asked for again"}
+    impatient = httpx.Client(base_url=service.client.base_url, headers=service.client.headers, timeout=1.0)
+    with pytest.raises(httpx.ReadTimeout):
+        impatient.post(
+            "/v1/audio/transcriptions", data=fields, headers=again, files={"file": ("a.wav", recording.read_bytes())}
+        )
+    answer = service.client.post(
+        "/v1/audio/transcriptions", data=fields, headers=again, files={"file": ("a.wav", recording.read_bytes())}
+    )
+    assert answer.json()["text"] == TEXT
 
 
 def test_long_answer_keeps_the_line_alive(

@@ -89,7 +89,7 @@ def test_engine_that_says_nothing_for_too_long_is_killed(monkeypatch: pytest.Mon
 
 
 def test_engine_that_computes_without_a_word_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 1.5)
     busy = replace(REQUEST, options=Options(prompt='{"stage": "align", "what": "compute"}'))
 
     async def test(engine: EngineProcess) -> None:

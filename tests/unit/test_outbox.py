@@ -365,6 +365,19 @@ def test_outbox_that_can_not_be_read_is_looked_at_again(in_office, monkeypatch) 
     in_office(test)
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_what_comes_in_while_the_service_stops_does_not_keep_it(in_office, turns: int) -> None:
+    async def test(office: Office) -> None:
+        office.deliverer.start()
+        await asyncio.sleep(0.1)
+        office.outbox.posted.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.shield(office.deliverer.stop(0)), 5)
+
+    in_office(test)
+
+
 # --- pauses, secrets, signatures ---
 
 

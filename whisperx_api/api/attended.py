@@ -1,7 +1,7 @@
 """Answers that take as long as a job does: somebody waits for them, and may hang up.
 
-A caller who hangs up cancels the job. One who waits hears something now and then, so that neither their client nor a
-proxy between takes the connection for dead.
+What a caller's hanging up means is for the endpoint to say. One who waits hears something now and then, so that neither
+their client nor a proxy between takes the connection for dead.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from starlette.types import Receive, Send
 from whisperx_api.api.parts import Parts
 from whisperx_api.jobs.view import JobView
 
+HungUp = Callable[[], Awaitable[object]]
+"""What is done when a caller has hung up."""
+
 
 class BrokenOff(Exception):
     """The answer can't be brought to its end, though its beginning was sent."""
@@ -28,7 +31,7 @@ class Attended(StreamingResponse):
     what it has for the whole.
     """
 
-    def __init__(self, content: AsyncIterator[str], hung_up: Callable[[], Awaitable[object]], media_type: str) -> None:
+    def __init__(self, content: AsyncIterator[str], hung_up: HungUp, media_type: str) -> None:
         super().__init__(content, media_type=media_type, headers={"Cache-Control": "no-store"})
         self._hung_up = hung_up
 
@@ -56,10 +59,10 @@ async def ended(parts: Parts, task_id: str) -> JobView | None:
             await queue.get()
 
 
-async def ended_soon(parts: Parts, task_id: str, request: Request) -> asyncio.Task[JobView | None]:
+async def ended_soon(parts: Parts, task_id: str, request: Request, hung_up: HungUp) -> asyncio.Task[JobView | None]:
     """Wait for a job's end, `KEEP_ALIVE_SECONDS` at most; return the task that still waits for it, or has.
 
-    If the caller of `request`, whose body has been read, hangs up meanwhile, the job is cancelled.
+    If the caller of `request`, whose body has been read, goes meanwhile, `hung_up` is awaited.
     """
     ending = asyncio.create_task(ended(parts, task_id))
     leaving = asyncio.create_task(_left(request))
@@ -68,7 +71,7 @@ async def ended_soon(parts: Parts, task_id: str, request: Request) -> asyncio.Ta
             {ending, leaving}, timeout=parts.settings.keep_alive_seconds, return_when=asyncio.FIRST_COMPLETED
         )
         if leaving.done() and not ending.done():
-            await parts.manager.cancel(task_id)
+            await hung_up()
             await ending
     except BaseException:
         ending.cancel()

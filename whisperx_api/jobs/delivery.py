@@ -47,6 +47,7 @@ class Deliverer:
         self._chance = chance
         self._on_their_way: dict[str, tuple[Due, asyncio.Task[None]]] = {}
         self._loop: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -54,6 +55,7 @@ class Deliverer:
 
     async def stop(self, grace: float) -> None:
         """Take up nothing more; what is on its way has `grace` seconds, then the next start sends it again."""
+        self._stopping = True  # before Python 3.12 a wait that is over just then swallows the cancel
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
@@ -65,7 +67,7 @@ class Deliverer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _deliver(self) -> None:
-        while True:
+        while not self._stopping:
             self._outbox.posted.clear()
             try:
                 pause = await self._take_up()

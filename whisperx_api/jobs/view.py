@@ -22,7 +22,7 @@ IN_QUEUE = "Waiting in the queue"
 class JobView:
     """A job as a poll sees it: the record, and what only the memory knows of a live one.
 
-    `progress` is 0..1; `eta` is in seconds.
+    `progress` is 0..1; `eta` is in seconds; `begun` is whether some of its text was told already to who listened.
     """
 
     job: Job
@@ -31,6 +31,7 @@ class JobView:
     message: str | None = None
     queue_position: int | None = None
     eta: float | None = None
+    begun: bool = False
 
 
 class LiveViews:
@@ -54,11 +55,12 @@ class LiveViews:
         """Return how an unfinished job is; None for any other."""
         if (running := self._runs.get(task_id)) is not None:
             run = running[0]
-            return JobView(run.job, run.told, run.stage, run.message, eta=self._eta_of_run(task_id))
+            eta = self._eta_of_run(task_id)
+            return JobView(run.job, run.told, run.stage, run.message, eta=eta, begun=bool(run.heard))
         if (waiting := self._waiting.get(task_id)) is not None:
             position = self._queue.position(task_id)
-            eta = self._eta_in_queue(waiting)
-            return JobView(waiting, waiting.progress, message=IN_QUEUE, queue_position=position, eta=eta)
+            eta, begun = self._eta_in_queue(waiting), bool(self._sharing.heard(waiting))
+            return JobView(waiting, waiting.progress, None, IN_QUEUE, position, eta, begun)
         if (follower := self._sharing.follower(task_id)) is not None:
             return self._follower(follower)
         return None

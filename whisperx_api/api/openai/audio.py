@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from whisperx_api.api import answers as tasks
-from whisperx_api.api.attended import Attended, BrokenOff, ended_soon, kept_alive
+from whisperx_api.api.attended import Attended, BrokenOff, HungUp, ended_soon, kept_alive
 from whisperx_api.api.auth import Reader
 from whisperx_api.api.errors import OPENAI_ERRORS, ApiError, bad_parameter, openai_body
 from whisperx_api.api.limits import Submitter
@@ -42,15 +41,15 @@ async def transcriptions(
     request: Request, parts: PartsOf, caller: Submitter, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """What is said in a recording. The answer comes when it is known; `stream` sends text as it comes, and `async`
-    only the task, to be asked for later. Hanging up cancels it."""
+    only the task, to be asked for later. Hanging up cancels it, unless it has an `Idempotency-Key`."""
     job, wanted = await _accepted(request, parts, caller, idempotency_key, fields.of_transcription)
     if wanted.asynchronous:
         place = str(request.url_for("transcription", task_id=job.id).path)
         return JSONResponse(answers.task(JobView(job, 0.0)), HTTPStatus.ACCEPTED, headers={"Location": place})
+    hung_up = _hung_up(parts, job, idempotency_key)
     if wanted.stream:
-        cancel = partial(parts.manager.cancel, job.id)
-        return Attended(stream.events(parts, job, wanted), cancel, "text/event-stream")
-    return await _answer(request, parts, job, wanted)
+        return Attended(stream.events(parts, job, wanted), hung_up, "text/event-stream")
+    return await _answer(request, parts, job, wanted, hung_up)
 
 
 @router.post("/translations", response_class=Response, responses=ANSWERS,
@@ -60,7 +59,7 @@ async def translations(
 ) -> Response:
     """What is said in a recording, in English."""
     job, wanted = await _accepted(request, parts, caller, idempotency_key, fields.of_translation)
-    return await _answer(request, parts, job, wanted)
+    return await _answer(request, parts, job, wanted, _hung_up(parts, job, idempotency_key))
 
 
 @router.get("/transcriptions/{task_id}", response_class=Response, responses=RESULT)
@@ -101,9 +100,19 @@ async def _accepted(
     return accepted.job, accepted.wanted
 
 
-async def _answer(request: Request, parts: Parts, job: Job, wanted: fields.AudioWanted) -> Response:
+def _hung_up(parts: Parts, job: Job, idempotency_key: str | None) -> HungUp:
+    """Return what hanging up does: it cancels the job, but not one that may be asked for again by its key."""
+
+    async def hung_up() -> None:
+        if idempotency_key is None:
+            await parts.manager.cancel(job.id)
+
+    return hung_up
+
+
+async def _answer(request: Request, parts: Parts, job: Job, wanted: fields.AudioWanted, hung_up: HungUp) -> Response:
     """Wait for a job and return its answer: at once when it is there soon, else as a body that keeps the line alive."""
-    ending = await ended_soon(parts, job.id, request)
+    ending = await ended_soon(parts, job.id, request, hung_up)
     media_type = answers.format_of(wanted).media_type
     if ending.done():
         transcript = await answers.completed(parts, ending.result())
@@ -121,4 +130,4 @@ async def _answer(request: Request, parts: Parts, job: Job, wanted: fields.Audio
             raise BrokenOff from error
         yield (await answers.body(job, transcript, wanted)).decode().removeprefix(begun)
 
-    return Attended(content(), partial(parts.manager.cancel, job.id), media_type)
+    return Attended(content(), hung_up, media_type)

@@ -29,9 +29,13 @@ ALIVE = ": still at work\n\n"
 
 
 async def events(parts: Parts, job: Job, wanted: AudioWanted) -> AsyncIterator[str]:
-    """Yield the events of a job from its beginning to its end."""
-    told = _Told(wanted)
+    """Yield the events of a job from its beginning to its end.
+
+    The job may be another request's as well, which it shares its work or its idempotency key with.
+    """
     with parts.events.listen(job.id) as queue:
+        view = await parts.manager.view(job.id)
+        told = _Told(wanted, late=view is not None and view.begun)
         while True:
             view = await parts.manager.view(job.id)
             if view is None or view.job.status.finished:
@@ -64,8 +68,10 @@ async def _next(queue: asyncio.Queue[Event], told: _Told, seconds: float) -> Asy
 class _Told:
     """What a stream has said so far."""
 
-    def __init__(self, wanted: AudioWanted) -> None:
+    def __init__(self, wanted: AudioWanted, late: bool) -> None:
+        """Who comes `late`, when some of the text was told to others, hears it as a whole at the end."""
         self._wanted = wanted
+        self._late = late
         self._text = ""
         self._heard = 0.0
         """Up to where text was told, in seconds: a run that is begun again tells its text again."""
@@ -73,7 +79,7 @@ class _Told:
     def hear(self, event: Event) -> list[str]:
         """Return the events that a job's event makes."""
         segment = event.segment
-        if segment is None or segment.start < self._heard or not segment.text.strip():
+        if self._late or segment is None or segment.start < self._heard or not segment.text.strip():
             return []
         self._heard = segment.end
         return [self._delta(segment)]
