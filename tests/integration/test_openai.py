@@ -8,7 +8,9 @@ import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -192,11 +194,12 @@ def test_delta_comes_while_the_job_is_in_work(api: openai.OpenAI, service: Serve
 
 def test_who_joins_a_task_late_hears_its_whole_text(start_server: Callable[..., Server], recording: Path) -> None:
     server = start_server(fake=True, result_cache=True)
-    request = {"file": recording, "model": "whisper-1", "prompt": json.dumps({"pieces": 2, "seconds": 2})}
-    with client_of(server).audio.transcriptions.create(**request, stream=True) as first:
+    prompt = json.dumps({"pieces": 2, "seconds": 2})
+    create: Any = partial(client_of(server).audio.transcriptions.create, file=recording, model="whisper-1", stream=True)
+    with create(prompt=prompt) as first:
         begun = next(iter(first))
         assert begun.delta == "Hello"
-        with client_of(server).audio.transcriptions.create(**request, stream=True) as second:
+        with create(prompt=prompt) as second:
             *deltas, done = list(second)
         assert "".join(event.delta for event in deltas) == done.text == TEXT
         *deltas, done = list(first)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import openai
 import pytest
+import soundfile
 from openai.types.audio import TranscriptionDiarized, TranscriptionTextDeltaEvent, TranscriptionTextSegmentEvent
 
 from tests.conftest import KEY
@@ -39,9 +41,11 @@ def test_verbose_json_tells_what_decoding_found(api: openai.OpenAI, telephone: P
     assert all(0 <= word.start <= word.end <= 30 for word in answer.words) and len(set(starts)) > len(starts) / 2
 
 
-def test_streamed_text_is_that_of_the_transcript(api: openai.OpenAI, telephone: Path) -> None:
+def test_streamed_text_is_that_of_the_transcript(api: openai.OpenAI, telephone: Path, tmp_path: Path) -> None:
+    sound, rate = soundfile.read(telephone)
+    soundfile.write(longer := tmp_path / "longer.wav", np.tile(sound, 2), rate)
     with api.audio.transcriptions.create(
-        file=telephone, model="gpt-4o-transcribe-diarize", response_format="diarized_json", stream=True
+        file=longer, model="gpt-4o-transcribe-diarize", response_format="diarized_json", stream=True
     ) as stream:
         *events, done = list(stream)
     assert done.type == "transcript.text.done"
@@ -49,7 +53,7 @@ def test_streamed_text_is_that_of_the_transcript(api: openai.OpenAI, telephone: 
     segments = [event for event in events if isinstance(event, TranscriptionTextSegmentEvent)]
     assert "".join(deltas) == done.text and len(deltas) > 1
     whole = api.audio.transcriptions.create(
-        file=telephone, model="gpt-4o-transcribe-diarize", response_format="diarized_json"
+        file=longer, model="gpt-4o-transcribe-diarize", response_format="diarized_json"
     )
     assert isinstance(whole, TranscriptionDiarized) and whole.text == done.text
     assert [event.to_dict() for event in segments] == [segment.to_dict() for segment in whole.segments]
