@@ -18,21 +18,17 @@ from bench.scoring import Heard, Pair, pairs, speaker_word_error
 from whisperx_api.options import Options
 from whisperx_api.pipeline import language
 from whisperx_api.pipeline.align import from_attention
-from whisperx_api.pipeline.attention import Chunk
-from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.decode import decode
 from whisperx_api.pipeline.diarize import turns_of
 from whisperx_api.pipeline.run import samples
 from whisperx_api.pipeline.speakers import assign
 from whisperx_api.pipeline.speech import Thresholds
-from whisperx_api.pipeline.spread import spoken_windows
+from whisperx_api.pipeline.spread import sections, speech_in
 from whisperx_api.pipeline.transcribe import Transcriber
 from whisperx_api.pipeline.transcribers import load_transcriber
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Transcription
 
-ALONE = Crew(1)
 DEFAULTS = Options()
-THRESHOLDS = Thresholds(DEFAULTS.vad_onset, DEFAULTS.vad_offset)
 
 
 @pytest.fixture(scope="module")
@@ -185,15 +181,27 @@ def test_chunks_are_in_their_own_of_the_languages_named(
     assert all(word in written.split() for word in ("software", "und", "der", "die", "oder"))
 
 
+def spread_over(transcriber: Transcriber, audio: np.ndarray) -> list[np.ndarray]:
+    """Return the speech that is listened to for the language, the first section looked at like the others."""
+    scores = transcriber._vad.vad_pipeline._segmentation
+    thresholds = Thresholds(DEFAULTS.vad_onset, DEFAULTS.vad_offset)
+    return [speech_in(scores, audio, section, thresholds) for section in sections(len(audio))]
+
+
+def vote(transcriber: Transcriber, windows: Sequence[np.ndarray]) -> language.Vote:
+    poll = language.Poll()
+    for window in windows:
+        poll.add(language.listen(transcriber._model, window))
+    return poll.vote
+
+
 def test_meetings_in_one_language_give_no_warning(
     transcriber: Transcriber, data_dir: Path, sound: Callable[[Path], np.ndarray]
 ) -> None:
     audio = np.concatenate([sound(data_dir / "ami" / f"{name}.flac") for name in given_words.EXCERPTS])
-    first = Chunk(0.0, 30.0, ((0.0, 30.0),))
-    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, first, THRESHOLDS, ALONE)
-    assert len(windows) == 2 and language.vote(transcriber._model, windows, ALONE) == language.Vote("en")
     halves = [audio[start : start + 30 * SAMPLE_RATE] for start in range(0, len(audio), 30 * SAMPLE_RATE)]
-    assert language.vote(transcriber._model, halves, ALONE) == language.Vote("en")
+    assert vote(transcriber, halves) == language.Vote("en")
+    assert vote(transcriber, spread_over(transcriber, audio)) == language.Vote("en")
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -203,9 +211,7 @@ def test_other_language_at_either_end_of_a_meeting_is_warned_of(
     meeting = [sound(data_dir / "ami" / f"{name}.flac") for name in given_words.EXCERPTS]
     french = sound(data_dir / "languages" / "fr_ej-fra.m4a")
     audio = np.concatenate([french, *meeting] if first else [*meeting, french])
-    start = Chunk(0.0, 25.0, ((1.0, 25.0),))
-    windows = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, start, THRESHOLDS, ALONE)
-    found = language.vote(transcriber._model, windows, ALONE)
+    found = vote(transcriber, spread_over(transcriber, audio))
     assert {found.language, *found.others} == {"en", "fr"}
 
 
@@ -213,10 +219,9 @@ def test_silence_does_not_vote(transcriber: Transcriber, data_dir: Path, sound: 
     french = sound(data_dir / "languages" / "fr_ej-fra.m4a")
     silence = np.zeros(100 * SAMPLE_RATE, dtype=np.float32)
     audio = np.concatenate([silence, french, silence, silence])
-    chunk = Chunk(101.0, 120.0, ((101.0, 120.0),))
-    first, *later = spoken_windows(transcriber._vad.vad_pipeline._segmentation, audio, chunk, THRESHOLDS, ALONE)
-    assert len(first) == 19 * SAMPLE_RATE and sum(map(len, later)) <= len(french)
-    assert language.vote(transcriber._model, [first, *later], ALONE) == language.Vote("fr")
+    windows = spread_over(transcriber, audio)
+    assert 15 * SAMPLE_RATE < sum(map(len, windows)) <= len(french)
+    assert vote(transcriber, windows) == language.Vote("fr")
 
 
 def test_numerals_are_written_as_words(

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from whisperx_api.pipeline import language
-from whisperx_api.pipeline.crew import Crew
 from whisperx_api.transcript import SAMPLE_RATE
 
-ALONE = Crew(1)
 NOBODY_IS_SURE = {"en": 0.4, "de": 0.35, "fr": 0.25}
 
 
@@ -39,23 +37,50 @@ def spoken(*stretches: tuple[float, float]) -> list[np.ndarray]:
     return [np.full(int(seconds * SAMPLE_RATE), key, dtype=np.float32) for seconds, key in stretches]
 
 
+def vote(model: Any, windows: Sequence[np.ndarray], allowed: Sequence[str] = ()) -> language.Vote:
+    poll = language.Poll(allowed)
+    for window in windows:
+        poll.add(language.listen(model, window))
+    return poll.vote
+
+
 def test_longer_windows_count_for_more(listener: Any) -> None:
     listener.found = {1.0: {"de": 0.9, "en": 0.1}, 2.0: {"de": 0.05, "en": 0.95}}
-    assert language.vote(listener.model, spoken((28.0, 1.0), (12.0, 2.0)), ALONE) == language.Vote("de", ("en",))
+    assert vote(listener.model, spoken((28.0, 1.0), (12.0, 2.0))) == language.Vote("de", ("en",))
     assert listener.lengths == [28.0, 12.0]
-    assert language.vote(listener.model, spoken((15.0, 1.0), (20.0, 2.0)), ALONE).language == "en"
+    assert vote(listener.model, spoken((15.0, 1.0), (20.0, 2.0))).language == "en"
 
 
 def test_window_that_is_short_or_unsure_speaks_for_no_language_of_its_own(listener: Any) -> None:
     listener.found = {1.0: {"en": 1.0}, 2.0: {"de": 1.0}, 3.0: {"de": 0.79, "en": 0.21}}
-    assert language.vote(listener.model, spoken((30.0, 1.0), (9.9, 2.0)), ALONE) == language.Vote("en")
-    assert language.vote(listener.model, spoken((30.0, 1.0), (30.0, 3.0)), ALONE) == language.Vote("en")
+    assert vote(listener.model, spoken((30.0, 1.0), (9.9, 2.0))) == language.Vote("en")
+    assert vote(listener.model, spoken((30.0, 1.0), (30.0, 3.0))) == language.Vote("en")
 
 
 def test_only_the_languages_that_may_be_spoken_are_heard(listener: Any) -> None:
     listener.found = {1.0: NOBODY_IS_SURE}
-    assert language.vote(listener.model, spoken((30.0, 1.0)), ALONE).language == "en"
-    assert language.vote(listener.model, spoken((30.0, 1.0)), ALONE, allowed=("fr", "de")).language == "de"
+    assert vote(listener.model, spoken((30.0, 1.0))).language == "en"
+    assert vote(listener.model, spoken((30.0, 1.0)), allowed=("fr", "de")).language == "de"
+
+
+def test_poll_is_decided_once_no_window_can_change_it(listener: Any) -> None:
+    listener.found = {1.0: {"de": 0.9, "en": 0.1}, 2.0: {"en": 0.9, "de": 0.1}}
+    poll = language.Poll()
+    for window, more, decided in (
+        (spoken((30.0, 1.0)), 1, False), (spoken((20.0, 1.0)), 1, True), (spoken((20.0, 2.0)), 1, False),
+        (spoken((20.0, 2.0)), 0, True),
+    ):  # fmt: skip
+        poll.add(language.listen(listener.model, *window))
+        assert poll.is_decided(more) is decided
+    assert poll.vote == language.Vote("de", ("en",))
+
+
+def test_silence_has_no_vote(listener: Any) -> None:
+    listener.found = {1.0: {"de": 0.4, "en": 0.6}}
+    poll = language.Poll(("de", "fr"))
+    poll.add(language.listen(listener.model, np.empty(0, dtype=np.float32)))
+    poll.add(language.listen(listener.model, *spoken((3.0, 1.0))))
+    assert poll.vote == language.Vote("de") and listener.lengths == [3.0]
 
 
 def test_disagreement_names_the_languages() -> None:

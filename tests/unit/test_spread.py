@@ -10,14 +10,11 @@ import pytest
 import torch
 from whisperx.audio import N_SAMPLES
 
-from whisperx_api.pipeline.attention import Chunk
-from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.speech import Thresholds
-from whisperx_api.pipeline.spread import LOOKS, WINDOWS, sections, spoken_windows
+from whisperx_api.pipeline.spread import LOOKS, WINDOWS, sections, speech_in
 from whisperx_api.transcript import SAMPLE_RATE
 
 THRESHOLDS = Thresholds(0.5, 0.4)
-FIRST = Chunk(0.0, 4.0, ((0.0, 1.0), (2.0, 4.0)))
 
 
 class Ear:
@@ -36,10 +33,11 @@ class Ear:
 
 
 def windows_of(*stretches: tuple[float, float]) -> tuple[list[tuple[float, float]], int]:
-    """Say of each window how long it is and what its samples are on average, and how many windows were looked at."""
+    """Say of each window but the first how long it is and what its samples are on average, and how many were heard."""
     audio = np.concatenate([np.full(int(seconds * SAMPLE_RATE), key, dtype=np.float32) for seconds, key in stretches])
     ear: Any = Ear()
-    found = spoken_windows(ear, audio, FIRST, THRESHOLDS, Crew(1))
+    later = [speech_in(ear, audio, section, THRESHOLDS) for section in sections(len(audio))[1:]]
+    found = [one for one in later if len(one)]
     return [(round(len(one) / SAMPLE_RATE, 1), round(float(one.mean()), 3)) for one in found], ear.windows
 
 
@@ -63,41 +61,29 @@ def test_little_of_a_very_long_recording_is_looked_through() -> None:
         assert abs(section[-1].start - section[0].start) > 0.9 * n_samples / len(found) - N_SAMPLES
 
 
-def test_raise_in_report_stops_the_looking() -> None:
-    def report() -> None:
-        if ear.windows:
-            raise InterruptedError
-
-    ear: Any = Ear()
-    with pytest.raises(InterruptedError):
-        spoken_windows(ear, np.zeros(120 * SAMPLE_RATE, dtype=np.float32), FIRST, THRESHOLDS, Crew(1), report)
-    assert ear.windows == 6
+def test_half_a_minute_is_one_section() -> None:
+    assert windows_of((30.0, 1.0)) == ([], 0)
 
 
-def test_short_recording_is_told_by_its_first_chunk_alone() -> None:
-    assert windows_of((30.0, 1.0)) == ([(3.0, 1.0)], 0)
-
-
-def test_windows_are_speech_of_the_first_chunk_the_end_and_between() -> None:
+def test_windows_are_speech_of_the_end_and_between() -> None:
     found, looked_at = windows_of(*[(30.0, float(key)) for key in range(1, 21)])
-    assert found == [(3.0, 1.0), (30.0, 5.0), (30.0, 9.0), (30.0, 13.0), (30.0, 20.0)]
+    assert found == [(30.0, 5.0), (30.0, 9.0), (30.0, 13.0), (30.0, 20.0)]
     assert looked_at == 4 * 6
 
 
 def test_silence_is_passed_over_and_gives_no_window() -> None:
     found, _ = windows_of((60.0, 1.0), (40.0, 0.0), (25.0, 2.0), (115.0, 0.0))
     assert found == [
-        (3.0, 1.0),
         (pytest.approx(5.0, abs=0.1), pytest.approx(2.0, abs=0.01)),
-    ]  # the second half begins at 120 s
-    assert windows_of((60.0, 1.0), (60.0, 0.0))[0] == [(3.0, 1.0)]
+    ]
+    assert windows_of((60.0, 1.0), (60.0, 0.0))[0] == []
 
 
 def test_speech_of_a_window_is_joined() -> None:
     found, _ = windows_of((60.0, 1.0), (40.0, 0.0), (4.0, 2.0), (2.0, 0.0), (4.0, 2.0), (10.0, 0.0))
-    assert found == [(3.0, 1.0), (pytest.approx(8.0, abs=0.1), pytest.approx(2.0, abs=0.05))]
+    assert found == [(pytest.approx(8.0, abs=0.1), pytest.approx(2.0, abs=0.05))]
 
 
 def test_sound_shorter_than_a_window_of_the_network_is_no_hindrance() -> None:
     found, _ = windows_of((30.0, 0.0), (3.0, 7.0))
-    assert found[1] == (3.0, 7.0)
+    assert found[0] == (3.0, 7.0)

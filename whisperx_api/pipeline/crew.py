@@ -31,6 +31,14 @@ class Crew:
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
 
+    def submit(self, work: Callable[[Item], Result], item: Item) -> Future[Result]:
+        """Have `work(item)` computed, and return where its result will be."""
+        if self._executor is not None:
+            return self._executor.submit(work, item)
+        result: Future[Result] = Future()
+        result.set_result(work(item))
+        return result
+
     def in_order(self, work: Callable[[Item], Result], items: Iterable[Item | None]) -> Generator[Result, None, None]:
         """Yield `work(item)` of each item, in the order of the items.
 
@@ -45,7 +53,7 @@ class Crew:
         try:
             for item in items:
                 if item is not None:
-                    ahead.append(self._executor.submit(work, item))
+                    ahead.append(self.submit(work, item))
                 while len(ahead) > self._workers or (item is None and ahead and ahead[0].done()):
                     yield ahead.popleft().result()
             while ahead:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import ctranslate2
 import numpy as np
 from whisperx.asr import WhisperModel
+from whisperx.audio import N_SAMPLES
 
 from whisperx_api.languages import LANGUAGES
-from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.whisper import encode
 from whisperx_api.transcript import SAMPLE_RATE
 
@@ -32,25 +32,51 @@ class Vote:
     others: tuple[str, ...] = ()
 
 
-def vote(model: WhisperModel, windows: Sequence[np.ndarray], crew: Crew, allowed: Sequence[str] = ()) -> Vote:
-    """Return the language of a recording with speech: the likeliest on average of its windows, by their length.
+@dataclass(frozen=True)
+class Ballot:
+    """How likely each language is in a window of so many samples of speech."""
 
-    `windows` are speech, at most 30 s each, float32 at 16 kHz. Where `allowed` names languages, it is one of these.
-    A worker of the crew listens to a window.
-    """
+    samples: int
+    found: Mapping[str, float]
 
-    def listen(window: np.ndarray) -> dict[str, float]:
-        return probabilities(model, encode(model, [window]))[0]
+    def clear(self, allowed: Sequence[str] = ()) -> str | None:
+        """Return the language that the window clearly is in, if there is one."""
+        best = likeliest(self.found, allowed) if self.samples >= SHORTEST_CLEAR else None
+        return best if best is not None and self.found.get(best, 0.0) >= CLEAR else None
 
-    found = list(crew.in_order(listen, windows))
-    total: dict[str, float] = {}
-    for window, languages in zip(windows, found, strict=True):
-        for language, probability in languages.items():
-            total[language] = total.get(language, 0.0) + probability * len(window)
-    language = likeliest(total, allowed)
-    long = [some for window, some in zip(windows, found, strict=True) if len(window) >= SHORTEST_CLEAR]
-    clear = [best for some in long if some[best := likeliest(some, allowed)] >= CLEAR]
-    return Vote(language, tuple(dict.fromkeys(other for other in clear if other != language)))
+
+class Poll:
+    """Finds the language of a recording: the likeliest on average of its windows, by their length."""
+
+    def __init__(self, allowed: Sequence[str] = ()) -> None:
+        """Where `allowed` names languages, it is one of these."""
+        self._allowed = allowed
+        self._ballots: list[Ballot] = []
+        self._total: dict[str, float] = {}
+
+    def add(self, ballot: Ballot) -> None:
+        """Count what was heard in a window."""
+        self._ballots.append(ballot)
+        for language, probability in ballot.found.items():
+            self._total[language] = self._total.get(language, 0.0) + probability * ballot.samples
+
+    def is_decided(self, more: int) -> bool:
+        """Return whether `more` windows can't change the language."""
+        best = likeliest(self._total, self._allowed)
+        others = (self._total.get(code, 0.0) for code in self._allowed or self._total if code != best)
+        return self._total.get(best, 0.0) - max(others, default=0.0) > more * N_SAMPLES or not more
+
+    @property
+    def vote(self) -> Vote:
+        """What the windows so far say."""
+        language = likeliest(self._total, self._allowed)
+        clear = [ballot.clear(self._allowed) for ballot in self._ballots]
+        return Vote(language, tuple(dict.fromkeys(other for other in clear if other not in (None, language))))
+
+
+def listen(model: WhisperModel, window: np.ndarray) -> Ballot:
+    """Hear which language is spoken in a window of speech, at most 30 s, float32 at 16 kHz."""
+    return Ballot(len(window), probabilities(model, encode(model, [window]))[0] if len(window) else {})
 
 
 def probabilities(model: WhisperModel, encoder_output: ctranslate2.StorageView) -> list[dict[str, float]]:

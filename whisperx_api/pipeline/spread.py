@@ -1,13 +1,13 @@
 """Speech from all over a recording, found without listening to all of it: what its language is told by.
 
-A recording is cut into sections, and each gives a window of its speech. The first one's is the first chunk. To find
-the others the voice activity network looks at windows side by side, a tenth of those that chunks are found with.
+A recording is cut into sections, and each gives a window of its speech. To find that, the voice activity network looks
+at windows side by side, a tenth of those that chunks are found with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -16,11 +16,8 @@ from pyannote.audio import Inference
 from pyannote.core import SlidingWindow
 from whisperx.audio import N_SAMPLES
 
-from whisperx_api.pipeline.attention import Chunk
-from whisperx_api.pipeline.crew import Crew
 from whisperx_api.pipeline.speech import Hysteresis, Thresholds
 from whisperx_api.pipeline.speech_scores import pooled
-from whisperx_api.transcript import SAMPLE_RATE
 
 WINDOWS = 5
 """Most windows that are listened to."""
@@ -30,32 +27,6 @@ LOOKS = 20
 """Most half minutes of a section that are looked through, at even distances where it is longer."""
 ENOUGH = N_SAMPLES // 2
 """Samples of speech from which on a section is looked through no further."""
-
-
-def spoken_windows(
-    inference: Inference,
-    audio: np.ndarray,
-    first: Chunk,
-    thresholds: Thresholds,
-    crew: Crew,
-    report: Callable[[], None] = lambda: None,
-) -> list[np.ndarray]:
-    """Return the speech of the first chunk, of the recording's end, and of places at even distances between.
-
-    Each window is at most 30 s long. `inference` is that of voice activity; `audio` has shape (n_samples,), float32 at
-    16 kHz, and so have the windows. A section without speech gives none. `report` is called after each, and may raise
-    to stop the work.
-    """
-
-    def look(section: list[slice]) -> np.ndarray:
-        return _window(inference, audio, section, thresholds)
-
-    beginning = [audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] for start, end in first.speech]
-    windows = [np.concatenate(beginning)[:N_SAMPLES]]
-    for window in crew.in_order(look, sections(len(audio))[1:]):
-        windows += [window] if len(window) else []
-        report()
-    return windows
 
 
 def sections(n_samples: int) -> list[list[slice]]:
@@ -77,7 +48,11 @@ def _blocks(start: int, end: int) -> Iterator[slice]:
         yield slice(first, min(first + N_SAMPLES, end))
 
 
-def _window(inference: Inference, audio: np.ndarray, section: list[slice], thresholds: Thresholds) -> np.ndarray:
+def speech_in(inference: Inference, audio: np.ndarray, section: list[slice], thresholds: Thresholds) -> np.ndarray:
+    """Return speech of a section, at most 30 s of it and none where there is none.
+
+    `inference` is that of voice activity; `audio` has shape (n_samples,), float32 at 16 kHz.
+    """
     spoken: list[np.ndarray] = []
     for block in section:
         spoken += _speech(inference, np.array(audio[block]), thresholds)

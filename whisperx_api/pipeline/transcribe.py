@@ -8,6 +8,7 @@ What that fails at is decoded again (`fallback`), and repeats that nobody said a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -23,14 +24,14 @@ from whisperx_api.pipeline import fallback, language, repeats
 from whisperx_api.pipeline.attention import Chunk
 from whisperx_api.pipeline.batching import batches
 from whisperx_api.pipeline.crew import Crew
+from whisperx_api.pipeline.language import Ballot
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
-from whisperx_api.pipeline.sentences import cut_text
+from whisperx_api.pipeline.segments import ENGLISH, segments_of
 from whisperx_api.pipeline.speech import Thresholds
-from whisperx_api.pipeline.spread import spoken_windows
+from whisperx_api.pipeline.spread import sections, speech_in
 from whisperx_api.pipeline.voice_activity import speech_chunks
-from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode, token_starts
-from whisperx_api.transcript import SAMPLE_RATE, Segment, TokenLogprob, Transcription, Word
-from whisperx_api.words import word_starts
+from whisperx_api.pipeline.whisper import EncodedBatch, Hypothesis, Prompt, encode
+from whisperx_api.transcript import SAMPLE_RATE, Segment, Transcription
 
 VAD_SHARE = 0.25
 """Share of the stage's time that voice activity detection takes with Whisper base on a CPU; larger models and GPUs have
@@ -40,11 +41,6 @@ NO_SPEECH_LANGUAGE = "en"
 """Language of a recording without speech, where none was given: what Whisper hears in noise is any of its hundred."""
 
 NO_SPEECH = "No speech was found in the recording."
-
-ENGLISH = "en"
-
-FRAMES_PER_SECOND = 100
-"""Whisper's features: one frame every 10 ms."""
 
 
 def _ignore(_: Segment) -> None:
@@ -91,6 +87,15 @@ class _Request:
     timed: frozenset[str]
     logprobs: bool
     translates: bool
+
+
+@dataclass(frozen=True)
+class _Guess:
+    """The first chunk, decoded in the language that it seems to be in."""
+
+    language: str
+    batch: EncodedBatch
+    hypotheses: Sequence[Hypothesis]
 
 
 class Transcriber:
@@ -159,17 +164,25 @@ class Transcriber:
             report(1.0)
             spoken = languages[0] if languages else NO_SPEECH_LANGUAGE
             return Transcription(spoken, (), self.name, warnings=(*warnings, NO_SPEECH))
-        main = languages[0] if languages else ENGLISH
-        if len(languages) != 1:
-            windows = spoken_windows(
-                self._vad.vad_pipeline._segmentation, audio, first[0], thresholds, crew, progress.tell
-            )
-            vote = language.vote(self._model, windows, crew, languages)
-            main = vote.language
-            warnings += [language.disagreement(vote)] if vote.others and not languages else []
+        main, poll, guess = ENGLISH, language.Poll(languages), None
+        ballots: list[Future[Ballot]] = []
+        if len(languages) == 1:
+            main = languages[0]
+        else:
+            begun = crew.submit(partial(self._begin, audio, options, languages), first[0])
+            listen = partial(self._listen, audio, thresholds)
+            ballots = [crew.submit(listen, section) for section in sections(len(audio))[1:]]
+            ballot, guess = begun.result()
+            poll.add(ballot)
+            while not poll.is_decided(len(ballots)):
+                poll.add(ballots.pop(0).result())
+                progress.tell()
+            main = poll.vote.language
         request = self._request(options, main, languages or (main,), word_times, warnings)
 
         def decode(batch: Sequence[Chunk]) -> tuple[float, list[Segment]]:
+            if guess is not None and guess.language == main and batch[0] is first[0]:
+                return batch[-1].end, _segments(request, guess.batch, guess.hypotheses)
             size = min(len(batch), self._largest or len(batch))
             segments = in_fitting_batches(partial(self._decode, audio, request), batch, size, self._halved)
             return batch[-1].end, segments
@@ -182,6 +195,10 @@ class Transcriber:
                     segments.append(segment)
                     on_segment(replace(segment, language=segment.language or main))
             progress.decoded(end)
+        for ballot in ballots:  # heard meanwhile: the language can't be another for them
+            poll.add(ballot.result())
+        if not languages and poll.vote.others:
+            warnings.append(language.disagreement(poll.vote))
         report(1.0)
         return Transcription(main, tuple(segments), self.name, warnings=tuple(warnings))
 
@@ -196,6 +213,23 @@ class Transcriber:
         return known, [
             f"The model {self.name} does not know language {code}: {instead}." for code in asked if code not in known
         ]
+
+    def _begin(
+        self, audio: np.ndarray, options: Options, languages: Sequence[str], first: Chunk
+    ) -> tuple[Ballot, _Guess | None]:
+        """Hear which language the first chunk is in. Where that is clear, decode it at once, before all have voted."""
+        speech = [audio[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] for start, end in first.speech]
+        ballot = language.listen(self._model, np.concatenate(speech)[:N_SAMPLES])
+        code = ballot.clear(languages)
+        if code is None:
+            return ballot, None
+        request = self._request(options, code, languages or (code,), lambda main: False, [])
+        return ballot, _Guess(code, *self._hear(audio, request, [first]))
+
+    def _listen(self, audio: np.ndarray, thresholds: Thresholds, section: list[slice]) -> Ballot:
+        """Hear which language is spoken in a section of the recording."""
+        speech = speech_in(self._vad.vad_pipeline._segmentation, audio, section, thresholds)
+        return language.listen(self._model, speech)
 
     def _request(
         self,
@@ -239,35 +273,17 @@ class Transcriber:
 
     def _decode(self, audio: np.ndarray, request: _Request, chunks: Sequence[Chunk]) -> list[Segment]:
         """Decode one batch; chunks without text are left out."""
+        return _segments(request, *self._hear(audio, request, chunks))
+
+    def _hear(
+        self, audio: np.ndarray, request: _Request, chunks: Sequence[Chunk]
+    ) -> tuple[EncodedBatch, list[Hypothesis]]:
+        """Encode and decode one batch."""
         batch = self._encode(audio, chunks, request)
         hypotheses = batch.decode(range(len(chunks)), request.temperature)
         if not request.temperature:
             hypotheses = fallback.fall_back(hypotheses, batch.decode, lambda some: _said(batch, some))
-        heard = {
-            place: hypothesis
-            for place, hypothesis in enumerate(hypotheses)
-            if hypothesis.text and not fallback.is_silence(hypothesis)
-        }
-        times_wanted = {
-            place: hypothesis
-            for place, hypothesis in heard.items()
-            if batch.prompts[place].language in request.timed or fallback.is_repetitive(hypothesis)
-        }
-        words = batch.words(times_wanted)
-        logprobs = batch.logprobs(heard) if request.logprobs else {}
-        segments: list[Segment] = []
-        for place, hypothesis in heard.items():
-            prompt = batch.prompts[place]
-            written = ENGLISH if request.translates else prompt.language
-            segment = _segment(chunks[place], hypothesis, prompt, words.get(place, ()), logprobs.get(place, ()))
-            segments.append(
-                replace(
-                    segment,
-                    words=segment.words if prompt.language in request.timed else (),
-                    language=written if written != request.language else None,
-                )
-            )
-        return segments
+        return batch, hypotheses
 
     def _encode(self, audio: np.ndarray, chunks: Sequence[Chunk], request: _Request) -> EncodedBatch:
         """Encode a batch and find the prompt of each chunk."""
@@ -285,29 +301,11 @@ def _said(batch: EncodedBatch, repetitive: Mapping[int, Hypothesis]) -> set[int]
     return {place for place, words in batch.words(repetitive).items() if repeats.have_times(words)}
 
 
-def _segment(
-    chunk: Chunk, hypothesis: Hypothesis, prompt: Prompt, words: tuple[Word, ...], logprobs: tuple[TokenLogprob, ...]
-) -> Segment:
-    """Return what was heard in a chunk, without repeats that nobody said."""
-    segment = Segment(
-        start=round(chunk.start, 3),
-        end=round(chunk.end, 3),
-        text=hypothesis.text,
-        words=words,
-        avg_logprob=hypothesis.avg_logprob,
-        no_speech_prob=hypothesis.no_speech_prob,
-        compression_ratio=hypothesis.compression_ratio,
-        temperature=hypothesis.temperature,
-        seek=int(chunk.start * FRAMES_PER_SECOND),
-        tokens=hypothesis.tokens,
-        token_starts=token_starts(prompt.tokenizer, hypothesis.tokens, hypothesis.text),
-        logprobs=logprobs,
+def _segments(request: _Request, batch: EncodedBatch, hypotheses: Sequence[Hypothesis]) -> list[Segment]:
+    """Return what was heard in a batch, as a request wants it."""
+    return segments_of(
+        batch, hypotheses, request.language, request.timed, logprobs=request.logprobs, translates=request.translates
     )
-    unsaid = repeats.first_unsaid(words) if fallback.is_repetitive(hypothesis) else None
-    starts = word_starts(segment.text, words)
-    if unsaid is None or starts is None:
-        return segment
-    return replace(cut_text(segment, 0, starts[unsaid]), words=words[:unsaid])
 
 
 def english_only(name: str, options: Options) -> list[str]:
