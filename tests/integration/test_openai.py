@@ -304,6 +304,15 @@ def test_413(api: openai.OpenAI, tone: Callable[..., Path]) -> None:
     assert (error.value.status_code, error.value.param) == (413, "file")
 
 
+def test_429(start_server: Callable[..., Server], recording: Path) -> None:
+    client = client_of(start_server(fake=True, rate_limits="1/hour"))
+    assert client.audio.transcriptions.create(file=recording, model="whisper-1").text == TEXT
+    with pytest.raises(openai.RateLimitError) as error:
+        client.audio.translations.create(file=recording, model="whisper-1")
+    assert (error.value.code, error.value.type) == ("rate_limit_exceeded", "rate_limit_error")
+    assert 0 < int(error.value.response.headers["retry-after"]) <= 3600
+
+
 def test_what_is_no_audio_is_refused(api: openai.OpenAI, tmp_path: Path) -> None:
     path = tmp_path / "letter.wav"
     path.write_text("Dear Sir or Madam")
