@@ -77,9 +77,7 @@ def _asked(server: Server, operation: Any, mode: Any, recording: Path) -> set[in
 def _complete(server: Server, case: Case, recording: Path) -> None:
     """Put into a right request what no schema can know: a recording that is one, and names of what is there."""
     if "task_id" in (case.path_parameters or {}):
-        case.path_parameters["task_id"] = _task(
-            server, recording, cancelled=case.operation.path.endswith("retry/{task_id}")
-        )
+        case.path_parameters["task_id"] = _task(server, recording, fails="/retry/" in case.operation.path)
     if "webhook_id" in (case.path_parameters or {}):
         case.path_parameters["webhook_id"] = _webhook(server, recording)
     if "id" in (case.path_parameters or {}):
@@ -92,11 +90,9 @@ def _complete(server: Server, case: Case, recording: Path) -> None:
         case.body = body | {"task_id": _task(server, recording), "url": "http://127.0.0.1:9/", "secret": None}
 
 
-def _task(server: Server, recording: Path, cancelled: bool = False) -> str:
-    """Return a task that is completed, or cancelled."""
-    task_id = server.upload(recording, prompt='{"seconds": 60}' if cancelled else "")
-    if cancelled:
-        server.client.post(f"/api/v1/transcribe/cancel/{task_id}")
+def _task(server: Server, recording: Path, fails: bool = False) -> str:
+    """Return a task that is completed, or has failed."""
+    task_id = server.upload(recording, prompt='{"stage": "transcribe", "what": "refuse"}' if fails else "")
     server.wait(task_id)
     return task_id
 
