@@ -248,5 +248,5 @@ def test_threads_embed_the_same_but_for_rounding(starter_dir: Path, embed: Calla
         pipeline: Any = starter_pipeline(starter_dir)
         assert embed(pipeline, workers)
         found.append(pipeline.get_embeddings({"waveform": sound, "sample_rate": 16000}, talk))
-    # How a processor rounds depends on the size of the batch on some: one with AVX2 is 3e-5 apart where AVX-512 is 0.
+    # how a processor rounds may depend on the size of a batch
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-4)
