@@ -70,7 +70,7 @@ def test_windows_one_by_one_are_the_same_to_the_bit(stock: Any, starter_dir: Pat
 
 
 @pytest.mark.parametrize("change", [window_by_window, filter_once])
-def test_threads_score_the_same_to_the_bit(
+def test_threads_score_the_same_but_for_rounding(
     starter_dir: Path, speech: torch.Tensor, change: Callable[..., bool]
 ) -> None:
     sound = torch.cat([speech, speech], dim=1)
