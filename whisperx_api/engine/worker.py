@@ -18,6 +18,7 @@ import traceback
 from pydantic import TypeAdapter
 
 from whisperx_api import log
+from whisperx_api.engine.first_text import FirstTexts
 from whisperx_api.engine.protocol import (
     Attempt,
     CancelStage,
@@ -87,6 +88,12 @@ class Engine:
         self._models = EngineModels(config, self.device, self._pool)
         self._cancelled: set[tuple[Attempt, Stage]] = set()
         self._at_work = threading.local()
+        self._first_texts = FirstTexts()
+
+    def expect(self, request: RunStage) -> None:
+        """Hear of a request before it is run."""
+        if request.stage is Stage.TRANSCRIBE and self.device == "cpu":
+            self._first_texts.expect(request.attempt)
 
     def cancel(self, attempt: Attempt, stage: Stage) -> None:
         """Have a stage stop at its next report."""
@@ -103,6 +110,8 @@ class Engine:
         while True:
             self._at_work.request = request = requests.get()
             answer = self._answer(request)
+            if stage is Stage.TRANSCRIBE:
+                self._first_texts.came(request.attempt)
             self._at_work.request = None
             self._pool.settle()
             self._cancelled.discard((request.attempt, request.stage))
@@ -158,7 +167,10 @@ class Engine:
 
         def on_segment(segment: Segment) -> None:
             self._wire.send(SegmentReady(request.attempt, segment))
+            self._first_texts.came(request.attempt)
 
+        if request.stage is Stage.DIARIZE:
+            self._first_texts.wait(request.attempt, self._stop_if_cancelled)
         report(0.0)
         if request.stage is Stage.TRANSCRIBE:
             result = run.transcribe(inputs.audio, options, self._models, self._decoding, report, on_segment)
@@ -262,6 +274,7 @@ def main(arguments: list[str]) -> int:
         elif isinstance(message, UnloadModels):
             engine.unload(message.models)
         else:
+            engine.expect(message)
             requests[message.stage].put(message)
     os._exit(0)  # the server has hung up: nothing computed from here on would be heard
 
