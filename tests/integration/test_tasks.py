@@ -131,7 +131,7 @@ def test_result_is_the_transcript_and_comes_in_pages(client: TestClient, tone) -
     result = client.get(f"{API}/result/{task}").json()
     assert result["task_id"] == task and "page" not in result
     assert result["segments"][0]["words"][0] == {
-        "word": "Hello", "start": 0.0, "end": 0.4, "score": 0.9, "speaker": None,
+        "word": "Hello", "start": 0.0, "end": 0.4, "score": 0.9, "speaker": "SPEAKER_00",
     }  # fmt: skip
     paged = client.get(f"{API}/result/{task}?page=2&page_size=1").json()
     assert paged["segments"] == [] and paged["pages"] == 1 and paged["page"] == 2
