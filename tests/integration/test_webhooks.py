@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -257,6 +258,24 @@ def test_message_that_is_never_taken_is_given_up_and_seen(make_client, tone, rec
     message = settled(client, task["webhook_id"], "dead")
     assert message["attempts"] == 12 == len(receiver.requests)
     assert message["last_error"] == "The receiver answered 500." and message["next_attempt_at"] is None
+    status = client.get(f"/api/v1/transcribe/status/{task['task_id']}").json()
+    assert status["status"] == "completed" and status["result"]["segments"]
+    (webhook,) = status["webhooks"]
+    assert (webhook["id"], webhook["url"], webhook["messages"]) == (task["webhook_id"], receiver.url, [message])
+    assert "secret" not in webhook
+
+
+def test_receiver_that_asks_for_a_pause_has_it(hooked: TestClient, tone, receive) -> None:
+    receiver = receive(default=503, headers={"Retry-After": "3600"})
+    task = send(hooked, tone(), webhook_url=receiver.url, prompt=REFUSE).json()
+    eventually(lambda: [each for each in messages(hooked, task["webhook_id"]) if each["attempts"] == 1])
+    message = settled(hooked, task["webhook_id"], "pending")
+    tried, again = (datetime.fromisoformat(message[name][:-1]) for name in ("last_attempt_at", "next_attempt_at"))
+    assert again - tried == timedelta(hours=1)
+    status = wait(hooked, task["task_id"])
+    assert status["status"] == "failed" and status["webhooks"][0]["messages"] == [message]
+    unhooked = send(hooked, tone(), prompt=SLOW).json()["task_id"]
+    assert wait(hooked, unhooked, "processing")["webhooks"] is None
 
 
 def test_waiting_message_shows_its_tries(make_client, tone, receive) -> None:

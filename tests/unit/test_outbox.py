@@ -22,7 +22,7 @@ from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.outbox import NoSuchTask, Outbox, WebhookView
-from whisperx_api.jobs.sending import signed
+from whisperx_api.jobs.sending import seconds_until, signed
 from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.webhooks import (
@@ -390,6 +390,22 @@ def test_pauses_grow_over_about_a_day(chance: float) -> None:
     assert seconds == sorted(seconds)
     assert 8 <= seconds[0] <= 12
     assert 20 * 3600 < sum(seconds) < 36 * 3600
+
+
+def test_receiver_can_ask_for_a_longer_pause_up_to_the_longest() -> None:
+    backoff = Backoff(first=10, longest=100, spread=0)
+    seconds = [pause.total_seconds() for asked in (0, 5, 50, 10**6) if (pause := backoff.pause(1, 0.5, asked))]
+    assert seconds == [10, 10, 50, 100]
+    assert backoff.pause(backoff.tries, 0.5, 50) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("120", 120), ("0", 0), ("9" * 400, 999_999_999), ("", 0), ("soon", 0), ("-5", 0), ("²", 0),
+    ("Thu, 01 Jan 2026 00:01:30 GMT", 90), ("Wed, 31 Dec 2025 23:59:00 GMT", 0), ("Thu, 01 Jan 2026 00:01:30", 0),
+    ("Thu, 01 Jan 99999 00:00:00 GMT", 0)],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_date(header: str, seconds: float) -> None:
+    assert seconds_until(header, datetime(2026, 1, 1, tzinfo=timezone.utc)) == seconds
 
 
 @pytest.mark.parametrize(

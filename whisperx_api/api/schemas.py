@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from whisperx_api.api.webhook_schemas import WebhookOut
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.job import JobStatus
 from whisperx_api.options import Channels, Task
@@ -124,6 +125,9 @@ class TaskStatus(BaseModel):
     completed_at: datetime | None
     error: str | None
     cached: bool = Field(False, description="Whether the transcript was there already, or came from another task.")
+    webhooks: list[WebhookOut] | None = Field(
+        None, description="Who was told of its end, and whether it arrived; null while it goes on, and in lists."
+    )
     result: TranscriptOut | None = None
 
 

@@ -19,9 +19,11 @@ from whisperx_api.api.ranges import RangedFile
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
+from whisperx_api.api.webhooks import shown
 from whisperx_api.jobs.job import JobStatus
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.jobs.view import JobView
+from whisperx_api.jobs.webhooks import MAX_WEBHOOKS
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
 
@@ -61,9 +63,12 @@ async def upload(
 
 @router.get("/status/{task_id}", response_model=TaskStatus)
 async def status(task_id: str, parts: PartsOf, caller: Reader, include_result: bool = True) -> Response | TaskStatus:
-    """How a task is; `result` is the transcript once it is completed."""
+    """How a task is; `result` is the transcript once it is completed, `webhooks` who was told of its end."""
     view = await answers.find(parts, task_id, caller)
     answer = answers.status_of(view)
+    if view.job.status.finished:
+        told = await parts.outbox.page(caller.name, task_id, MAX_WEBHOOKS, None)
+        answer = answer.model_copy(update={"webhooks": [shown(webhook) for webhook in told]})
     if not include_result or view.job.status is not JobStatus.COMPLETED:
         return answer
     try:

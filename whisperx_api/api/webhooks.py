@@ -56,7 +56,7 @@ async def create(request: Request, parts: PartsOf, caller: Transcriber) -> Webho
         raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {given.task_id[:64]}.") from None
     except TooManyWebhooks:
         raise bad_parameter("task_id", f"A task can have {MAX_WEBHOOKS} webhooks: delete one first.") from None
-    return WebhookCreated(**_shown(view).model_dump(), secret=webhook.secret)
+    return WebhookCreated(**shown(view).model_dump(), secret=webhook.secret)
 
 
 @router.get("", response_model=WebhookPage)
@@ -69,13 +69,13 @@ async def page(
 ) -> WebhookPage:
     """Your webhooks, newest first: all of them, or those of one task."""
     views = await parts.outbox.page(caller.name, task_id, limit + 1, after)
-    return WebhookPage(data=[_shown(view) for view in views[:limit]], has_more=len(views) > limit)
+    return WebhookPage(data=[shown(view) for view in views[:limit]], has_more=len(views) > limit)
 
 
 @router.get("/{webhook_id}", response_model=WebhookOut)
 async def get(webhook_id: str, parts: PartsOf, caller: Reader) -> WebhookOut:
     """A webhook, and how its messages stand: `dead` is one that was given up."""
-    return _shown(await _find(parts, webhook_id, caller))
+    return shown(await _find(parts, webhook_id, caller))
 
 
 @router.delete("/{webhook_id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response)
@@ -124,7 +124,8 @@ def _unknown(webhook_id: str) -> ApiError:
     return ApiError(HTTPStatus.NOT_FOUND, f"There is no webhook {webhook_id[:64]}.")
 
 
-def _shown(view: WebhookView) -> WebhookOut:
+def shown(view: WebhookView) -> WebhookOut:
+    """Return a webhook as it is answered: without its secret."""
     webhook = view.webhook
     return WebhookOut(
         id=webhook.id,

@@ -120,7 +120,7 @@ class Deliverer:
             logger.exception("task %s: message %s could not be sent", message.task_id, message.id)
             answer = Answer(None, "The service ran into an error of its own, which is in its log.")
         now, failures = self._now(), message.attempts + 1
-        pause = self._backoff.pause(failures, self._chance())
+        pause = self._backoff.pause(failures, self._chance(), answer.retry_after)
         again_at = None if pause is None else now + pause
         status = await persist(lambda: self._outbox.tried(message, answer, now, again_at))
         if status is MessageStatus.DELIVERED:

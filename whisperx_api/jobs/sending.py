@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from standardwebhooks import Webhook as Signer
@@ -37,7 +38,7 @@ class Sender:
         import httpx  # it is loaded now
 
         try:
-            return Answer(await asyncio.wait_for(self._post(client, webhook, message), self._seconds))
+            return await asyncio.wait_for(self._post(client, webhook, message), self._seconds)
         except (asyncio.TimeoutError, TimeoutError, httpx.TimeoutException):
             return Answer(None, f"The receiver did not answer within {self._seconds:g} s.")
         except Refused as error:
@@ -45,11 +46,22 @@ class Sender:
         except (Unresolved, httpx.HTTPError, httpx.InvalidURL) as error:
             return Answer(None, f"The receiver can't be reached: {error or type(error).__name__}.")
 
-    async def _post(self, client: httpx.AsyncClient, webhook: Webhook, message: Message) -> int:
+    async def _post(self, client: httpx.AsyncClient, webhook: Webhook, message: Message) -> Answer:
         headers = signed(webhook.secret, message.id, self._now(), message.body)
         content = message.body.encode()
         async with client.stream("POST", webhook.url, content=content, headers=headers) as response:
-            return response.status_code  # of what the receiver says besides, nothing is read
+            asked = response.headers.get("Retry-After", "")  # of what the receiver says besides, nothing is read
+            return Answer(response.status_code, retry_after=seconds_until(asked, self._now()))
+
+
+def seconds_until(retry_after: str, now: datetime) -> float:
+    """Read a Retry-After header (RFC 9110), of seconds or a date; 0 for what is neither, or over."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0  # no date, or one without a time zone
 
 
 def signed(secret: str, message_id: str, now: datetime, body: str) -> dict[str, str]:

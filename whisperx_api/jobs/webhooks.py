@@ -109,6 +109,8 @@ class Answer:
 
     status_code: int | None
     error: str | None = None
+    retry_after: float = 0.0
+    """Seconds that the receiver asks to be left alone."""
 
     @property
     def delivered(self) -> bool:
@@ -145,9 +147,13 @@ class Backoff:
     tries: int = 12
     spread: float = 0.2
 
-    def pause(self, failures: int, chance: float) -> timedelta | None:
-        """Return the pause after so many failures, None to give up. `chance` is 0..1."""
+    def pause(self, failures: int, chance: float, asked: float = 0.0) -> timedelta | None:
+        """Return the pause after so many failures, None to give up. `chance` is 0..1.
+
+        It is no shorter than a receiver has asked for, in seconds; for more than the longest one nobody can ask.
+        """
         if failures >= self.tries:
             return None
-        pause = min(self.first * self.factor ** (failures - 1), max(self.longest, self.first))
-        return timedelta(seconds=pause * (1 + self.spread * (2 * chance - 1)))
+        longest = max(self.longest, self.first)
+        pause = min(self.first * self.factor ** (failures - 1), longest) * (1 + self.spread * (2 * chance - 1))
+        return timedelta(seconds=max(pause, min(asked, longest)))
