@@ -100,3 +100,10 @@ class Server:
                 return status
             time.sleep(0.05)
         raise AssertionError(f"not done after {seconds} s: {status}")
+
+    def listen(self, task_id: str, begins: str, seconds: float = 120) -> None:
+        """Poll until the task's message begins so; it must not end before."""
+        deadline = time.monotonic() + seconds
+        while not (status := self.status(task_id))["message"].startswith(begins):
+            assert status["completed_at"] is None and time.monotonic() < deadline, status
+            time.sleep(0.02)

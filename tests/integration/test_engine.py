@@ -70,8 +70,7 @@ def test_killed_engine_and_killed_server_lose_no_task(start_server, call: Path) 
     server = start_server()
     tasks = [server.upload(call) for _ in range(2)]
     server.wait(tasks[0], until="transcribe", seconds=120)
-    while server.status(tasks[0])["message"] != "Transcribing speech":
-        time.sleep(0.05)
+    server.listen(tasks[0], "Transcribing speech")
     (engine,) = server.children()
     engine.kill()
     server.wait(tasks[0], until="diarize", seconds=120)
@@ -89,8 +88,7 @@ def test_killed_engine_and_killed_server_lose_no_task(start_server, call: Path) 
 
 def test_status_is_polled_in_milliseconds_while_the_engine_works_at_full_load(server: Server, call: Path) -> None:
     task = server.upload(call)
-    while not server.status(task)["message"].startswith("Transcribing speech"):
-        time.sleep(0.05)
+    server.listen(task, "Transcribing speech")
     seconds = []
     while (begun := time.perf_counter()) and (status := server.status(task))["status"] == "processing":
         seconds.append(time.perf_counter() - begun)
@@ -185,8 +183,7 @@ def test_same_call_is_transcribed_once(start_server, call: Path) -> None:
 
 def test_cancel_stops_the_real_engine_within_two_seconds(server: Server, call: Path) -> None:
     task = server.upload(call)
-    while not server.status(task)["message"].startswith("Transcribing speech"):
-        time.sleep(0.05)
+    server.listen(task, "Transcribing speech")
     begun = time.monotonic()
     assert server.client.post(f"/api/v1/transcribe/cancel/{task}").json()["status"] == "cancelled"
     while server.client.get("/health").json()["devices"][0]["engine"] == "busy":

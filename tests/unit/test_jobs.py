@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from whisperx_api.engine.protocol import Stage
+from whisperx_api.engine.protocol import WAITING, Stage
 from whisperx_api.jobs import progress as progress_module
 from whisperx_api.jobs.events import Event, EventKind, Events
 from whisperx_api.jobs.job import Job, Upload, Verdict, judge
 from whisperx_api.jobs.progress import Progress, StageCosts
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
-from whisperx_api.jobs.telling import STARTING, WAITING, Telling
+from whisperx_api.jobs.telling import STARTING, Telling
 from whisperx_api.options import Channels, Options, Task
 from whisperx_api.transcript import Segment
 

@@ -13,6 +13,9 @@ from pydantic import Field, TypeAdapter
 from whisperx_api.options import DiarizationMode, Options
 from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcript, Transcription, Voice
 
+WAITING = "Waiting for the device"
+"""What is said of a stage while others go before it."""
+
 HEADER = struct.Struct(">I")
 """Length of the message that follows, in bytes."""
 

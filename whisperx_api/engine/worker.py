@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from whisperx_api import log
 from whisperx_api.engine.first_text import FirstTexts
 from whisperx_api.engine.protocol import (
+    WAITING,
     Attempt,
     CancelStage,
     EngineConfig,
@@ -170,6 +171,8 @@ class Engine:
             self._first_texts.came(request.attempt)
 
         if request.stage is Stage.DIARIZE:
+            self._models.diarizer()  # it is loaded meanwhile, and what can't be is known at once
+            self._say(WAITING)
             self._first_texts.wait(request.attempt, self._stop_if_cancelled)
         report(0.0)
         if request.stage is Stage.TRANSCRIBE:

@@ -15,6 +15,7 @@ from typing import Any
 from whisperx_api.engine.process import EngineUnavailable
 from whisperx_api.engine.protocol import (
     RESULT_TYPES,
+    WAITING,
     Attempt,
     Inputs,
     RunStage,
@@ -32,7 +33,7 @@ from whisperx_api.jobs.job import Job, Verdict, judge
 from whisperx_api.jobs.progress import Progress
 from whisperx_api.jobs.queue.embedded import Rank
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
-from whisperx_api.jobs.telling import AT_WORK, STARTING, WAITING, Telling
+from whisperx_api.jobs.telling import AT_WORK, STARTING, Telling
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, Voice, from_json, to_json
 

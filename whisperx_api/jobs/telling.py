@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from whisperx_api.engine.protocol import Stage
+from whisperx_api.engine.protocol import WAITING, Stage
 
 AT_WORK = {
     Stage.DECODE: "Decoding the recording",
@@ -13,7 +13,6 @@ AT_WORK = {
     Stage.DIARIZE: "Finding speakers",
     Stage.ASSIGN: "Giving words their speakers",
 }
-WAITING = "Waiting for the device"
 STARTING = "Starting the engine"
 
 
