@@ -86,14 +86,14 @@ def make_client(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """Start apps on the fake engine, each with its own settings."""
     clients: list[TestClient] = []
 
-    def make(**settings) -> TestClient:
+    def make(engine: str = "tests.fake_engine", **settings) -> TestClient:
         chosen = {
             "data_dir": tmp_path / "data",
             "api_key": KEY,
             "whisper_model": "tiny",
             "result_cache": False,
         } | settings
-        client = TestClient(create_app(load_settings(**chosen), engine="tests.fake_engine"))
+        client = TestClient(create_app(load_settings(**chosen), engine))
         client.headers.update(HEADERS)
         clients.append(client)
         return client.__enter__()
