@@ -13,7 +13,7 @@ from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
 from whisperx_api import __version__, log
-from whisperx_api.api import errors, events, health, models, results, server, transcribe, webhooks
+from whisperx_api.api import errors, events, health, models, results, server, transcribe, usage, webhooks
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
@@ -32,6 +32,7 @@ from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.retention import expire
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
         app.add_middleware(RootPath, root_path=settings.root_path)
     if settings.rate_limits:
         app.add_middleware(RateLimitHeaders)
-    for module in (transcribe, results, events, webhooks, audio, models, server, health):
+    for module in (transcribe, results, events, webhooks, audio, models, usage, server, health):
         app.include_router(module.router)
     return app
 
@@ -101,8 +102,9 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
+        book = UsageBook(database)
         app.state.parts = Parts(
-            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, limiter
+            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, book, limiter
         )
         await manager.start()
         deliverer.start()

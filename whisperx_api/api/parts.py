@@ -15,6 +15,7 @@ from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.keys import KeyRing
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
@@ -41,6 +42,7 @@ class Parts:
     calls: Calls
     outbox: Outbox
     sender: Sender
+    usage: UsageBook
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
