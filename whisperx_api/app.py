@@ -17,11 +17,12 @@ from whisperx_api.api import errors, events, health, models, results, server, tr
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
-from whisperx_api.api.proxy import RootPath
+from whisperx_api.api.proxy import RootPath, TrustedProxies
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
+from whisperx_api.failures import FailureRate, Failures
 from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.delivery import Deliverer
@@ -38,6 +39,7 @@ from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
 from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
+from whisperx_api.proxies import Proxies
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
 from whisperx_api.storage.local import LocalStorage
@@ -66,6 +68,8 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
         app.add_middleware(RootPath, root_path=settings.root_path)
     if settings.rate_limits:
         app.add_middleware(RateLimitHeaders)
+    if settings.trusted_proxies:
+        app.add_middleware(TrustedProxies, proxies=Proxies.read(settings.trusted_proxies))
     for module in (transcribe, results, events, webhooks, audio, models, usage, server, health):
         app.include_router(module.router)
     return app
@@ -102,9 +106,11 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
+        keys = key_ring(settings)
+        failures = Failures(FailureRate.read(settings.auth_failures)) if settings.auth_failures else None
         book = UsageBook(database)
         app.state.parts = Parts(
-            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, book, limiter
+            settings, keys, store, storage, manager, told, fleet, calls, outbox, sender, book, limiter, failures
         )
         await manager.start()
         deliverer.start()

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from whisperx_api.engine.fleet import Fleet
+from whisperx_api.failures import Failures
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.outbox import Outbox
@@ -45,6 +46,8 @@ class Parts:
     usage: UsageBook
     limiter: Limiter | None = None
     """None where submissions are not limited."""
+    failures: Failures | None = None
+    """None where wrong keys are not counted."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
     probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROBES))
@@ -54,7 +57,7 @@ class Parts:
     started: float = field(default_factory=time.monotonic)
 
 
-def parts(request: Request) -> Parts:
+async def parts(request: Request) -> Parts:
     """Return the app's parts."""
     return request.app.state.parts
 
