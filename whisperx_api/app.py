@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timezone
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -27,6 +28,8 @@ from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.events import Events
+from whisperx_api.jobs.key_store import KeyStore
+from whisperx_api.jobs.key_watch import KeyWatch
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.progress import StageCosts
@@ -36,7 +39,7 @@ from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
+from whisperx_api.keys import Caller, KeyRing, StoredKey, first_key, kept_key, parse_key
 from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.proxies import Proxies
@@ -106,7 +109,12 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
-        keys = key_ring(settings)
+        key_store = KeyStore(database)
+        keys = key_ring(settings, await key_store.keys())
+        if keys is not None:
+            watch = KeyWatch(key_store, keys)
+            watch.start()
+            stack.push_async_callback(watch.stop)
         failures = Failures(FailureRate.read(settings.auth_failures)) if settings.auth_failures else None
         book = UsageBook(database)
         app.state.parts = Parts(
@@ -142,20 +150,26 @@ def lock(settings: Settings) -> FileLock:
     return held
 
 
-def key_ring(settings: Settings) -> KeyRing | None:
-    """Return the keys that may call; None where authentication is off, which is said aloud."""
+def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | None:
+    """Return the keys that may call; None where authentication is off, which is said aloud.
+
+    With none in the settings, that in `DATA_DIR/api_key` may; it is made where no key ever was on record either.
+    """
     if settings.auth is Auth.OFF:
         logger.warning("AUTH=off: everybody who reaches this server can use it and sees every task")
         return None
     keys = [parse_key(entry) for entry in settings.api_keys]
     if settings.api_key:
         keys.append((Caller("default"), settings.api_key))
-    if not keys:
-        path = settings.data_dir / "api_key"
+    path = settings.data_dir / "api_key"
+    if not keys and (kept_key(path) is not None or not stored):
         made = not path.exists()
         keys.append((Caller("default"), first_key(path)))
         logger.info("%s API key is in %s", "a first" if made else "the", path)
-    return KeyRing(keys)
+    now = datetime.now(timezone.utc)
+    if not keys and all(key.revoked_at or key.expired(now) for key in stored):
+        logger.warning("no API key is in force: make one with `whisperx-api keys create`")
+    return KeyRing(keys, stored)
 
 
 def result_cache(settings: Settings, store: JobStore, storage: LocalStorage) -> ResultCache | None:

@@ -358,9 +358,14 @@ class Settings(BaseSettings):
         return self.upload_dir or self.data_dir / "uploads"
 
     @property
+    def database_file(self) -> Path:
+        """The file of the database that is used where no other is named."""
+        return (self.data_dir / "whisperx-api.db").resolve()
+
+    @property
     def database(self) -> str:
         """SQLAlchemy URL of the database."""
-        return self.database_url or f"sqlite+aiosqlite:///{(self.data_dir / 'whisperx-api.db').resolve()}"
+        return self.database_url or f"sqlite+aiosqlite:///{self.database_file}"
 
 
 def _can_name_a_model(name: str) -> bool:

@@ -11,7 +11,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts, PartsOf
-from whisperx_api.keys import ANONYMOUS, Caller, Scope
+from whisperx_api.keys import ANONYMOUS, Caller, KeyExpired, Scope
 from whisperx_api.proxies import counted_as
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,11 @@ async def caller_or_none(
     address = counted_as(request.client.host if request.client else "")
     if parts.failures is not None and (seconds := parts.failures.refused(address)) is not None:
         raise _refused(seconds)
-    if (caller := parts.keys.caller(key)) is None:
+    try:
+        caller = parts.keys.caller(key)
+    except KeyExpired as error:
+        raise unauthorized(str(error)) from None
+    if caller is None:
         _count(request, parts, address)
         raise unauthorized("The API key is wrong.")
     return caller
