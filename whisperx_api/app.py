@@ -5,38 +5,44 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timezone
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
 from whisperx_api import __version__, log
-from whisperx_api.api import errors, events, health, models, results, server, transcribe, webhooks
+from whisperx_api.api import errors, events, health, models, results, server, transcribe, usage, webhooks
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
-from whisperx_api.api.proxy import RootPath
+from whisperx_api.api.proxy import RootPath, TrustedProxies
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
+from whisperx_api.failures import FailureRate, Failures
 from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.events import Events
+from whisperx_api.jobs.key_store import KeyStore
+from whisperx_api.jobs.key_watch import KeyWatch
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.retention import expire
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
+from whisperx_api.keys import Caller, KeyRing, StoredKey, first_key, kept_key, parse_key
 from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
+from whisperx_api.proxies import Proxies
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
 from whisperx_api.storage.local import LocalStorage
@@ -65,7 +71,9 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
         app.add_middleware(RootPath, root_path=settings.root_path)
     if settings.rate_limits:
         app.add_middleware(RateLimitHeaders)
-    for module in (transcribe, results, events, webhooks, audio, models, server, health):
+    if settings.trusted_proxies:
+        app.add_middleware(TrustedProxies, proxies=Proxies.read(settings.trusted_proxies))
+    for module in (transcribe, results, events, webhooks, audio, models, usage, server, health):
         app.include_router(module.router)
     return app
 
@@ -101,8 +109,16 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
+        key_store = KeyStore(database)
+        keys = key_ring(settings, await key_store.keys())
+        if keys is not None:
+            watch = KeyWatch(key_store, keys)
+            watch.start()
+            stack.push_async_callback(watch.stop)
+        failures = Failures(FailureRate.read(settings.auth_failures)) if settings.auth_failures else None
+        book = UsageBook(database)
         app.state.parts = Parts(
-            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, limiter
+            settings, keys, store, storage, manager, told, fleet, calls, outbox, sender, book, limiter, failures
         )
         await manager.start()
         deliverer.start()
@@ -134,20 +150,26 @@ def lock(settings: Settings) -> FileLock:
     return held
 
 
-def key_ring(settings: Settings) -> KeyRing | None:
-    """Return the keys that may call; None where authentication is off, which is said aloud."""
+def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | None:
+    """Return the keys that may call; None where authentication is off, which is said aloud.
+
+    With none in the settings, that in `DATA_DIR/api_key` may; it is made where no key ever was on record either.
+    """
     if settings.auth is Auth.OFF:
         logger.warning("AUTH=off: everybody who reaches this server can use it and sees every task")
         return None
     keys = [parse_key(entry) for entry in settings.api_keys]
     if settings.api_key:
         keys.append((Caller("default"), settings.api_key))
-    if not keys:
-        path = settings.data_dir / "api_key"
+    path = settings.data_dir / "api_key"
+    if not keys and (kept_key(path) is not None or not stored):
         made = not path.exists()
         keys.append((Caller("default"), first_key(path)))
         logger.info("%s API key is in %s", "a first" if made else "the", path)
-    return KeyRing(keys)
+    now = datetime.now(timezone.utc)
+    if not keys and all(key.revoked_at or key.expired(now) for key in stored):
+        logger.warning("no API key is in force: make one with `whisperx-api keys create`")
+    return KeyRing(keys, stored)
 
 
 def result_cache(settings: Settings, store: JobStore, storage: LocalStorage) -> ResultCache | None:

@@ -15,10 +15,12 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from whisperx_api.errors import StartError
+from whisperx_api.failures import FailureRate
 from whisperx_api.keys import parse_key
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
 from whisperx_api.options import DiarizationMode
 from whisperx_api.outgoing.addresses import Allowed
+from whisperx_api.proxies import Proxies
 from whisperx_api.rates import parse_rate
 from whisperx_api.validation import what_is_wrong
 
@@ -81,6 +83,15 @@ class Settings(BaseSettings):
     rate_limit_storage: str = Field(
         "memory://",
         description="Where submissions are counted: memory://, or redis://HOST:PORT/DB for several servers together.",
+    )
+    auth_failures: str = Field(
+        "20/minute",
+        description="Most wrong keys from one address, beyond which it is refused for a while; empty: no limit.",
+    )
+    trusted_proxies: Names = Field(
+        (),
+        description="Addresses and networks of the reverse proxies whose X-Forwarded-For and X-Forwarded-Proto count, "
+        "like 10.0.0.0/8,::1; none if left out.",
     )
 
     # --- models ---
@@ -186,7 +197,13 @@ class Settings(BaseSettings):
     debug: bool = Field(False, description="Log at debug level and show SQL.")
 
     @field_validator(
-        "api_keys", "whisper_model_alias", "allowed_models", "rate_limits", "outgoing_allow", mode="before"
+        "api_keys",
+        "whisper_model_alias",
+        "allowed_models",
+        "rate_limits",
+        "outgoing_allow",
+        "trusted_proxies",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -301,6 +318,19 @@ class Settings(BaseSettings):
                 raise ValueError(f"{error} (entry {number})") from None
         return value
 
+    @field_validator("auth_failures")
+    @classmethod
+    def _auth_failures(cls, value: str) -> str:
+        if value.strip():
+            FailureRate.read(value)
+        return value.strip()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusted_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Proxies.read(value)
+        return value
+
     @field_validator("outgoing_allow")
     @classmethod
     def _outgoing_allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -328,9 +358,14 @@ class Settings(BaseSettings):
         return self.upload_dir or self.data_dir / "uploads"
 
     @property
+    def database_file(self) -> Path:
+        """The file of the database that is used where no other is named."""
+        return (self.data_dir / "whisperx-api.db").resolve()
+
+    @property
     def database(self) -> str:
         """SQLAlchemy URL of the database."""
-        return self.database_url or f"sqlite+aiosqlite:///{(self.data_dir / 'whisperx-api.db').resolve()}"
+        return self.database_url or f"sqlite+aiosqlite:///{self.database_file}"
 
 
 def _can_name_a_model(name: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import pydantic_core
 from pydantic import TypeAdapter
 
 from whisperx_api.languages import joint
@@ -21,6 +22,9 @@ SAMPLE_RATE = 16_000
 CHANNEL_GAP = 30 * SAMPLE_RATE
 """Samples of silence between two channels in the file of decoded audio: as long as a chunk of speech may be, so that
 none reaches from one channel into the next."""
+
+BEGINNING = 256
+"""Bytes in which the JSON of a transcript has said how long the recording is."""
 
 T = TypeVar("T")
 
@@ -227,3 +231,11 @@ def to_json(value: Any) -> bytes:
 def from_json(kind: type[T], data: bytes | str) -> T:
     """Read what `to_json` wrote. Raises `pydantic.ValidationError` for anything else."""
     return _adapter(kind).validate_json(data)
+
+
+def duration_of(data: bytes) -> float | None:
+    """Return the duration in the JSON of a `Transcript`, seconds, without reading the whole; None where it has none."""
+    try:
+        return float(pydantic_core.from_json(data[:BEGINNING], allow_partial=True)["duration"])
+    except (ValueError, KeyError, TypeError):
+        return None

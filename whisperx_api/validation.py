@@ -16,6 +16,8 @@ def what_is_wrong(error: ErrorDetails) -> str:
         "int_from_float": "must be a whole number",
         "float_parsing": "must be a number",
         "bool_parsing": "must be true or false",
+        "date_from_datetime_parsing": "must be a date like 2027-01-31",
+        "date_from_datetime_inexact": "must be a date like 2027-01-31",
         "enum": f"must be {bound}",
         "literal_error": f"must be {bound}",
         "greater_than": f"must be more than {bound}",

@@ -189,3 +189,12 @@ def test_keys_are_never_shown(tmp_path: Path):
     assert "first start makes one" in service._key(settings(tmp_path)).sentence
     (tmp_path / "api_key").write_text("s3cret")
     assert f"{tmp_path / 'api_key'}" in service._key(settings(tmp_path)).sentence
+
+
+def test_keys_on_record_are_known(tmp_path: Path):
+    with sqlite3.connect(tmp_path / "whisperx-api.db") as connection:
+        connection.execute("CREATE TABLE keys (id TEXT)")
+        assert "first start makes one" in service._key(settings(tmp_path)).sentence
+        connection.execute("INSERT INTO keys VALUES ('wxa_0123456789ab')")
+        connection.commit()
+        assert "whisperx-api keys list" in service._key(settings(tmp_path)).sentence

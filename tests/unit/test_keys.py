@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from whisperx_api.keys import ALL_SCOPES, Caller, KeyRing, Scope, first_key, parse_key
+from whisperx_api.keys import (
+    ALL_SCOPES,
+    Caller,
+    KeyExpired,
+    KeyRing,
+    Scope,
+    StoredKey,
+    first_key,
+    id_of,
+    new_key,
+    parse_key,
+)
 from whisperx_api.languages import LANGUAGES, language_code
 
 
@@ -29,6 +43,70 @@ def test_ring_finds_the_caller_and_keeps_no_key() -> None:
     assert ring.caller("third") is None
     assert ring.caller("") is None
     assert "second" not in repr(vars(ring))
+
+
+def made(name: str = "ann", scopes: Iterable[Scope] = ALL_SCOPES, days: float | None = None) -> tuple[StoredKey, str]:
+    """Make a key that expires after so many days."""
+    return new_key(name, scopes, None if days is None else datetime.now(timezone.utc) + timedelta(days=days))
+
+
+def test_new_key_is_random_and_what_is_kept_of_it_does_not_tell_it() -> None:
+    stored, key = made()
+    assert key.startswith(f"{stored.id}_") and len(key.removeprefix(f"{stored.id}_")) >= 43  # 256 bits in base64
+    assert key.removeprefix(stored.id) not in repr(stored)
+    assert made()[1] != key and made()[0].id != stored.id
+    assert id_of(key) == id_of(stored.id) == stored.id
+    assert id_of("ann") == "ann"
+
+
+def test_ring_knows_keys_on_record_beside_those_of_the_settings() -> None:
+    ann, key = made(scopes={Scope.READ})
+    other, other_key = made("ben")
+    ring = KeyRing([parse_key("ann:first")], [ann, other])
+    assert ring.caller(key) == Caller("ann", frozenset({Scope.READ}))
+    assert ring.caller("first") == Caller("ann")
+    assert ring.caller(other_key) == Caller("ben")
+    for wrong in (ann.id, key[:-1], key + "x", ann.id + other_key[16:], key.upper(), "", "\xff"):
+        assert ring.caller(wrong) is None
+    assert key not in repr(vars(ring))
+
+
+def test_revoked_and_replaced_keys_are_not_known() -> None:
+    ann, key = made()
+    revoked = replace(ann, revoked_at=datetime.now(timezone.utc))
+    assert KeyRing([], [revoked]).caller(key) is None
+    ring = KeyRing([], [ann])
+    ring.replace([])
+    assert ring.caller(key) is None
+
+
+def test_only_its_holder_learns_that_a_key_has_expired() -> None:
+    ann, key = made(days=-1)
+    ring = KeyRing([], [ann])
+    with pytest.raises(KeyExpired, match=r"The API key has expired \(\d{4}-\d\d-\d\d \d\d:\d\d UTC\)"):
+        ring.caller(key)
+    assert ring.caller(ann.id) is None and ring.caller(key[:-1]) is None
+    assert ring.take_uses() == {}
+    later, key = made(days=1)
+    assert KeyRing([], [later]).caller(key) == Caller("ann")
+
+
+def test_uses_are_told_once() -> None:
+    ann, key = made()
+    ring = KeyRing([], [ann, made("ben")[0]])
+    begun = datetime.now(timezone.utc)
+    ring.caller(key)
+    ring.caller(key[:-1])
+    uses = ring.take_uses()
+    assert uses.keys() == {ann.id} and uses[ann.id] >= begun
+    assert ring.take_uses() == {}
+
+
+def test_name_of_a_key_can_t_be_taken_for_an_id() -> None:
+    with pytest.raises(ValueError, match="don't look like the id"):
+        made("wxa_0123456789ab")
+    with pytest.raises(ValueError, match="names of letters"):
+        made("a b")
 
 
 def test_first_key_is_made_once_and_for_the_service_alone(tmp_path: Path) -> None:

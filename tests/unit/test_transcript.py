@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from whisperx_api.transcript import Segment, Transcription, from_json, to_json
+import pytest
+
+from whisperx_api.transcript import BEGINNING, Segment, Transcript, Transcription, duration_of, from_json, to_json
 
 
 def test_checkpoint_of_an_earlier_version_is_read() -> None:
@@ -21,3 +23,15 @@ def test_what_decoding_said_survives_the_disk() -> None:
     )
     transcription = Transcription("en", (segment,), "m")
     assert from_json(Transcription, to_json(transcription)) == transcription
+
+
+def test_duration_is_read_from_the_beginning_of_a_transcript_wherever_that_is_cut() -> None:
+    for length in range(BEGINNING):
+        segment = Segment(0.0, 1.0, "ü" * length)
+        assert duration_of(to_json(Transcript("yue", 36123.456789, (segment,)))) == 36123.456789
+    assert duration_of(to_json(Transcript("en", 0.0))) == 0.0
+
+
+@pytest.mark.parametrize("data", [b"", b"damaged", b"[]", b'{"language": "en"}', b'{"duration": null}'])
+def test_what_is_no_transcript_has_no_duration(data: bytes) -> None:
+    assert duration_of(data) is None

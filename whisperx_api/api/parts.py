@@ -10,11 +10,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from whisperx_api.engine.fleet import Fleet
+from whisperx_api.failures import Failures
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.keys import KeyRing
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
@@ -41,8 +43,11 @@ class Parts:
     calls: Calls
     outbox: Outbox
     sender: Sender
+    usage: UsageBook
     limiter: Limiter | None = None
     """None where submissions are not limited."""
+    failures: Failures | None = None
+    """None where wrong keys are not counted."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
     probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROBES))
@@ -52,7 +57,7 @@ class Parts:
     started: float = field(default_factory=time.monotonic)
 
 
-def parts(request: Request) -> Parts:
+async def parts(request: Request) -> Parts:
     """Return the app's parts."""
     return request.app.state.parts
 

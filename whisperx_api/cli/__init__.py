@@ -13,6 +13,7 @@ from whisperx_api import __version__
 COMMANDS = {
     "serve": "Run the service. Every setting is a flag.",
     "transcribe": "Send a recording to a server and print who said what.",
+    "keys": "Make, list and revoke API keys.",
     "models": "Fetch, list, check and pack models.",
     "doctor": "Say in plain words what is wrong with this machine.",
 }

@@ -99,5 +99,6 @@ def serve(**flags: Any) -> None:
         access_log=settings.debug,
         lifespan="on",
         server_header=False,
+        proxy_headers=False,  # whose X-Forwarded-For counts is what TRUSTED_PROXIES says, not FORWARDED_ALLOW_IPS
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

@@ -87,4 +87,15 @@ def _key(settings: Settings) -> Check:
     path = settings.data_dir / "api_key"
     if path.exists():
         return ok("key", f"The key is in {path}.")
-    return ok("key", f"No key is set: the first start makes one and writes it to {path}.")
+    if _keys_on_record(settings.database_file):
+        return ok("key", "Keys are on record: `whisperx-api keys list` shows them.")
+    unless = "" if settings.database_url is None else " unless there are keys in DATABASE_URL"
+    return ok("key", f"No key is set: the first start makes one and writes it to {path}{unless}.")
+
+
+def _keys_on_record(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            return database.execute("SELECT 1 FROM keys").fetchone() is not None
+    except sqlite3.Error:  # what is wrong with the database is told of that
+        return False

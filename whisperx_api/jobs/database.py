@@ -23,8 +23,15 @@ class DatabaseUnusable(StartError):
     """The database can't be opened or upgraded. The message says why."""
 
 
-async def open_database(url: str, echo: bool = False) -> AsyncEngine:
-    """Return an engine on the database at `url`, migrated to the newest schema. Raises `DatabaseUnusable`."""
+class DatabaseOutdated(DatabaseUnusable):
+    """The database has not the newest schema, and it is not to be brought there now."""
+
+
+async def open_database(url: str, echo: bool = False, upgrade: bool = True) -> AsyncEngine:
+    """Return an engine on the database at `url`, migrated to the newest schema. Raises `DatabaseUnusable`.
+
+    Without `upgrade` one that has another schema raises `DatabaseOutdated`.
+    """
     try:
         engine = create_async_engine(url, echo=echo)
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ImportError) as error:
@@ -35,7 +42,7 @@ async def open_database(url: str, echo: bool = False) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _set_pragmas)
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(_upgrade if upgrade else _check)
             await connection.commit()
     except (DatabaseError, OSError, StartError) as error:
         await engine.dispose()
@@ -58,6 +65,11 @@ def _upgrade(connection: Connection) -> None:
         from whisperx_api.jobs.migrate import upgrade  # a third of the time that a start takes is Alembic's import
 
         upgrade(connection)
+
+
+def _check(connection: Connection) -> None:
+    if (revision := _revision(connection)) != REVISION:
+        raise DatabaseOutdated(f"The database is at migration {revision or 'none'}, and not at {REVISION}.")
 
 
 def _revision(connection: Connection) -> str | None:

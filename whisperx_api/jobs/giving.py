@@ -12,6 +12,7 @@ from whisperx_api.jobs.faults import persist
 from whisperx_api.jobs.job import Job, JobStatus, KeptResult
 from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.jobs.workshop import Workshop
+from whisperx_api.transcript import duration_of
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,8 @@ async def give(job: Job, data: bytes, shop: Workshop) -> Job:
     """Complete a job in work with the transcript `data`. Raises `OSError`, `StaleEpoch` and `StoreUnavailable`."""
     file = await _written(job, data, shop)
     kept = await shop.cache.kept(job, file) if shop.cache else None
-    completed = await shop.store.complete(job, {Stage.ASSIGN.value: file}, kept, cached=True)
+    seconds = duration_of(data)
+    completed = await shop.store.complete(job, {Stage.ASSIGN.value: file}, kept, cached=True, seconds=seconds)
     await shop.storage.clear(job.id, keep=(file,))
     logger.info("task %s is completed, with the transcript of the same work", job.id)
     return completed
@@ -56,7 +58,7 @@ async def add_completed(job: Job, found: Found, shop: Workshop, webhook: Webhook
         checkpoints={Stage.ASSIGN.value: file},
     )  # fmt: skip
     kept = KeptResult(job.work, file, len(found.data), found.sha256) if job.work else None
-    added = await shop.store.add(completed, webhook, kept)
+    added = await shop.store.add(completed, webhook, kept, duration_of(found.data))
     await shop.storage.clear(job.id, keep=(file,))
     return added
 

@@ -264,16 +264,17 @@ class JobRun:
     async def _complete(self) -> None:
         result = self.job.checkpoints[Stage.ASSIGN.value]
         kept = await self._shop.cache.kept(self.job, result) if self._shop.cache else None
-        self.job = await persist(lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}, kept))
+        seconds = self._results[Stage.ASSIGN].duration
+        self.job = await persist(
+            lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}, kept, seconds=seconds)
+        )
         await self._shop.storage.clear(self.job.id, keep=(result, EDITS))
         if kept is not None and self._shop.cache:
             await self._shop.cache.trim()
         await asyncio.to_thread(self._shop.costs.save)
         started, completed = self.job.started_at, self.job.completed_at
-        seconds = (completed - started).total_seconds() if started and completed else 0.0
-        logger.info(
-            "task %s is completed: %.1f s of audio, %.1f s after its start", self.job.id, self._duration, seconds
-        )
+        taken = (completed - started).total_seconds() if started and completed else 0.0
+        logger.info("task %s is completed: %.1f s of audio, %.1f s after its start", self.job.id, self._duration, taken)
 
     async def _fail(self, error: str, stage: Stage | None) -> None:
         try:

@@ -14,13 +14,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
 from whisperx_api.jobs.outbox import add_webhook, forget, post_ends
 from whisperx_api.jobs.sessions import Sessions, StoreUnavailable
 from whisperx_api.jobs.tables import JobRow, ResultRow
+from whisperx_api.jobs.usage import count_ends
 from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.options import Options
 
@@ -37,17 +38,26 @@ class StaleEpoch(RuntimeError):
 
 
 class JobStore(Sessions):
-    """Jobs in a SQL database. The end of a job writes the messages of its webhooks, in the same transaction."""
+    """Jobs in a SQL database.
+
+    The end of a job writes the messages of its webhooks and is counted for its owner, in the same transaction.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(engine)
         self.posted = asyncio.Event()
         """Set when there is a new message to a webhook."""
 
-    async def add(self, job: Job, webhook: Webhook | None = None, kept: KeptResult | None = None) -> Job:
+    async def add(
+        self,
+        job: Job,
+        webhook: Webhook | None = None,
+        kept: KeptResult | None = None,
+        seconds: float | None = None,
+    ) -> Job:
         """Store a new job, with a webhook if one is given, and return it with its `seq`.
 
-        One that is completed already has a transcript `kept`.
+        One that is completed already has a transcript `kept`, of so many `seconds` of audio.
         """
         async with self.transaction() as session:
             row = JobRow(**_columns(job))
@@ -57,7 +67,7 @@ class JobStore(Sessions):
                 await add_webhook(session, webhook)
             if kept is not None:
                 session.add(_result(job.id, kept))
-            posted = await post_ends(session, [row])
+            posted = await _ends(session, [row], seconds)
         self._tell(posted)
         return _job(row)
 
@@ -140,11 +150,19 @@ class JobStore(Sessions):
         return await self._change(job, failures={**job.failures, stage.value: job.failures.get(stage.value, 0) + 1})
 
     async def complete(
-        self, job: Job, checkpoints: dict[str, str], kept: KeptResult | None = None, cached: bool = False
+        self,
+        job: Job,
+        checkpoints: dict[str, str],
+        kept: KeptResult | None = None,
+        cached: bool = False,
+        seconds: float | None = None,
     ) -> Job:
-        """End a run well, its transcript `kept` for others, or `cached`: by another. Raises `StaleEpoch`."""
+        """End a run well, its transcript `kept` for others, or `cached`: by another. Raises `StaleEpoch`.
+
+        `seconds` of audio were transcribed; as many as the file states if left out.
+        """
         values: dict[str, Any] = {"checkpoints": checkpoints, "progress": 1.0, "stage": None, "cached": cached}
-        return await self._end(job, JobStatus.COMPLETED, kept, **values)
+        return await self._end(job, JobStatus.COMPLETED, kept, seconds, **values)
 
     async def fail(self, job: Job, stage: Stage | None, error: str) -> Job:
         """End a run at `stage` with a sentence that says why. Raises `StaleEpoch`."""
@@ -200,24 +218,31 @@ class JobStore(Sessions):
             return str(error)
         return None
 
-    async def _end(self, job: Job, status: JobStatus, kept: KeptResult | None = None, **values: Any) -> Job:
-        return await self._change(job, kept, status=status.value, completed_at=_now(), **values)
+    async def _end(
+        self, job: Job, status: JobStatus, kept: KeptResult | None = None, seconds: float | None = None, **values: Any
+    ) -> Job:
+        return await self._change(job, kept, seconds, status=status.value, completed_at=_now(), **values)
 
-    async def _change(self, job: Job, kept: KeptResult | None = None, **values: Any) -> Job:
+    async def _change(
+        self, job: Job, kept: KeptResult | None = None, seconds: float | None = None, **values: Any
+    ) -> Job:
         this_run = and_(JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value)
-        if (changed := first(await self._update(this_run, kept, **values))) is None:
+        if (changed := first(await self._update(this_run, kept, seconds, **values))) is None:
             raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
         return changed
 
-    async def _update(self, where: ColumnElement[bool], kept: KeptResult | None = None, **values: Any) -> list[Job]:
+    async def _update(
+        self, where: ColumnElement[bool], kept: KeptResult | None = None, seconds: float | None = None, **values: Any
+    ) -> list[Job]:
         """Change the rows that `where` finds and return them: one statement, so nothing comes between.
 
-        What the change brings with it is in the same transaction: messages to webhooks, a transcript `kept` for others.
+        What the change brings with it is in the same transaction: messages to webhooks, what is counted, and a
+        transcript `kept` for others.
         """
         async with self.transaction() as session:
             rows = (await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))).all()
             session.add_all(_result(row.id, kept) for row in rows if kept is not None)
-            posted = await post_ends(session, rows) if "status" in values else 0
+            posted = await _ends(session, rows, seconds) if "status" in values else 0
         self._tell(posted)
         return [_job(row) for row in rows]
 
@@ -225,6 +250,12 @@ class JobStore(Sessions):
         """Wake who delivers messages, if there is a new one. To be called when it is committed."""
         if posted:
             self.posted.set()
+
+
+async def _ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | None) -> int:
+    """Write what the ends of jobs bring with them; return how many messages those are."""
+    await count_ends(session, rows, seconds)
+    return await post_ends(session, rows)
 
 
 def _result(task_id: str, kept: KeptResult) -> ResultRow:
