@@ -126,7 +126,8 @@ class TaskStatus(BaseModel):
     error: str | None
     cached: bool = Field(False, description="Whether the transcript was there already, or came from another task.")
     webhooks: list[WebhookOut] | None = Field(
-        None, description="Who was told of its end, and whether it arrived; null while it goes on, and in lists."
+        default=None,
+        description="Who was told of its end, and whether it arrived; null while it goes on, and in lists.",
     )
     result: TranscriptOut | None = None
 
