@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "Run the service. Every setting is a flag.",
     "transcribe": "Send a recording to a server and print who said what.",
     "models": "Fetch, list, check and pack models.",
+    "db": "Back up, restore and check the database.",
     "doctor": "Say in plain words what is wrong with this machine.",
 }
 """What each command is for; `whisperx_api.cli.NAME` holds its `app`."""
