@@ -35,6 +35,7 @@ def kept(kind: str, content: bytes) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        (CORPUS / kind).mkdir(exist_ok=True)
         (CORPUS / kind / "found.bin").write_bytes(content)
         raise
 
