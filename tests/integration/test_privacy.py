@@ -183,6 +183,8 @@ def test_nothing_is_left_of_a_webhook_that_is_deleted(client: TestClient, tone: 
     webhook = client.post("/v1/webhooks", json=body).json()
     marks = [f"{MARK}hook", webhook["secret"], webhook["id"]]
     assert sorted(readable(data, marks)) == sorted(marks)
+    parts: Parts = client.app.state.parts  # type: ignore[attr-defined]  # the app that it calls
+    eventually(lambda: not parts.store.erased.is_set())  # what a start has to empty, it has
     assert client.delete(f"/v1/webhooks/{webhook['id']}").status_code == 204
     eventually(lambda: not readable(data, marks))
 
