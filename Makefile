@@ -1,5 +1,5 @@
 # Nothing is needed before any of these: each target makes what it stands on.
-#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | lint | format | lock
+#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | lint | format | lock
 #   make bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
 
 SHELL := bash
@@ -22,7 +22,7 @@ export DIARIZATION_MODEL ?= starter
 export ALIGN_MODEL ?= attention
 STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.json
 
-.PHONY: setup demo serve test test-data bench accuracy lint format lock
+.PHONY: setup demo serve test test-data fuzz bench accuracy lint format lock
 
 setup: $(VENV)/installed $(STARTER)
 
@@ -55,6 +55,10 @@ test: setup $(VENV)/tested
 test-data: setup $(VENV)/tested
 	$(BIN)/python -m pytest tests/data
 
+# What a test run tries a little of, at length and anew each time.
+fuzz: setup $(VENV)/tested
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout=7200 tests/fuzz
+
 bench: setup $(VENV)/tested
 	$(BIN)/python -m bench.service $(AUDIO)
 	$(BIN)/python -W ignore -m bench.job $(DATA)
@@ -73,6 +77,8 @@ lint: $(VENV)/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml whisperx_api migrations bench requirements
+	$(BIN)/python requirements/audit.py requirements/dev.txt requirements/uv.txt
 
 format: $(VENV)/tested
 	$(BIN)/ruff check --fix .

@@ -14,8 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.server import Server
+from whisperx_api import telemetry
 from whisperx_api.app import create_app
 from whisperx_api.settings import Settings, load_settings
+
+telemetry.switch_off()  # before the tests that compute in this process import what would tell of it
 
 ROOT = Path(__file__).parent.parent
 KEY = "test-key"

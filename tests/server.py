@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,18 @@ def free_port() -> int:
 class Server:
     """One server; `start` after `kill` starts it on the same data again."""
 
-    def __init__(self, settings: dict[str, Any], key: str, engine: str | None, log: Path) -> None:
+    def __init__(
+        self, settings: dict[str, Any], key: str, engine: str | None, log: Path, path: Sequence[Path] = ()
+    ) -> None:
+        """`path` are folders from which all its processes import first."""
         self.port = free_port()
         self.log = log
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"X-API-Key": key}, timeout=30)
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+        self._environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, (*path, ROOT))),
+        }
         self._environment |= {name.upper(): str(value) for name, value in settings.items()}
         self._command = [sys.executable, "-m", "whisperx_api", "serve", "--port", str(self.port)]
         if engine:

@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from filelock import FileLock, Timeout
 
 from whisperx_api import __version__, log
 from whisperx_api.api import errors, events, health, models, results, server, transcribe, usage, webhooks
@@ -40,6 +39,7 @@ from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, StoredKey, first_key, kept_key, parse_key
+from whisperx_api.locking import lock
 from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.proxies import Proxies
@@ -95,7 +95,7 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         store, told = JobStore(database), Events()
         calls = Calls(Allowed.read(settings.outgoing_allow))
         stack.push_async_callback(calls.aclose)
-        outbox, sender = Outbox(database, store.posted), Sender(calls)
+        outbox, sender = Outbox(database, store.posted, store.erased), Sender(calls)
         deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds))
         stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
         decode = functools.partial(
@@ -136,18 +136,6 @@ def prepare(settings: Settings, storage: LocalStorage) -> None:
         storage.prepare()
     except OSError as error:
         raise SettingsError(f"DATA_DIR or UPLOAD_DIR can't be used: {error}.") from error
-
-
-def lock(settings: Settings) -> FileLock:
-    """Return the lock on the data folder, taken. Raises `SettingsError` when another server has it."""
-    held = FileLock(settings.data_dir / "lock", timeout=0)
-    try:
-        held.acquire()
-    except Timeout:
-        raise SettingsError(
-            f"DATA_DIR={settings.data_dir} is in use by another server: stop that one or set another folder."
-        ) from None
-    return held
 
 
 def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | None:

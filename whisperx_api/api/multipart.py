@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -27,14 +28,21 @@ logger = logging.getLogger(__name__)
 
 BUFFER = 1024 * 1024
 """Bytes gathered before they are written."""
+BLOCK = 64 * 1024
+"""Bytes that are parsed at once."""
 MAX_FIELD = 64 * 1024
 """Longest text field, in bytes."""
 MAX_FIELDS = 50
+MAX_HEADERS = 16 * 1024
+"""Bytes that the headers of one part may have."""
+BROKEN = "The multipart form is broken: its boundaries or a part's headers are not as RFC 7578 has them, or too long."
 LONGEST_BOUNDARY = 70
 """Characters, as RFC 2046 has it."""
 EXTENDED = re.compile(r"filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]*)", re.IGNORECASE)
 OVERHEAD = 1024 * 1024
 """Bytes that a form may have besides its file and its long fields."""
+STEERING = ("Cc", "Zl", "Zp")
+"""Unicode's categories of control characters and of ends of lines and paragraphs."""
 LIST = "[]"
 """Ends the name of a field that may be there several times, where a client writes it so."""
 
@@ -95,11 +103,14 @@ async def receive(
     try:
         with await asyncio.to_thread(create, target) as file:
             async for chunk in body:
-                if (received := received + len(chunk)) > rules.most(limit):
+                room = rules.most(limit) - received
+                reader.feed(chunk[:room])
+                if len(chunk) > room:
                     raise too_large(limit)
-                reader.feed(chunk)
+                received += len(chunk)
                 if len(reader.buffer) >= BUFFER:
                     await asyncio.to_thread(reader.flush, file)
+            reader.end()
             await asyncio.to_thread(reader.finish, file)
     except OSError as error:
         raise not_written(error, target) from error
@@ -132,10 +143,13 @@ class _FormReader:
         self._header_name = b""
         self._header_value = b""
         self._headers: dict[bytes, bytes] = {}
+        self._header_bytes = 0
         self._name = ""
         self._value = bytearray()
         self._is_file = False
         self._ended = False
+        self._unparsed = bytearray()
+        self._told = False
         self._parser = MultipartParser(
             boundary,
             {
@@ -151,10 +165,25 @@ class _FormReader:
         )
 
     def feed(self, chunk: bytes) -> None:
+        """Take in what has come. The parser gets blocks of one size, so that how the bytes were cut changes nothing."""
+        self._unparsed += chunk
+        while len(self._unparsed) >= BLOCK:
+            block = bytes(self._unparsed[:BLOCK])
+            del self._unparsed[:BLOCK]
+            self._parse(block)
+            if not self._told:  # white space without end, over which the parser goes byte by byte
+                raise ApiError(HTTPStatus.BAD_REQUEST, BROKEN)
+
+    def end(self) -> None:
+        """Take in the rest."""
+        self._parse(bytes(self._unparsed))
+
+    def _parse(self, block: bytes) -> None:
+        self._told = self._ended
         try:
-            self._parser.write(chunk)
+            self._parser.write(block)
         except MultipartParseError as error:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"The multipart form is broken: {error}.") from error
+            raise ApiError(HTTPStatus.BAD_REQUEST, BROKEN) from error
 
     def flush(self, file: BinaryIO) -> None:
         self._hash.update(self.buffer)
@@ -172,14 +201,24 @@ class _FormReader:
     # --- what the parser calls ---
 
     def _part_begin(self) -> None:
+        self._told = True
         self._headers, self._value = {}, bytearray()
         self._header_name = self._header_value = b""
+        self._header_bytes = 0
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._header_name += data[start:end]
 
     def _header_text(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._header_value += data[start:end]
+
+    def _count(self, size: int) -> None:
+        self._told = True
+        if (count := self._header_bytes + size) > MAX_HEADERS:
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"A part of the form has headers of more than {MAX_HEADERS} bytes.")
+        self._header_bytes = count
 
     def _header_end(self) -> None:
         self._headers[self._header_name.lower()] = self._header_value
@@ -209,6 +248,7 @@ class _FormReader:
             self._values = values
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self._told = True
         if self._is_file:
             self.form.size += end - start
             if self.form.size > self._limit:
@@ -233,7 +273,7 @@ class _FormReader:
             self.form.fields[self._name] = value
 
     def _end(self) -> None:
-        self._ended = True
+        self._told = self._ended = True
 
 
 def extended(disposition: bytes) -> str | None:
@@ -243,8 +283,12 @@ def extended(disposition: bytes) -> str | None:
 
 
 def shown_name(path: str) -> str:
-    """Return a recording's name. It is only shown to people: what stands before a separator is somebody's folder."""
-    return path.replace("\\", "/").rpartition("/")[2][:255] or "recording"
+    """Return a recording's name. It is only shown to people, and never that of a file here.
+
+    What stands before a separator is somebody's folder; characters that steer a terminal or end a line are left out.
+    """
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return "".join(char for char in name if unicodedata.category(char) not in STEERING)[:255] or "recording"
 
 
 def too_large(limit: int, param: str = "file") -> ApiError:

@@ -15,6 +15,7 @@ COMMANDS = {
     "transcribe": "Send a recording to a server and print who said what.",
     "keys": "Make, list and revoke API keys.",
     "models": "Fetch, list, check and pack models.",
+    "db": "Back up, restore and check the database.",
     "doctor": "Say in plain words what is wrong with this machine.",
 }
 """What each command is for; `whisperx_api.cli.NAME` holds its `app`."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from filelock import FileLock, Timeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.cli.console import FAILED, USAGE, end, settings_or_end
@@ -21,7 +20,8 @@ from whisperx_api.jobs.key_store import KeyStore
 from whisperx_api.jobs.key_watch import REFRESH_SECONDS
 from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.keys import Caller, Scope, StoredKey, id_of, kept_key, new_key, parse_key, parse_scopes
-from whisperx_api.settings import Auth, Settings
+from whisperx_api.locking import lock
+from whisperx_api.settings import Auth, Settings, SettingsError
 
 T = TypeVar("T")
 
@@ -174,9 +174,9 @@ async def _opened(settings: Settings) -> AsyncEngine:
         return await open_database(settings.database, upgrade=False)
     except DatabaseOutdated as error:
         try:
-            with FileLock(settings.data_dir / "lock", timeout=0):
+            with lock(settings):
                 return await open_database(settings.database)
-        except Timeout:
+        except SettingsError:
             raise DatabaseUnusable(
                 f"{error} A server of another version is at work on it: restart that with this one, or use its own "
                 "`whisperx-api keys`."

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from whisperx_api import telemetry
 from whisperx_api.cli.console import FAILED, USAGE, download_bars, end, settings_or_end
 from whisperx_api.models import alignment, conversion, converted, hub, resolve, starter, starter_set
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS, is_size, repo_id
@@ -52,9 +54,13 @@ def pull(
     model_dir: ModelDir = None,
 ) -> None:
     """Fetch a model; what is already here and sound is not fetched again."""
+    telemetry.switch_off()
     settings = settings_or_end(model_dir=model_dir)
     if source and name != STARTER:
         end("--from is for the starter models only: `whisperx-api models pull starter --from …`.", USAGE)
+    if settings.model_dir is None:  # in the data folder, which is for its owner alone, whoever makes it
+        with suppress(OSError):  # who writes there says what is wrong
+            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with download_bars() as report:
             if name == STARTER:

@@ -17,7 +17,7 @@ import traceback
 
 from pydantic import TypeAdapter
 
-from whisperx_api import log
+from whisperx_api import log, telemetry
 from whisperx_api.engine.first_text import FirstTexts
 from whisperx_api.engine.protocol import (
     WAITING,
@@ -240,9 +240,13 @@ def explain(error: Exception) -> str:
 
 
 def prepare_environment(config: EngineConfig) -> None:
-    """Set what the libraries read from the environment when they are imported: no telemetry, no surprises."""
-    os.environ.update(PYANNOTE_METRICS_ENABLED="0", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    """Set what the libraries read from the environment when they are imported: no telemetry, no surprises.
+
+    Models that are fetched are for the service's user alone, like all that it writes.
+    """
+    os.umask(0o077)
+    telemetry.switch_off()
+    os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_PROGRESS_BARS="1")
     if not config.auto_download:
         os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from whisperx_api.errors import StartError
+from whisperx_api.jobs.sessions import USUAL_WAIT
 from whisperx_api.jobs.tables import REVISION
 
 SQLITE_PRAGMAS = {
     "journal_mode": "WAL",
     "synchronous": "FULL",  # a committed job survives a power cut
     "foreign_keys": "ON",
-    "busy_timeout": "10000",  # milliseconds
+    "secure_delete": "ON",  # what is deleted is overwritten
+    "busy_timeout": str(USUAL_WAIT),
 }
+
+SQLITE_FILES = ("", "-wal", "-shm")
+"""What is added to a database's name for the files that it is made of."""
 
 
 class DatabaseUnusable(StartError):
@@ -38,19 +46,41 @@ async def open_database(url: str, echo: bool = False, upgrade: bool = True) -> A
         raise DatabaseUnusable(
             f"DATABASE_URL can't be used ({error}): leave it out, or write it like sqlite+aiosqlite:///FILE."
         ) from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _set_pragmas)
     try:
+        if engine.dialect.name == "sqlite":
+            event.listen(engine.sync_engine, "connect", _set_pragmas)
+            keep_private(sqlite_file(url))
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade if upgrade else _check)
             await connection.commit()
-    except (DatabaseError, OSError, StartError) as error:
+    except BaseException as error:
         await engine.dispose()
-        if isinstance(error, StartError):
+        if not isinstance(error, DatabaseError | OSError):
             raise
         reason = getattr(error, "orig", None) or error
         raise DatabaseUnusable(f"The database can't be used: {reason}.") from error
     return engine
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite database; None for one of another kind, and for one in memory."""
+    parsed = make_url(url)
+    name = parsed.database or ":memory:"
+    in_a_file = parsed.get_backend_name() == "sqlite" and name != ":memory:" and not name.startswith("file:")
+    return Path(name) if in_a_file else None
+
+
+def keep_private(database: Path | None) -> None:
+    """Make a database's files the service's alone, and the database itself if it is not there. Raises `OSError`.
+
+    SQLite gives the files that it adds the mode of the database.
+    """
+    if database is None:
+        return
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
+    for added in SQLITE_FILES:
+        with suppress(FileNotFoundError, PermissionError):  # not there; another user's, who keeps it as it is
+            os.chmod(f"{database}{added}", 0o600)
 
 
 def _set_pragmas(connection: Any, record: Any) -> None:
@@ -61,10 +91,10 @@ def _set_pragmas(connection: Any, record: Any) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    if _revision(connection) != REVISION:
+    if (at := _revision(connection)) != REVISION:
         from whisperx_api.jobs.migrate import upgrade  # a third of the time that a start takes is Alembic's import
 
-        upgrade(connection)
+        upgrade(connection, at)
 
 
 def _check(connection: Connection) -> None:

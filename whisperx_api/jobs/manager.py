@@ -291,9 +291,12 @@ class JobManager:
             await asyncio.wait([task])
 
     async def _save(self) -> None:
-        """Write the progress of every run down, once a second."""
+        """Once a second write the progress of every run down, and what was deleted out of the database's log."""
+        self._shop.store.erased.set()  # the last server may have had no time for it
         while True:
             await asyncio.sleep(SAVE_SECONDS)
+            if self._shop.store.erased.is_set():
+                await self._shop.store.wipe()
             for run, _ in tuple(self._runs.values()):
                 try:
                     await run.save_progress()

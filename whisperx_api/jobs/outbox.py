@@ -104,8 +104,8 @@ async def forget(session: AsyncSession, task_id: str) -> None:
 class Outbox(Sessions):
     """Webhooks and messages. `posted` is set when there is a new message."""
 
-    def __init__(self, engine: AsyncEngine, posted: asyncio.Event) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: AsyncEngine, posted: asyncio.Event, erased: asyncio.Event | None = None) -> None:
+        super().__init__(engine, erased)
         self.posted = posted
 
     # --- webhooks ---
@@ -151,7 +151,8 @@ class Outbox(Sessions):
             if await session.scalar(mine.returning(WebhookRow.id)) is None:
                 return False
             await session.execute(delete(MessageRow).where(MessageRow.webhook_id == webhook_id))
-            return True
+        self.erased.set()
+        return True
 
     async def _views(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[WebhookView]:
         async with self.reading() as session:

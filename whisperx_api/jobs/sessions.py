@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -10,10 +11,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+logger = logging.getLogger(__name__)
+
 WRITERS = 4
 """Changes at once: more would take the connections that readers need, and SQLite takes one at a time anyway."""
 LONGEST_WAIT = 10.0
 """Seconds that a change waits for those before it."""
+SHORT_WAIT, USUAL_WAIT = 100, 10_000
+"""Milliseconds that SQLite waits for a lock: to empty its log, which can be done later as well, and for all else."""
 
 
 class StoreUnavailable(RuntimeError):
@@ -23,9 +28,12 @@ class StoreUnavailable(RuntimeError):
 class Sessions:
     """Sessions on one database, for stores to build on."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, erased: asyncio.Event | None = None) -> None:
+        self._engine = engine
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._writers = asyncio.Semaphore(WRITERS)
+        self.erased = erased or asyncio.Event()
+        """Set when something was deleted that may still be read in the database's log: `wipe` is to be called."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -47,6 +55,27 @@ class Sessions:
         with _explained("does not answer"):
             async with self._sessions() as session:
                 yield session
+
+    async def wipe(self) -> None:
+        """Empty SQLite's write-ahead log, where what was deleted can still be read. Where somebody reads in it just
+        now, `erased` stays set.
+        """
+        self.erased.clear()
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            async with self._engine.connect() as connection:
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={SHORT_WAIT}")
+                try:
+                    emptied = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    in_use = emptied.scalar_one()
+                finally:
+                    await connection.exec_driver_sql(f"PRAGMA busy_timeout={USUAL_WAIT}")
+        except (DBAPIError, PoolTimeout) as error:
+            logger.debug("the database's log could not be emptied: %s", error)
+            in_use = True
+        if in_use:
+            self.erased.set()
 
 
 @contextmanager

@@ -208,6 +208,7 @@ class JobStore(Sessions):
         async with self.transaction() as session:
             await forget(session, task_id)
             await session.execute(delete(JobRow).where(JobRow.id == task_id))
+        self.erased.set()
 
     async def fault(self) -> str | None:
         """Return what is wrong with the database; None if it answers."""

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from whisperx_api import telemetry
 from whisperx_api.languages import LANGUAGES
 from whisperx_api.lifeline import die_with_parent, let_others_go_first
 
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
     let_others_go_first(NICENESS)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints is none of the answer
+    telemetry.switch_off()
     os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TOKENIZERS_PARALLELISM="false")
     answer = {}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import resource
 import sys
 from dataclasses import asdict
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent(int(parent))
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)  # the sound is for the service's user alone
     let_others_go_first(NICENESS)
     said = 0.0
 

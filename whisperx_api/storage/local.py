@@ -16,7 +16,8 @@ from pathlib import Path
 
 PART = ".part"
 """Ends the name of what is still being written."""
-OWN_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(PART)}|[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
+TASK_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+OWN_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(PART)}|{TASK_ID}")
 """Names that this service gives: an upload on its way, and a task's id."""
 
 
@@ -64,6 +65,22 @@ class LocalStorage:
         """Return the file `name` of a task. Raises `FileNotFoundError`."""
         return await asyncio.to_thread(self.path(task_id, name).read_bytes)
 
+    def made(self, task_id: str) -> list[Path]:
+        """Return the files that were made for a task, by name; none where it is gone."""
+        try:
+            return sorted(path for path in (self._root / task_id).iterdir() if path.is_file())
+        except FileNotFoundError:
+            return []
+
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        """The folder of what was made, and that of the recordings."""
+        return self._root, self._uploads
+
+    def own(self, folder: Path, known: Collection[str]) -> list[Path]:
+        """Return what has a name of this service's making in one of `folders`, and belongs to no task in `known`."""
+        return _own(folder, frozenset(known)) if folder.is_dir() else []
+
     # --- the end ---
 
     async def clear(self, task_id: str, keep: Collection[str]) -> None:
@@ -93,7 +110,8 @@ class LocalStorage:
 
     def _delete(self, task_id: str) -> None:
         self.upload(task_id).unlink(missing_ok=True)
-        shutil.rmtree(self._root / task_id, ignore_errors=True)
+        if (folder := self._root / task_id).exists():
+            shutil.rmtree(folder)
 
     def _sweep(self, known: frozenset[str]) -> int:
         orphans = [path for path in _own(self._uploads, known) if path.is_file()]
@@ -110,7 +128,8 @@ def _own(folder: Path, known: frozenset[str]) -> list[Path]:
     return [path for path in folder.iterdir() if OWN_NAME.fullmatch(path.name) and path.name not in known]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in a folder durable. Raises `OSError`."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -120,7 +139,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _move(source: Path, target: Path) -> None:
     source.rename(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _write(path: Path, data: bytes) -> None:
