@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from whisperx_api.errors import StartError
 from whisperx_api.keys import parse_key
+from whisperx_api.log import LogFormat
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
 from whisperx_api.options import DiarizationMode
 from whisperx_api.outgoing.addresses import Allowed
@@ -182,12 +183,21 @@ class Settings(BaseSettings):
     keep_alive_seconds: float = Field(
         20, gt=0, description="How often a caller who waits for an answer under /v1/audio gets a sign of life."
     )
+    allowed_origins: Names = Field(
+        (),
+        description="Origins whose pages may call this service from a browser, like https://app.example.com, separated "
+        "by commas; * for all; none if left out.",
+    )
     log_level: str = Field("info", description="debug, info, warning, error or critical.")
+    log_format: LogFormat = Field(
+        LogFormat.TEXT, description="text, for people; json, one object a line, for what collects logs."
+    )
     debug: bool = Field(False, description="Log at debug level and show SQL.")
 
     @field_validator(
-        "api_keys", "whisper_model_alias", "allowed_models", "rate_limits", "outgoing_allow", mode="before"
-    )
+        "api_keys", "whisper_model_alias", "allowed_models", "rate_limits", "outgoing_allow", "allowed_origins",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -306,6 +316,14 @@ class Settings(BaseSettings):
     def _outgoing_allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         Allowed.read(value)
         return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _allowed_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.rstrip("/") for origin in value)
+        if wrong := [one for one in origins if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@*]+", one)]:
+            raise ValueError(f"must list origins like https://app.example.com, or be *; '{wrong[0]}' is none")
+        return origins
 
     @property
     def logging_level(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi.responses import Response
 
+from whisperx_api import log
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.schemas import TaskStatus
@@ -104,4 +105,5 @@ async def find(parts: Parts, task_id: str, caller: Caller) -> JobView:
     view = await parts.manager.view(task_id)
     if view is None or view.job.owner != caller.name:
         raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {task_id[:64]}.")
+    log.note(task_id=task_id)
     return view

@@ -1,4 +1,7 @@
-"""Who calls: the key from `X-API-Key` or `Authorization: Bearer`, checked before anything of the body is read."""
+"""Who calls: the key from `X-API-Key` or `Authorization: Bearer`, checked before anything of the body is read.
+
+What a request depends on here does not block and is a coroutine: FastAPI would have a thread do what is none.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from whisperx_api import log
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import PartsOf
 from whisperx_api.keys import ANONYMOUS, Caller, Scope
@@ -16,7 +20,7 @@ header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The key, 
 bearer = HTTPBearer(auto_error=False, description="The same key as a bearer token.")
 
 
-def given_key(
+async def given_key(
     key: Annotated[str | None, Security(header)],
     token: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
 ) -> str | None:
@@ -24,7 +28,7 @@ def given_key(
     return key or (token.credentials if token else None)
 
 
-def caller_or_none(parts: PartsOf, key: Annotated[str | None, Depends(given_key)]) -> Caller | None:
+async def caller_or_none(parts: PartsOf, key: Annotated[str | None, Depends(given_key)]) -> Caller | None:
     """Return who calls, None without a key. Raises a 401 for a wrong key."""
     if parts.keys is None:
         return ANONYMOUS
@@ -32,10 +36,11 @@ def caller_or_none(parts: PartsOf, key: Annotated[str | None, Depends(given_key)
         return None
     if (caller := parts.keys.caller(key)) is None:
         raise unauthorized("The API key is wrong.")
+    log.note(key=caller.name)
     return caller
 
 
-def any_caller(caller: Annotated[Caller | None, Depends(caller_or_none)]) -> Caller:
+async def any_caller(caller: Annotated[Caller | None, Depends(caller_or_none)]) -> Caller:
     """Return who calls. Raises a 401."""
     if caller is None:
         raise unauthorized("An API key is needed: send it as X-API-Key or as Authorization: Bearer.")
@@ -48,19 +53,19 @@ def need(caller: Caller, scope: Scope, what: str) -> None:
         raise ApiError(HTTPStatus.FORBIDDEN, f"{what} needs a key with the scope {scope.value}.")
 
 
-def admin(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
+async def admin(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
     """Return who calls, allowed to change what everybody uses."""
     need(caller, Scope.ADMIN, "This")
     return caller
 
 
-def transcriber(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
+async def transcriber(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
     """Return who calls, allowed to make and change tasks."""
     need(caller, Scope.TRANSCRIBE, "This")
     return caller
 
 
-def reader(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
+async def reader(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
     """Return who calls, allowed to read tasks."""
     need(caller, Scope.READ, "This")
     return caller

@@ -52,7 +52,7 @@ class Parts:
     started: float = field(default_factory=time.monotonic)
 
 
-def parts(request: Request) -> Parts:
+async def parts(request: Request) -> Parts:
     """Return the app's parts."""
     return request.app.state.parts
 

@@ -23,10 +23,10 @@ class DatabaseUnusable(StartError):
     """The database can't be opened or upgraded. The message says why."""
 
 
-async def open_database(url: str, echo: bool = False) -> AsyncEngine:
+async def open_database(url: str) -> AsyncEngine:
     """Return an engine on the database at `url`, migrated to the newest schema. Raises `DatabaseUnusable`."""
     try:
-        engine = create_async_engine(url, echo=echo)
+        engine = create_async_engine(url, hide_parameters=True)  # in logs and errors: they hold prompts and secrets
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ImportError) as error:
         raise DatabaseUnusable(
             f"DATABASE_URL can't be used ({error}): leave it out, or write it like sqlite+aiosqlite:///FILE."

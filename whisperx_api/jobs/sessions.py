@@ -10,6 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from whisperx_api.happenings import DatabaseFault, Observer, nobody
+
 WRITERS = 4
 """Changes at once: more would take the connections that readers need, and SQLite takes one at a time anyway."""
 LONGEST_WAIT = 10.0
@@ -23,14 +25,15 @@ class StoreUnavailable(RuntimeError):
 class Sessions:
     """Sessions on one database, for stores to build on."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, observer: Observer = nobody) -> None:
+        self._observer = observer
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._writers = asyncio.Semaphore(WRITERS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
-        with _explained("did not take a change"):
+        with self._explained("did not take a change"):
             try:
                 await asyncio.wait_for(self._writers.acquire(), LONGEST_WAIT)
             except (asyncio.TimeoutError, TimeoutError):
@@ -44,15 +47,18 @@ class Sessions:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
-        with _explained("does not answer"):
+        with self._explained("does not answer"):
             async with self._sessions() as session:
                 yield session
 
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Raise `StoreUnavailable` for whatever goes wrong between the database and its driver or pool."""
-    try:
-        yield
-    except (DBAPIError, PoolTimeout) as error:
-        raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Raise `StoreUnavailable` for whatever goes wrong between the database and its driver or pool."""
+        try:
+            yield
+        except StoreUnavailable:
+            self._observer(DatabaseFault())
+            raise
+        except (DBAPIError, PoolTimeout) as error:
+            self._observer(DatabaseFault())
+            raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
