@@ -19,6 +19,7 @@ from whisperx_api.api import (
     errors,
     events,
     health,
+    metrics,
     models,
     results,
     server,
@@ -47,6 +48,7 @@ from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
+from whisperx_api.metrics import Metrics
 from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
@@ -66,28 +68,31 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
     """
     settings = settings or load_settings()
     log.configure(settings.logging_level, settings.log_format, sql=settings.debug)
-    observers = Observers()
+    counted = Metrics()
+    observers = Observers(counted)
     app = FastAPIOffline(
         docs_url=None,  # `documents` has both pages, and this the files that they load
         redoc_url=None,
         title="whisperx-api",
         version=__version__,
         summary="Upload a recording, get a transcript with the right speaker and time on every word.",
-        lifespan=functools.partial(lifespan, settings=settings, engine=engine, observers=observers),
+        lifespan=functools.partial(lifespan, settings=settings, engine=engine, counted=counted, observers=observers),
     )
     errors.install(app)
     if settings.root_path:
         app.add_middleware(RootPath, root_path=settings.root_path)
     if settings.rate_limits:
         app.add_middleware(RateLimitHeaders)
-    for module in (transcribe, results, events, webhooks, audio, models, server, health, documents):
+    for module in (transcribe, results, events, webhooks, audio, models, server, health, metrics, documents):
         app.include_router(module.router)
     entrance.install(app, observers, settings.allowed_origins)
     return app
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI, settings: Settings, engine: str, observers: Observers) -> AsyncIterator[None]:
+async def lifespan(
+    app: FastAPI, settings: Settings, engine: str, counted: Metrics, observers: Observers
+) -> AsyncIterator[None]:
     """Start the parts, and stop them in the opposite order."""
     async with AsyncExitStack() as stack:
         storage = LocalStorage(settings.data_dir / "tasks", settings.uploads)
@@ -114,11 +119,12 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str, observers: Obs
         cache = result_cache(settings, store, storage)
         workshop = Workshop(store, storage, fleet, decode, costs, told, len(settings.devices), cache, observers)
         manager = JobManager(workshop, settings.max_concurrent_tasks)
+        counted.watch(manager, fleet.engines)
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
         app.state.parts = Parts(
-            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, limiter
+            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, counted, limiter
         )
         await manager.start()
         deliverer.start()

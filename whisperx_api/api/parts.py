@@ -16,6 +16,7 @@ from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.keys import KeyRing
+from whisperx_api.metrics import Metrics
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Settings
@@ -41,6 +42,7 @@ class Parts:
     calls: Calls
     outbox: Outbox
     sender: Sender
+    metrics: Metrics
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
