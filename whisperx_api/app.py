@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
-from whisperx_api import __version__, log
+from whisperx_api import __version__, log, tracing
 from whisperx_api.api import (
     documents,
     entrance,
@@ -95,6 +95,10 @@ async def lifespan(
 ) -> AsyncIterator[None]:
     """Start the parts, and stop them in the opposite order."""
     async with AsyncExitStack() as stack:
+        if settings.otel_exporter_otlp_endpoint:
+            traced = tracing.start(settings.otel_exporter_otlp_endpoint)
+            stack.push_async_callback(traced.stop)
+            observers.add(traced)
         storage = LocalStorage(settings.data_dir / "tasks", settings.uploads)
         prepare(settings, storage)
         stack.enter_context(lock(settings))

@@ -193,6 +193,11 @@ class Settings(BaseSettings):
         LogFormat.TEXT, description="text, for people; json, one object a line, for what collects logs."
     )
     debug: bool = Field(False, description="Log at debug level and show SQL.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="OpenTelemetry collector that traces go to, like http://127.0.0.1:4318; needs the extra otel; no "
+        "traces if left out.",
+    )
 
     @field_validator(
         "api_keys", "whisper_model_alias", "allowed_models", "rate_limits", "outgoing_allow", "allowed_origins",
@@ -210,6 +215,7 @@ class Settings(BaseSettings):
         "model_dir",
         "upload_dir",
         "database_url",
+        "otel_exporter_otlp_endpoint",
         mode="before",
     )
     @classmethod
@@ -324,6 +330,13 @@ class Settings(BaseSettings):
         if wrong := [one for one in origins if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@*]+", one)]:
             raise ValueError(f"must list origins like https://app.example.com, or be *; '{wrong[0]}' is none")
         return origins
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _otel_exporter_otlp_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
+            raise ValueError("must be a URL like http://127.0.0.1:4318")
+        return value
 
     @property
     def logging_level(self) -> str:
