@@ -1,7 +1,4 @@
-"""Who calls: the key from `X-API-Key` or `Authorization: Bearer`, checked before anything of the body is read.
-
-What a request depends on here does not block and is a coroutine: FastAPI would have a thread do what is none.
-"""
+"""Who calls: the key from `X-API-Key` or `Authorization: Bearer`, checked before anything of the body is read."""
 
 from __future__ import annotations
 

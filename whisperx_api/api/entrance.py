@@ -10,9 +10,11 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +32,9 @@ NO_ROUTE = "none"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
 """Any other method. Names that strangers make up are no labels."""
+
+_ROUTED = "routed"
+"""Where a request's state holds the scope in which its route is found."""
 
 FRAMES = "frame-ancestors 'none'; base-uri 'none'"
 NOT_A_PAGE = f"default-src 'none'; {FRAMES}".encode()
@@ -55,6 +60,7 @@ EXPOSED = (
 
 def install(app: FastAPI, observer: Observer, origins: Sequence[str]) -> None:
     """Have every request to `app` come in through here; pages of `origins`, or of all for `*`, may send some too."""
+    app.user_middleware.append(Middleware(Innermost))
     inner = app.build_middleware_stack
 
     def outer() -> ASGIApp:
@@ -67,6 +73,18 @@ def install(app: FastAPI, observer: Observer, origins: Sequence[str]) -> None:
         return Entrance(stack, observer)
 
     app.build_middleware_stack = outer
+
+
+class Innermost:
+    """Shows the entrance the scope in which the route is found: what lies between may have made copies of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["state"][_ROUTED] = scope
+        await self._app(scope, receive, send)
 
 
 class Entrance:
@@ -85,6 +103,7 @@ class Entrance:
         request_id = named if SANE_ID.fullmatch(named) else uuid.uuid4().hex.encode()
         method = scope["method"] if scope["method"] in METHODS else OTHER
         parent = given.get(b"traceparent")
+        state = scope.setdefault("state", {})
         # For good: uvicorn's own lines about this request, after its end, are of the same task.
         log.note(request_id=request_id.decode())
         self._observer(RequestBegan(method, request_id.decode(), parent.decode("latin-1") if parent else None))
@@ -95,21 +114,22 @@ class Entrance:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", ()))
-                message = {**message, "headers": headers + _added(headers, request_id, route_of(scope))}
+                message = {**message, "headers": headers + _added(headers, request_id, _route(state))}
             await send(message)
 
         try:
             await self._app(scope, receive, tell)
         finally:
             seconds = time.perf_counter() - began
-            route = route_of(scope)
+            route = _route(state)
+            state.pop(_ROUTED, None)  # a scope that holds itself would stay until the garbage collector comes
             self._observer(RequestEnded(method, route, status, seconds))
             logger.debug("%s %s: %d after %.1f ms", method, route, status, 1000 * seconds)
 
 
-def route_of(scope: Scope) -> str:
-    """Return the template of the path that a request was for, once its route is found."""
-    return getattr(scope.get("route"), "path", NO_ROUTE)
+def _route(state: Mapping[str, Any]) -> str:
+    """Return the template of the path that a request is for, once its route is found."""
+    return getattr(state.get(_ROUTED, {}).get("route"), "path", NO_ROUTE)
 
 
 def _added(headers: list[tuple[bytes, bytes]], request_id: bytes, route: str) -> list[tuple[bytes, bytes]]:

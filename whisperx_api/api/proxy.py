@@ -16,6 +16,5 @@ class RootPath:
         if scope["type"] == "http" and not scope.get("root_path"):
             path = scope["path"]
             inside = path == self._root_path or path.startswith(self._root_path + "/")
-            # In place, for the entrance finds the route there.
-            scope.update(root_path=self._root_path, path=path if inside else self._root_path + path)
+            scope = {**scope, "root_path": self._root_path, "path": path if inside else self._root_path + path}
         await self._app(scope, receive, send)
