@@ -2,13 +2,17 @@
 
 A job's `prompt` scripts it, as JSON: `seconds` a stage takes (0), `stage` at which something happens, `what` happens
 there (`die`, `fail`, `refuse`, if need be `after` some seconds, `hang`, `lack` memory, `break` the device, `silence`:
-nothing is said, or `compute`: four seconds of it without a word), and `marker`, a file: with it, it happens only as
-long as there are fewer than `times` (1) lines in the file, and each time adds one. With `pieces` the text comes in two.
+nothing is said, `compute`: four seconds of it without a word, or `halve`: a batch does not fit), and `marker`, a file:
+with it, it happens only as long as there are fewer than `times` (1) lines in the file, and each time adds one. With
+`pieces` the text comes in two; `text` is what is said in place of the usual.
+
+ALIGN_MODEL scripts the process: `doomed` does not start, `faulty` can't load a model until a task has come.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -21,13 +25,17 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from whisperx_api import log
 from whisperx_api.engine.protocol import (
     Attempt,
     CancelStage,
     EngineConfig,
     EngineReady,
+    MemoryShort,
+    ModelFault,
     ModelsLoaded,
     ModelsUnloaded,
+    Retry,
     RunStage,
     SegmentReady,
     Stage,
@@ -54,6 +62,8 @@ from whisperx_api.transcript import (
     to_json,
 )
 
+logger = logging.getLogger("whisperx_api.fake_engine")
+
 STEPS = 10
 SAID = Segment(
     0.0, 1.0, "Hello there.", avg_logprob=-0.25, no_speech_prob=0.01, compression_ratio=0.8, temperature=0.0, seek=0,
@@ -65,7 +75,8 @@ SAID = Segment(
 def result(request: RunStage):
     audio = request.inputs.audio
     words = (Word("Hello", 0.0, 0.4, 0.9), Word("there.", 0.5, audio.duration, 0.8))
-    said = SAID if request.options.token_logprobs else replace(SAID, logprobs=())
+    said = replace(SAID, text=script_of(request.options.prompt).get("text", SAID.text))
+    said = said if request.options.token_logprobs else replace(said, logprobs=())
     who = "SPEAKER_00" if request.inputs.diarization is not None else None
     words = tuple(replace(word, speaker=who) for word in words)
     segment = replace(said, end=audio.duration, words=words, speaker=who)
@@ -98,6 +109,9 @@ class FakeEngine:
     def serve(self, requests: queue.Queue[RunStage]) -> None:
         while True:
             request = requests.get()
+            with log.about(task_id=request.attempt.task_id):
+                logger.info("%s is asked for", request.stage.value)
+            self.wire.send(ModelFault(Stage.TRANSCRIBE, None))
             model = f"transcribe:{request.options.model or self.model}" if request.stage is Stage.TRANSCRIBE else "fake"
             self.use(model, +1)
             answer = self.answer(request)
@@ -147,10 +161,13 @@ class FakeEngine:
             if step == STEPS // 2 and mishap == "break":
                 self.wire.send(StageFailed(request.attempt, request.stage, "CUDA error", retryable=True, fatal=True))
                 os._exit(1)
+            if step == STEPS // 2 and mishap == "halve":
+                self.wire.send(MemoryShort(Retry.BATCH))
             if step == STEPS // 2 and mishap == "fail":
                 return StageFailed(request.attempt, request.stage, "The stage failed.", retryable=True)
         if request.stage is Stage.TRANSCRIBE:
-            last = Segment(0.5, 1.0, "there.", language="en") if script.get("pieces") else replace(SAID, language="en")
+            whole = replace(SAID, text=script.get("text", SAID.text), language="en")
+            last = Segment(0.5, 1.0, "there.", language="en") if script.get("pieces") else whole
             self.wire.send(SegmentReady(request.attempt, last))
         if mishap == "silence":
             return StageDone(request.attempt, request.stage, to_json(Transcription("en", (), "fake")).decode())
@@ -185,11 +202,14 @@ def main(arguments: list[str]) -> int:
     if config.align_model == "doomed":
         wire.send(StageFailed(Attempt("", 0), Stage.TRANSCRIBE, "The engine can't start.", retryable=False))
         return 1
+    log.configure(config.log_level, config.log_format, process="engine")
     engine = FakeEngine(wire, config)
     requests: dict[Stage, queue.Queue[RunStage]] = {stage: queue.Queue() for stage in ENGINE_STAGES}
     for lane in requests.values():
         threading.Thread(target=engine.serve, args=(lane,), daemon=True).start()
-    wire.send(EngineReady("cpu", "fake"))
+    wire.send(EngineReady("cpu", "fake", 2000))
+    if config.align_model == "faulty":
+        wire.send(ModelFault(Stage.TRANSCRIBE, "The model can't be loaded."))
     threading.Thread(target=beat, args=(wire,), daemon=True).start()
     while (body := wire.read()) is not None:
         message = to_engine.validate_json(body)

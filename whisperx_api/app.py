@@ -12,8 +12,21 @@ from datetime import datetime, timezone
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from whisperx_api import __version__, log
-from whisperx_api.api import errors, events, health, models, results, server, transcribe, usage, webhooks
+from whisperx_api import __version__, log, tracing
+from whisperx_api.api import (
+    documents,
+    entrance,
+    errors,
+    events,
+    health,
+    metrics,
+    models,
+    results,
+    server,
+    transcribe,
+    usage,
+    webhooks,
+)
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
@@ -23,6 +36,7 @@ from whisperx_api.engine.fleet import Fleet
 from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.failures import FailureRate, Failures
+from whisperx_api.happenings import Observers
 from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.delivery import Deliverer
@@ -40,6 +54,7 @@ from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, StoredKey, first_key, kept_key, parse_key
 from whisperx_api.locking import lock
+from whisperx_api.metrics import Metrics
 from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.proxies import Proxies
@@ -59,12 +74,16 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
     The environment gives the settings where none are handed in. `engine` is the module that engine processes run.
     """
     settings = settings or load_settings()
-    log.configure(settings.logging_level)
+    log.configure(settings.logging_level, settings.log_format, sql=settings.debug)
+    counted = Metrics()
+    observers = Observers(counted)
     app = FastAPIOffline(
+        docs_url=None,  # `documents` has both pages, and this the files that they load
+        redoc_url=None,
         title="whisperx-api",
         version=__version__,
         summary="Upload a recording, get a transcript with the right speaker and time on every word.",
-        lifespan=functools.partial(lifespan, settings=settings, engine=engine),
+        lifespan=functools.partial(lifespan, settings=settings, engine=engine, counted=counted, observers=observers),
     )
     errors.install(app)
     if settings.root_path:
@@ -73,30 +92,37 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
         app.add_middleware(RateLimitHeaders)
     if settings.trusted_proxies:
         app.add_middleware(TrustedProxies, proxies=Proxies.read(settings.trusted_proxies))
-    for module in (transcribe, results, events, webhooks, audio, models, usage, server, health):
+    for module in (transcribe, results, events, webhooks, audio, models, usage, server, health, metrics, documents):
         app.include_router(module.router)
+    entrance.install(app, observers, settings.allowed_origins)
     return app
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterator[None]:
+async def lifespan(
+    app: FastAPI, settings: Settings, engine: str, counted: Metrics, observers: Observers
+) -> AsyncIterator[None]:
     """Start the parts, and stop them in the opposite order."""
     async with AsyncExitStack() as stack:
+        if settings.otel_exporter_otlp_endpoint:
+            traced = tracing.start(settings.otel_exporter_otlp_endpoint)
+            stack.push_async_callback(traced.stop)
+            observers.add(traced)
         storage = LocalStorage(settings.data_dir / "tasks", settings.uploads)
         prepare(settings, storage)
         stack.enter_context(lock(settings))
-        database = await open_database(settings.database, echo=settings.debug)
+        database = await open_database(settings.database)
         stack.push_async_callback(database.dispose)
         fleet = Fleet([
-            EngineProcess(engine_config(settings, device), settings.model_unload_idle_minutes * 60, engine)
+            EngineProcess(engine_config(settings, device), settings.model_unload_idle_minutes * 60, engine, observers)
             for device in settings.devices
         ])  # fmt: skip
         stack.push_async_callback(fleet.stop)
-        store, told = JobStore(database), Events()
+        store, told = JobStore(database, observers), Events()
         calls = Calls(Allowed.read(settings.outgoing_allow))
         stack.push_async_callback(calls.aclose)
-        outbox, sender = Outbox(database, store.posted, store.erased), Sender(calls)
-        deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds))
+        outbox, sender = Outbox(database, store.posted, store.erased, observers), Sender(calls)
+        deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds), observer=observers)
         stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
         decode = functools.partial(
             decoder.decode, timeout=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
@@ -104,21 +130,35 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         one_at_a_time = settings.model_residency is Residency.RELEASE
         costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
         cache = result_cache(settings, store, storage)
-        workshop = Workshop(store, storage, fleet, decode, costs, told, len(settings.devices), cache)
+        workshop = Workshop(store, storage, fleet, decode, costs, told, len(settings.devices), cache, observers)
         manager = JobManager(workshop, settings.max_concurrent_tasks)
+        counted.watch(manager, fleet.engines)
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
-        key_store = KeyStore(database)
+        key_store = KeyStore(database, observer=observers)
         keys = key_ring(settings, await key_store.keys())
         if keys is not None:
             watch = KeyWatch(key_store, keys)
             watch.start()
             stack.push_async_callback(watch.stop)
         failures = Failures(FailureRate.read(settings.auth_failures)) if settings.auth_failures else None
-        book = UsageBook(database)
+        book = UsageBook(database, observer=observers)
         app.state.parts = Parts(
-            settings, keys, store, storage, manager, told, fleet, calls, outbox, sender, book, limiter, failures
+            settings,
+            keys,
+            store,
+            storage,
+            manager,
+            told,
+            fleet,
+            calls,
+            outbox,
+            sender,
+            book,
+            counted,
+            limiter,
+            failures,
         )
         await manager.start()
         deliverer.start()
@@ -186,4 +226,5 @@ def engine_config(settings: Settings, device: str) -> EngineConfig:
         diarization_mode=settings.diarization_mode,
         preload=settings.model_preload,
         log_level=settings.logging_level,
+        log_format=settings.log_format,
     )

@@ -1,4 +1,4 @@
-"""How much memory this machine, or this container, has left."""
+"""How much memory this machine, or this container, has, and has left."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def memory_free(root: Path = Path("/")) -> int | None:
     except (OSError, ValueError, StopIteration):
         return free
     return free if limit == "max" else min(free, max(0, int(limit) - used + cached))
+
+
+def memory_total(root: Path = Path("/")) -> int | None:
+    """Return the bytes of memory that there are: the machine's, or what the container may use. None as above."""
+    try:
+        total = _field(root / "proc/meminfo", "MemTotal:") * 1024
+    except (OSError, StopIteration):
+        return None
+    try:
+        limit = (root / "sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return total
+    return total if limit == "max" else min(total, int(limit))
 
 
 def _field(file: Path, name: str) -> int:

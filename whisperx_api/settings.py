@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from whisperx_api.errors import StartError
 from whisperx_api.failures import FailureRate
 from whisperx_api.keys import parse_key
+from whisperx_api.log import LogFormat
 from whisperx_api.models.catalog import TRANSCRIPTION_MODELS
 from whisperx_api.options import DiarizationMode
 from whisperx_api.outgoing.addresses import Allowed
@@ -193,8 +194,21 @@ class Settings(BaseSettings):
     keep_alive_seconds: float = Field(
         20, gt=0, description="How often a caller who waits for an answer under /v1/audio gets a sign of life."
     )
+    allowed_origins: Names = Field(
+        (),
+        description="Origins whose pages may call this service from a browser, like https://app.example.com, separated "
+        "by commas; * for all; none if left out.",
+    )
     log_level: str = Field("info", description="debug, info, warning, error or critical.")
+    log_format: LogFormat = Field(
+        LogFormat.TEXT, description="text, for people; json, one object a line, for what collects logs."
+    )
     debug: bool = Field(False, description="Log at debug level and show SQL.")
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="OpenTelemetry collector that traces go to, like http://127.0.0.1:4318; needs the extra otel; no "
+        "traces if left out.",
+    )
 
     @field_validator(
         "api_keys",
@@ -203,6 +217,7 @@ class Settings(BaseSettings):
         "rate_limits",
         "outgoing_allow",
         "trusted_proxies",
+        "allowed_origins",
         mode="before",
     )
     @classmethod
@@ -217,6 +232,7 @@ class Settings(BaseSettings):
         "model_dir",
         "upload_dir",
         "database_url",
+        "otel_exporter_otlp_endpoint",
         mode="before",
     )
     @classmethod
@@ -335,6 +351,21 @@ class Settings(BaseSettings):
     @classmethod
     def _outgoing_allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         Allowed.read(value)
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _allowed_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.rstrip("/") for origin in value)
+        if wrong := [one for one in origins if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@*]+", one)]:
+            raise ValueError(f"must list origins like https://app.example.com, or be *; '{wrong[0]}' is none")
+        return origins
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _otel_exporter_otlp_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
+            raise ValueError("must be a URL like http://127.0.0.1:4318")
         return value
 
     @property

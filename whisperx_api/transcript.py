@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pydantic_core
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from whisperx_api.languages import joint
+from whisperx_api.validation import what_is_wrong
 
 SAMPLE_RATE = 16_000
 """Samples a second of decoded audio: what Whisper, wav2vec2 and the speaker models all expect."""
@@ -27,6 +28,10 @@ BEGINNING = 256
 """Bytes in which the JSON of a transcript has said how long the recording is."""
 
 T = TypeVar("T")
+
+
+class Unreadable(ValueError):
+    """What was stored is not what it should be. The message tells nothing of it: it may be what somebody has said."""
 
 
 @dataclass(frozen=True)
@@ -229,8 +234,13 @@ def to_json(value: Any) -> bytes:
 
 
 def from_json(kind: type[T], data: bytes | str) -> T:
-    """Read what `to_json` wrote. Raises `pydantic.ValidationError` for anything else."""
-    return _adapter(kind).validate_json(data)
+    """Read what `to_json` wrote. Raises `Unreadable` for anything else."""
+    try:
+        return _adapter(kind).validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or kind.__name__
+        raise Unreadable(f"{place} {what_is_wrong(first)}") from None
 
 
 def duration_of(data: bytes) -> float | None:

@@ -28,6 +28,7 @@ from whisperx_api.pipeline.building import building
 from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
 from whisperx_api.pipeline.diarize import Diarizer, exclusive_turns
 from whisperx_api.pipeline.diarizers import STARTER_EMBEDDING, load_diarizer
+from whisperx_api.pipeline.out_of_memory import on_halved
 from whisperx_api.transcript import SAMPLE_RATE, Diarization, Turn
 
 SAMPLE = Path(pyannote_audio.__file__).parent / "sample" / "sample.wav"
@@ -201,9 +202,10 @@ class SmallDevice:
 
 def test_batches_that_do_not_fit_the_device_are_halved_for_good() -> None:
     pipeline: Any = SmallDevice(fits=8)
-    diarizer, fractions = Diarizer("small", pipeline), list[float]()
+    diarizer, fractions, halvings = Diarizer("small", pipeline), list[float](), list[str]()
+    on_halved.set(lambda: halvings.append("halved"))
     diarizer(np.zeros(160_000, np.float32), report=fractions.append)
-    assert pipeline.tried == [(32, 8), (16, 4), (8, 2)]
+    assert pipeline.tried == [(32, 8), (16, 4), (8, 2)] and len(halvings) == 2
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     diarizer(np.zeros(160_000, np.float32))
     assert pipeline.tried[3:] == [(8, 2)]

@@ -134,6 +134,8 @@ def test_diarization_model_out_of_reach_fails_the_task_with_what_to_do(start_ser
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert "can't be loaded ahead" in server.log.read_text()
+    ready = server.client.get("/ready")
+    assert ready.status_code == 503 and "pyannote/speaker-diarization-community-1" in ready.json()["detail"]
     status = server.wait(server.upload(call), seconds=120)
     assert status["status"] == "failed"
     assert "pyannote/speaker-diarization-community-1" in status["error"]

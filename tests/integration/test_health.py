@@ -32,6 +32,7 @@ def test_health_tells_a_key_how_the_server_is(client: TestClient) -> None:
     assert answer["status"] == "ok" and answer["database"] == "ok"
     assert answer["queue_depth"] == 0 and answer["active_tasks"] == 0
     assert answer["memory"]["total"] > answer["memory"]["available"] > 0
+    assert answer["version"] and answer["uptime_seconds"] > 0 and answer["cpu"]["count"] >= 1
     assert answer["disk"]["free"] > 0
     assert answer["devices"][0]["device"] in ("auto", "cpu")
 
@@ -53,6 +54,15 @@ def test_ready_is_503_when_the_engine_cant_start(make_client) -> None:
     client = make_client(align_model="doomed")
     assert ready_within(client, 10, 503) == "The engine can't start."
     assert client.get("/health").json()["devices"][0]["error"] == "The engine can't start."
+
+
+def test_ready_is_503_as_long_as_no_engine_can_load_a_model_of_the_settings(make_client, tone) -> None:
+    client = make_client(align_model="faulty")
+    assert ready_within(client, 10, 503) == "The model can't be loaded."
+    assert client.get("/health").json()["devices"][0]["error"] == "The model can't be loaded."
+    wait(client, send(client, tone()).json()["task_id"])  # it is mended
+    ready_within(client, 10, 200)
+    assert client.get("/health").json()["devices"][0]["error"] is None
 
 
 def test_without_its_device_the_server_says_so_at_once_and_takes_no_upload(

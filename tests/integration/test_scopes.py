@@ -30,6 +30,7 @@ NEEDS = {
     "GET /api/v1/transcribe/tasks": "read",
     "POST /api/v1/transcribe/upload": "transcribe",
     "GET /api/v1/usage": "admin",
+    "GET /metrics": "read",
     "GET /v1": ANY,
     "POST /v1/audio/transcriptions": "transcribe",
     "GET /v1/audio/transcriptions/{task_id}": "read",

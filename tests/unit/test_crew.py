@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from contextvars import ContextVar
 
 import pytest
 
@@ -25,6 +26,13 @@ def test_results_come_in_the_order_of_the_items(workers: int) -> None:
 def test_workers_compute_at_the_same_time() -> None:
     together = threading.Barrier(3, timeout=10)
     assert len(list(in_order(lambda _: together.wait(), range(6), 3))) == 6
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_the_caller_has_noted_is_known_to_the_workers(workers: int) -> None:
+    noted: ContextVar[str] = ContextVar("noted", default="nothing")
+    noted.set("task 1")
+    assert set(in_order(lambda _: noted.get(), range(6), workers)) == {"task 1"}
 
 
 def test_one_worker_is_the_caller() -> None:

@@ -15,7 +15,7 @@ import pytest
 from whisperx_api.doctor import Check, Level, machine, models, service
 from whisperx_api.doctor.machine import Torch, device_checks
 from whisperx_api.listening import port_fault
-from whisperx_api.memory import memory_free
+from whisperx_api.memory import memory_free, memory_total
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.settings import Settings
 
@@ -91,6 +91,18 @@ def test_memory_is_the_containers_where_that_is_less(tmp_path: Path):
     (group / "memory.stat").write_text("anon 2\ninactive_file 3\n")
     assert memory_free(tmp_path) == 998
     assert memory_free(tmp_path / "other system") is None
+
+
+def test_memory_of_a_container_is_no_more_than_it_may_use(tmp_path: Path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 4000000 kB\n")
+    assert memory_total(tmp_path) == 4000000 * 1024
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    for limit, total in (("max", 4000000 * 1024), ("1000", 1000), ("9999999999999", 4000000 * 1024)):
+        (group / "memory.max").write_text(f"{limit}\n")
+        assert memory_total(tmp_path) == total
+    assert memory_total(tmp_path / "other system") is None
 
 
 def test_folder_that_cant_be_written_or_is_nearly_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,6 +10,7 @@ from torchaudio.pipelines._wav2vec2.utils import _extend_model
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from whisperx_api.pipeline.emissions import MIN_SAMPLES, Emissions
+from whisperx_api.pipeline.out_of_memory import on_halved
 from whisperx_api.transcript import SAMPLE_RATE
 
 
@@ -110,8 +111,10 @@ def test_batch_that_does_not_fit_the_device_is_halved(monkeypatch: pytest.Monkey
         return batch(emissions, waves)
 
     monkeypatch.setattr(Emissions, "_batch", small_device)
+    halvings: list[str] = []
+    on_halved.set(lambda: halvings.append("halved"))
     found = {index: emission for part in Emissions(model, torch.device("cpu"))(sounds) for index, emission in part}
-    assert tried == [5, 2, 1, 1, 1, 1, 1]
+    assert tried == [5, 2, 1, 1, 1, 1, 1] and len(halvings) == 2
     for index, emission in whole.items():
         np.testing.assert_allclose(found[index], emission, atol=2e-5)
 

@@ -44,7 +44,9 @@ def test_sizes_take_letters(monkeypatch, text, size) -> None:
         ("MAX_FILE_SIZE", "much"), ("DEVICE", "tpu"), ("DEVICE", "cuda:0,cuda:0"), ("DEVICE", "cpu,cuda:1"),
         ("COMPUTE_TYPE", "float8"), ("LOG_LEVEL", "loud"), ("ROOT_PATH", "asr"), ("AUTH", "maybe"),
         ("MODEL_RESIDENCY", "sometimes"), ("WHISPER_MODEL", "huge"), ("RETENTION_HOURS", "-1"),
-        ("MAX_CONCURRENT_TASKS", "0"), ("WHISPER_AUTO_DOWNLOAD", "perhaps"),
+        ("MAX_CONCURRENT_TASKS", "0"), ("WHISPER_AUTO_DOWNLOAD", "perhaps"), ("LOG_FORMAT", "xml"),
+        ("ALLOWED_ORIGINS", "example.com"), ("ALLOWED_ORIGINS", "https://a.example/path"),
+        ("ALLOWED_ORIGINS", "https://*.example.com"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
     ],
 )  # fmt: skip
 def test_wrong_value_is_one_sentence_that_names_it(monkeypatch, name, value) -> None:

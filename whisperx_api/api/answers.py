@@ -8,8 +8,8 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.responses import Response
-from pydantic import ValidationError
 
+from whisperx_api import log
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.schemas import TaskStatus
@@ -20,7 +20,7 @@ from whisperx_api.formats.writing import Format, Wanted, encoded, write
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.view import JobView
 from whisperx_api.keys import Caller
-from whisperx_api.transcript import Transcript
+from whisperx_api.transcript import Transcript, Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ async def finished(parts: Parts, job: Job) -> Transcript:
     """Return a completed job's transcript, edits made. Raises a 500 where it can't be read from the disk."""
     try:
         return await parts.manager.result(job)
-    except (OSError, ValidationError) as error:
+    except (OSError, Unreadable) as error:
         logger.error("task %s: its transcript can't be read: %s", job.id, error)
         raise ApiError(
             HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -105,4 +105,5 @@ async def find(parts: Parts, task_id: str, caller: Caller) -> JobView:
     view = await parts.manager.view(task_id)
     if view is None or view.job.owner != caller.name:
         raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {task_id[:64]}.")
+    log.note(task_id=task_id)
     return view

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from whisperx_api import log
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts, PartsOf
 from whisperx_api.keys import ANONYMOUS, Caller, KeyExpired, Scope
@@ -50,6 +51,7 @@ async def caller_or_none(
     if caller is None:
         _count(request, parts, address)
         raise unauthorized("The API key is wrong.")
+    log.note(key=caller.name)
     return caller
 
 

@@ -60,12 +60,12 @@ async def health(parts: PartsOf, caller: MaybeCaller) -> Health:
         disk=await asyncio.to_thread(_disk, parts),
         devices=[
             {
-                "device": engine.ready.device if engine.ready else engine.config.device,
+                "device": engine.device,
                 "name": engine.ready.device_name if engine.ready else None,
                 "memory_total": engine.ready.memory_total if engine.ready else None,
                 "memory_used": engine.models.memory_used,
                 "engine": engine.state,
-                "error": engine.failure,
+                "error": engine.failure or engine.model_fault,
             }
             for engine in engines
         ],
@@ -83,6 +83,7 @@ async def ready(parts: PartsOf) -> Ready:
     reason = (
         ("The server is shutting down." if parts.manager.draining else None)
         or parts.fleet.failure
+        or parts.fleet.model_fault
         or await asyncio.to_thread(_lacking, parts)
         or await parts.store.fault()
     )

@@ -18,6 +18,7 @@ from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.keys import KeyRing
+from whisperx_api.metrics import Metrics
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Settings
@@ -44,6 +45,7 @@ class Parts:
     outbox: Outbox
     sender: Sender
     usage: UsageBook
+    metrics: Metrics
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     failures: Failures | None = None

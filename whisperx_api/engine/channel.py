@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,12 +16,19 @@ from whisperx_api.engine.protocol import (
     EngineConfig,
     FromEngine,
     Heartbeat,
+    MemoryShort,
+    ModelFault,
     ModelsLoaded,
+    Stage,
     frame,
     from_engine,
 )
 
 config_adapter = TypeAdapter(EngineConfig)
+
+
+News = ModelsLoaded | ModelFault | MemoryShort
+"""What an engine says of itself, and not of a stage that somebody waits for."""
 
 
 class ChannelClosed(ConnectionError):
@@ -30,20 +38,26 @@ class ChannelClosed(ConnectionError):
 class Channel:
     """Reads messages as they come, so that giving up the wait for one never leaves half of it behind."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_news: Callable[[News], None]
+    ) -> None:
+        """`on_news` hears what the engine says of itself, before it shows here."""
         self.models = ModelsLoaded()
         """What the engine said last of the models it holds."""
+        self.faults: dict[Stage, str] = {}
+        """Why models of the settings can't be loaded."""
         self.heard = time.monotonic()
         """When the engine said something last, be it that it is alive."""
         self._reader = reader
         self._writer = writer
+        self._on_news = on_news
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._pump = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(cls, sock: socket.socket) -> Channel:
+    async def open(cls, sock: socket.socket, on_news: Callable[[News], None] = lambda news: None) -> Channel:
         """Return the channel over a connected socket."""
-        return cls(*await asyncio.open_connection(sock=sock))
+        return cls(*await asyncio.open_connection(sock=sock), on_news)
 
     @property
     def closed(self) -> bool:
@@ -81,11 +95,20 @@ class Channel:
                 self.heard = time.monotonic()
                 if isinstance(message, Heartbeat):
                     continue
-                if isinstance(message, ModelsLoaded):
-                    self.models = message
+                if isinstance(message, News):
+                    self._note(message)
                 else:
                     self._inbox.put_nowait(message)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._inbox.put_nowait(None)
+
+    def _note(self, news: News) -> None:
+        self._on_news(news)
+        if isinstance(news, ModelsLoaded):
+            self.models = news
+        elif isinstance(news, ModelFault) and news.reason is not None:
+            self.faults[news.stage] = news.reason
+        elif isinstance(news, ModelFault):
+            self.faults.pop(news.stage, None)

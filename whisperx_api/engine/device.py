@@ -9,6 +9,7 @@ import torch
 
 from whisperx_api.engine.protocol import EngineReady
 from whisperx_api.errors import DeviceUnavailable
+from whisperx_api.memory import memory_total
 
 
 def cores() -> int:
@@ -42,6 +43,6 @@ def check_compute_type(device: str, compute_type: str | None) -> None:
 def describe(device: str) -> EngineReady:
     """Say what a device is, for the server."""
     if device == "cpu":
-        return EngineReady("cpu", f"{cores()} cores")
+        return EngineReady("cpu", f"{cores()} cores", memory_total())
     properties = torch.cuda.get_device_properties(torch.device(device))
     return EngineReady(device, properties.name, properties.total_memory)

@@ -59,7 +59,7 @@ class Fleet:
         """
         answers = await asyncio.gather(*(engine.unload(model) for engine in self.engines))
         return {
-            engine.ready.device if engine.ready else engine.config.device: answer
+            engine.device: answer
             for engine, answer in zip(self.engines, answers, strict=True)
             if answer.models or answer.in_use
         }
@@ -78,6 +78,12 @@ class Fleet:
         """Why no engine can be started; None if one can."""
         failures = [engine.failure for engine in self.engines]
         return failures[0] if all(failures) else None
+
+    @property
+    def model_fault(self) -> str | None:
+        """Why a model that every task needs can't be loaded anywhere; None where it can, or where that is not known."""
+        faults = [engine.model_fault for engine in self.engines]
+        return faults[0] if all(faults) else None
 
     @property
     def absent(self) -> str | None:

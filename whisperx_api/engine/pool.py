@@ -91,6 +91,11 @@ class ModelPool:
         self._users.setdefault(name, set()).add(threading.get_ident())
         return self._held[name]
 
+    def measure(self) -> None:
+        """Tell the memory that is in use now: what stages compute with takes some besides the models."""
+        with self._changed:
+            self._on_change(tuple(self._held), self._memory.used())
+
     def settle(self) -> None:
         """Let go what is not to stay. To be called when a stage has returned: its references are gone by then."""
         with self._changed:

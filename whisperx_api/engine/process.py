@@ -10,19 +10,24 @@ import asyncio
 import logging
 import os
 import socket
+from contextvars import Context
 
-from whisperx_api.engine.channel import Channel
+from whisperx_api import happenings
+from whisperx_api.engine.channel import Channel, News
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.protocol import (
     EngineConfig,
     EngineReady,
+    MemoryShort,
     ModelsLoaded,
     ModelsUnloaded,
+    Retry,
     RunStage,
     model_name,
 )
 from whisperx_api.engine.session import Disturbed, EngineDied, EngineStarting, Listener, Session
 from whisperx_api.engine.turns import Turns
+from whisperx_api.happenings import EngineStarted, MemoryRetry, ModelLoaded, ModelReleased, Observer, nobody
 from whisperx_api.lifeline import python_module
 
 logger = logging.getLogger(__name__)
@@ -41,7 +46,9 @@ class EngineUnavailable(EngineDied):
 class EngineProcess:
     """Keeps at most one process alive and gives it at most one stage of each kind at a time."""
 
-    def __init__(self, config: EngineConfig, idle_seconds: float = 0, module: str = WORKER) -> None:
+    def __init__(
+        self, config: EngineConfig, idle_seconds: float = 0, module: str = WORKER, observer: Observer = nobody
+    ) -> None:
         """`idle_seconds`: let the process go after so long without work; 0 keeps it. `module` is what it runs."""
         self.config = config
         self.ready: EngineReady | None = None
@@ -50,9 +57,11 @@ class EngineProcess:
         """Why the last start failed; None when it did not."""
         self._idle_seconds = idle_seconds
         self._module = module
+        self._observer = observer
         self._turns = Turns(one_at_a_time=config.residency == "release")
         self._start_turn = asyncio.Lock()
         self._session: Session | None = None
+        self._held: set[str] = set()
         self._idle: asyncio.TimerHandle | None = None
 
     @property
@@ -71,9 +80,19 @@ class EngineProcess:
         return self._live.process.pid if self._live else None
 
     @property
+    def device(self) -> str:
+        """The device: as the engine has told it, and before that as it is set."""
+        return self.ready.device if self.ready else self.config.device
+
+    @property
     def models(self) -> ModelsLoaded:
         """The models on the device now."""
         return self._live.channel.models if self._live else ModelsLoaded()
+
+    @property
+    def model_fault(self) -> str | None:
+        """Why a model that the settings name can't be loaded; None if none is known to be so."""
+        return next(iter(self._live.channel.faults.values()), None) if self._live else None
 
     @property
     def _starting(self) -> bool:
@@ -102,6 +121,8 @@ class EngineProcess:
                     return await self._in_turn(request, listener, alone)
                 except Disturbed as error:
                     alone = alone or error.suspect
+                    if error.out_of_memory:
+                        self._observer(MemoryRetry(self.device, Retry.ALONE))
                     how = "alone" if alone else "again"
                     logger.warning(
                         "task %s: %s is run %s: %s", request.attempt.task_id, request.stage.value, how, error
@@ -150,7 +171,10 @@ class EngineProcess:
                 )  # fmt: skip
         except OSError as error:  # no more processes or files, or no more Python where it was
             raise self._failed(f"The engine can't start: {error}") from error
-        session = self._session = Session(process, await Channel.open(ours))
+        self._held = set()
+        channel = await Channel.open(ours, self._hear)
+        # It outlives the task for which it is started: what it logs is not about that one.
+        session = self._session = Context().run(Session, process, channel, self._died)
         try:
             await session.channel.configure(self.config)
             self.ready = ready = await asyncio.wait_for(asyncio.shield(session.ready), START_SECONDS)
@@ -160,6 +184,7 @@ class EngineProcess:
                 raise
             raise self._failed(str(error) or f"The engine did not start within {START_SECONDS:.0f} s.") from None
         self.failure = None
+        self._observer(EngineStarted(self.device))
         logger.info("engine %d is up on %s (%s)", process.pid, ready.device, ready.device_name)
         return session
 
@@ -167,12 +192,28 @@ class EngineProcess:
         if reason != self.failure:
             logger.error("%s", reason)
         self.failure = reason
+        self._observer(EngineStarted(self.device, failed=True))
         return EngineUnavailable(reason)
 
     async def _ended(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             await session.end(grace=END_SECONDS)
+
+    def _died(self) -> None:
+        self._observer(happenings.EngineDied(self.device))
+
+    def _hear(self, news: News) -> None:
+        """Pass on what an engine says of itself; of its models, what has changed since it said so last."""
+        if isinstance(news, MemoryShort):
+            self._observer(MemoryRetry(self.device, news.retry))
+        elif isinstance(news, ModelsLoaded):
+            before, now = self._held, set(news.models)
+            self._held = now
+            for model in sorted(now - before):
+                self._observer(ModelLoaded(self.device, model))
+            for model in sorted(before - now):
+                self._observer(ModelReleased(self.device, model))
 
     # --- idleness ---
 
@@ -184,9 +225,10 @@ class EngineProcess:
     def _rest(self) -> None:
         self._wake()
         if self._idle_seconds and self._live is not None and not self.busy:
-            self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._give_back)
+            loop = asyncio.get_running_loop()
+            self._idle = loop.call_later(self._idle_seconds, self._give_back, context=Context())
 
     def _give_back(self) -> None:
         if self._live is not None and not self.busy:
             logger.info("engine %s was idle for %.0f s and gives the device back", self.pid, self._idle_seconds)
-            self._live.channel.close()
+            self._live.let_go()

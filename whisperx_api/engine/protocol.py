@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
+from whisperx_api.log import LogFormat
 from whisperx_api.options import DiarizationMode, Options
 from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcript, Transcription, Voice
 
@@ -50,6 +51,7 @@ class EngineConfig:
     """None: what is the default of the model."""
     preload: bool = False
     log_level: str = "info"
+    log_format: LogFormat = LogFormat.TEXT
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,34 @@ class ModelsLoaded:
     kind: Literal["models"] = "models"
 
 
+@dataclass(frozen=True)
+class ModelFault:
+    """Why the model that the settings name for a stage can't be loaded; None as a reason: it can again."""
+
+    stage: Stage
+    reason: str | None
+    kind: Literal["model_fault"] = "model_fault"
+
+
+class Retry(str, Enum):
+    """What is tried again where memory did not suffice.
+
+    A batch, at half its size; a stage, without the models that it does not need; a stage, with no other beside it.
+    """
+
+    BATCH = "batch"
+    WITHOUT_MODELS = "without_models"
+    ALONE = "alone"
+
+
+@dataclass(frozen=True)
+class MemoryShort:
+    """Memory did not suffice, and the engine goes on with less."""
+
+    retry: Retry
+    kind: Literal["memory_short"] = "memory_short"
+
+
 def model_name(loaded: str) -> str:
     """Return the name of the model that is told as loaded: tiny for `transcribe:tiny`, org/w for `align:org/w:en`."""
     kind, _, name = loaded.partition(":")
@@ -212,7 +242,7 @@ ToEngine = Annotated[Union[RunStage, CancelStage, UnloadModels], Field(discrimin
 FromEngine = Annotated[
     Union[
         EngineReady, StageProgress, SegmentReady, StageDone, StageFailed, StageCancelled, ModelsLoaded, ModelsUnloaded,
-        Heartbeat,
+        ModelFault, MemoryShort, Heartbeat,
     ],
     Field(discriminator="kind"),
 ]  # fmt: skip
@@ -229,7 +259,7 @@ RESULT_TYPES: dict[Stage, type[Audio] | type[StageResult]] = {
 to_engine: TypeAdapter[RunStage | CancelStage | UnloadModels] = TypeAdapter(ToEngine)
 from_engine: TypeAdapter[
     EngineReady | StageProgress | SegmentReady | StageDone | StageFailed | StageCancelled | ModelsLoaded
-    | ModelsUnloaded | Heartbeat
+    | ModelsUnloaded | ModelFault | MemoryShort | Heartbeat
 ] = TypeAdapter(FromEngine)  # fmt: skip
 
 

@@ -57,12 +57,14 @@ class EngineDied(RuntimeError):
 class Disturbed(RuntimeError):
     """The stage came to nothing by what else was in work, or may have.
 
-    `suspect`: it may also be the stage's own fault, which shows when it runs alone.
+    `suspect`: it may also be the stage's own fault, which shows when it runs alone. `out_of_memory`: what was lacking
+    is memory.
     """
 
-    def __init__(self, reason: str, suspect: bool) -> None:
+    def __init__(self, reason: str, suspect: bool, out_of_memory: bool = False) -> None:
         super().__init__(reason)
         self.suspect = suspect
+        self.out_of_memory = out_of_memory
 
 
 class StageError(RuntimeError):
@@ -87,22 +89,28 @@ class _Work:
 class Session:
     """A process, from its start to its end, with its channel."""
 
-    def __init__(self, process: Process, channel: Channel) -> None:
+    def __init__(self, process: Process, channel: Channel, on_death: Callable[[], None] = lambda: None) -> None:
+        """`on_death` is called when a process that was up has ended though nobody has told it to."""
         self.process = process
         self.channel = channel
         self.ready: asyncio.Future[EngineReady] = asyncio.get_running_loop().create_future()
         """What the engine says of its device when it is up. Raises `EngineDied` where it does not come up."""
         self._work: dict[tuple[Attempt, Stage], _Work] = {}
         self._unloading: deque[tuple[tuple[str, ...], asyncio.Future[ModelsUnloaded]]] = deque()
+        self._on_death = on_death
         self._excused = False  # the process ends, or has ended, for a reason that is known
+        self._hung_up = False
         self._ear = asyncio.create_task(self._listen())
         self._stopping: set[asyncio.Task[None]] = set()
 
     @property
     def live(self) -> bool:
         """Whether the process can be given stages."""
-        up = self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
-        return up and self.process.returncode is None and not self.channel.closed and not self._excused
+        return self._was_up and self.process.returncode is None and not self.channel.closed and not self._excused
+
+    @property
+    def _was_up(self) -> bool:
+        return self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
 
     async def run(self, request: RunStage, listener: Listener) -> str:
         """Run one stage and return its result as JSON; `listener` hears what comes before it.
@@ -138,9 +146,15 @@ class Session:
         await self.channel.write(to_engine.dump_json(UnloadModels(models)))
         return await asyncio.wait_for(asyncio.shield(answer), UNLOAD_SECONDS)
 
+    def let_go(self) -> None:
+        """Hang up on a process that nobody needs now: it ends when it notices."""
+        self._hung_up = True
+        self.channel.close()
+
     async def end(self, grace: float) -> None:
         """Hang up, wait for the end of the process, and kill it after `grace` seconds."""
-        self._excused = self._excused or not self.channel.closed  # else it has ended by itself
+        self._hung_up = self._hung_up or not self.channel.closed  # else it has ended by itself
+        self._excused = self._excused or self._hung_up
         if grace:
             self.channel.close()
             with suppress(asyncio.TimeoutError, TimeoutError):
@@ -159,6 +173,8 @@ class Session:
                 self._hear(await self.channel.receive())
         except ChannelClosed:
             reason = await obituary(self.process)
+        if self._was_up and not self._hung_up:
+            self._on_death()
         if not self.ready.done():
             self._fail_to_start(reason)
         for models, answer in self._unloading:
@@ -200,7 +216,7 @@ class Session:
         elif isinstance(message, StageFailed):
             self._excused = self._excused or message.fatal
             if message.out_of_memory and work.company:
-                work.result.set_exception(Disturbed(message.reason, suspect=True))
+                work.result.set_exception(Disturbed(message.reason, suspect=True, out_of_memory=True))
             else:
                 work.result.set_exception(StageError(message.reason, message.retryable))
             work.result.exception()

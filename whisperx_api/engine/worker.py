@@ -19,14 +19,17 @@ from pydantic import TypeAdapter
 
 from whisperx_api import log, telemetry
 from whisperx_api.engine.first_text import FirstTexts
+from whisperx_api.engine.model_faults import ModelFaults
 from whisperx_api.engine.protocol import (
     WAITING,
     Attempt,
     CancelStage,
     EngineConfig,
     Heartbeat,
+    MemoryShort,
     ModelsLoaded,
     ModelsUnloaded,
+    Retry,
     RunStage,
     SegmentReady,
     Stage,
@@ -51,6 +54,8 @@ MODEL_KINDS = {"transcribe": "transcription", "align": "alignment", "diarize": "
 """What models are for, by how their names begin in the pool."""
 DEVICE_LOST = ("CUDA error", "CUDA failed with error")
 """How torch and ctranslate2 begin what they say of a device that fails: from then on it fails for this process."""
+RELOAD_SECONDS = 60.0
+"""How often a model of the settings that can't be loaded is tried again, while no task needs it that would try."""
 HEARTBEAT_SECONDS = 5.0
 NICENESS = 10
 """The engine computes at a lower priority than the server answers."""
@@ -89,6 +94,7 @@ class Engine:
         self._models = EngineModels(config, self.device, self._pool)
         self._cancelled: set[tuple[Attempt, Stage]] = set()
         self._at_work = threading.local()
+        self._faults = ModelFaults(wire.send)
         self._first_texts = FirstTexts()
 
     def expect(self, request: RunStage) -> None:
@@ -106,14 +112,24 @@ class Engine:
 
     def serve(self, stage: Stage, requests: queue.Queue[RunStage]) -> None:
         """Run requests of one kind as they come, for ever."""
+        from whisperx_api.pipeline.out_of_memory import on_halved
+
+        on_halved.set(lambda: self._wire.send(MemoryShort(Retry.BATCH)))
         if self._preload:
             self._load_ahead(stage)
         while True:
-            self._at_work.request = request = requests.get()
-            answer = self._answer(request)
+            try:
+                request = requests.get(timeout=RELOAD_SECONDS if stage in self._faults else None)
+            except queue.Empty:
+                self._load_ahead(stage)
+                continue
+            self._at_work.request = request
+            with log.about(task_id=request.attempt.task_id):
+                answer = self._answer(request)
             if stage is Stage.TRANSCRIBE:
                 self._first_texts.came(request.attempt)
             self._at_work.request = None
+            self._pool.measure()
             self._pool.settle()
             self._cancelled.discard((request.attempt, request.stage))
             self._wire.send(answer)
@@ -127,24 +143,34 @@ class Engine:
                 self._models.transcriber(None)
             elif stage is Stage.DIARIZE:
                 self._models.diarizer()
+            self._faults.note(stage, None)
         except Exception as error:
-            logger.warning("a model can't be loaded ahead: %s", explain(error))
+            if stage not in self._faults:  # else it has been said
+                logger.warning("a model can't be loaded ahead: %s", explain(error))
+            self._faults.note(stage, explain(error))
         self._pool.settle()
 
     def _answer(self, request: RunStage) -> StageDone | StageFailed | StageCancelled:
         while True:
+            self._at_work.loading = False
             try:
-                return StageDone(request.attempt, request.stage, self._run(request))
+                result = self._run(request)
+                self._faults.note_of(request, None)
+                return StageDone(request.attempt, request.stage, result)
             except StageStopped:
                 return StageCancelled(request.attempt, request.stage)
             except ModelUnavailable as error:
+                self._faults.note_of(request, str(error))
                 return StageFailed(request.attempt, request.stage, str(error), retryable=False)
             except Exception as error:
                 task, stage, trace = request.attempt.task_id, request.stage.value, traceback.format_exc()
                 failed = self._failed(request, error)
             if failed.out_of_memory and self._pool.release_unused():
                 logger.warning("task %s: %s is run again without the models that it does not need", task, stage)
+                self._wire.send(MemoryShort(Retry.WITHOUT_MODELS))
                 continue
+            if self._at_work.loading and not failed.out_of_memory:
+                self._faults.note_of(request, failed.reason)
             logger.error("task %s: %s failed\n%s", task, stage, trace)
             return failed
 
@@ -188,9 +214,11 @@ class Engine:
         return to_json(result).decode()
 
     def _models_changed(self, names: tuple[str, ...], memory_used: int) -> None:
+        self._at_work.loading = False
         self._wire.send(ModelsLoaded(names, memory_used))
 
     def _loading(self, name: str) -> None:
+        self._at_work.loading = True
         kind, _, model = name.partition(":")
         self._say(f"Loading the {MODEL_KINDS[kind]} model {model}")
 
@@ -233,6 +261,8 @@ def explain(error: Exception) -> str:
     """Say what went wrong in a sentence for the job's owner; the log has the rest."""
     from whisperx_api.pipeline.out_of_memory import is_out_of_memory
 
+    if isinstance(error, ModelUnavailable):
+        return str(error)
     text = str(error).strip() or type(error).__name__
     if is_out_of_memory(error):
         return f"The device ran out of memory: set a smaller BATCH_SIZE or MODEL_RESIDENCY=release. ({text[:200]})"
@@ -260,7 +290,7 @@ def main(arguments: list[str]) -> int:
     if (first := wire.read()) is None:
         return 0
     config = TypeAdapter(EngineConfig).validate_json(first)
-    log.configure(config.log_level, "%(asctime)s %(levelname)-7s engine: %(message)s")
+    log.configure(config.log_level, config.log_format, process="engine")
     prepare_environment(config)
     try:
         engine = Engine(config, wire)

@@ -7,12 +7,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from whisperx_api.engine.protocol import RESULT_TYPES, Stage
 from whisperx_api.jobs.job import Job
 from whisperx_api.storage.local import LocalStorage
-from whisperx_api.transcript import Audio, from_json
+from whisperx_api.transcript import Audio, Unreadable, from_json
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +31,7 @@ async def recall(job: Job, storage: LocalStorage) -> dict[Stage, Any]:
         try:
             data = await storage.read(job.id, name)
             result = await asyncio.to_thread(from_json, RESULT_TYPES[stage], data)
-        except (OSError, ValidationError) as error:
+        except (OSError, Unreadable) as error:
             logger.warning("task %s: checkpoint %s can't be used (%s)", job.id, name, error)
             continue
         if not isinstance(result, Audio) or _whole(result):

@@ -35,13 +35,13 @@ class DatabaseOutdated(DatabaseUnusable):
     """The database has not the newest schema, and it is not to be brought there now."""
 
 
-async def open_database(url: str, echo: bool = False, upgrade: bool = True) -> AsyncEngine:
+async def open_database(url: str, upgrade: bool = True) -> AsyncEngine:
     """Return an engine on the database at `url`, migrated to the newest schema. Raises `DatabaseUnusable`.
 
     Without `upgrade` one that has another schema raises `DatabaseOutdated`.
     """
     try:
-        engine = create_async_engine(url, echo=echo)
+        engine = create_async_engine(url, hide_parameters=True)  # in logs and errors: they hold prompts and secrets
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ImportError) as error:
         raise DatabaseUnusable(
             f"DATABASE_URL can't be used ({error}): leave it out, or write it like sqlite+aiosqlite:///FILE."

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 
+from whisperx_api import log
+from whisperx_api.happenings import Delivery, MessageTried, Observer, nobody
 from whisperx_api.jobs.faults import persist
 from whisperx_api.jobs.outbox import Due, Outbox
 from whisperx_api.jobs.sessions import StoreUnavailable
@@ -32,6 +34,13 @@ LONGEST_PAUSE = 60.0
 FAULT_PAUSE = 5.0
 """Seconds until the next look after one that failed."""
 
+DELIVERIES = {
+    MessageStatus.DELIVERED: Delivery.DELIVERED,
+    MessageStatus.PENDING: Delivery.RETRIED,
+    MessageStatus.DEAD: Delivery.DEAD,
+}
+"""What is observed of a try, by where the message then stands."""
+
 
 class Deliverer:
     """Delivers messages as they come due. `chance` gives numbers of 0..1, for pauses that differ."""
@@ -39,12 +48,14 @@ class Deliverer:
     def __init__(
         self, outbox: Outbox, send: Send, backoff: Backoff,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc), chance: Callable[[], float] = random.random,
+        observer: Observer = nobody,
     ) -> None:  # fmt: skip
         self._outbox = outbox
         self._send = send
         self._backoff = backoff
         self._now = now
         self._chance = chance
+        self._observer = observer
         self._on_their_way: dict[str, tuple[Due, asyncio.Task[None]]] = {}
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
@@ -114,6 +125,7 @@ class Deliverer:
 
     async def _try(self, due: Due) -> None:
         message = due.message
+        log.note(task_id=message.task_id)
         try:
             answer = await self._send(due.webhook, message)
         except Exception:
@@ -123,6 +135,7 @@ class Deliverer:
         pause = self._backoff.pause(failures, self._chance(), answer.retry_after)
         again_at = None if pause is None else now + pause
         status = await persist(lambda: self._outbox.tried(message, answer, now, again_at))
+        self._observer(MessageTried(DELIVERIES[status]))
         if status is MessageStatus.DELIVERED:
             logger.info("task %s: message %s is delivered, try %d", message.task_id, message.id, failures)
         elif status is MessageStatus.PENDING:

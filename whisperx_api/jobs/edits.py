@@ -41,7 +41,7 @@ def edited(transcript: Transcript, edits: Edits) -> Transcript:
 
 
 async def read(storage: LocalStorage, task_id: str) -> Edits:
-    """Return a task's edits. Raises `OSError` or `pydantic.ValidationError` where they can't be read."""
+    """Return a task's edits. Raises `OSError` or `Unreadable` where they can't be read."""
     try:
         data = await storage.read(task_id, EDITS)
     except FileNotFoundError:

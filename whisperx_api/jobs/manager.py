@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakValueDictionary
 
+from whisperx_api import log
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import edits
 from whisperx_api.jobs.cache import Found
@@ -258,6 +259,7 @@ class JobManager:
 
     async def _go(self, run: JobRun) -> None:
         """Run a job, and see to those who follow it."""
+        log.note(task_id=run.job.id)
         await run()
         self._shop.events.publish(run.job.id, Event(EventKind.ENDED))
         await self.sharing.ended(run.job, run.told, run.heard)

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from whisperx_api.happenings import Observer, nobody
 from whisperx_api.jobs.sessions import Sessions
 from whisperx_api.jobs.tables import JobRow, MessageRow, WebhookRow
 from whisperx_api.jobs.webhooks import MAX_WEBHOOKS, Answer, Message, MessageStatus, MessageType, Webhook, body, utc
@@ -104,8 +105,11 @@ async def forget(session: AsyncSession, task_id: str) -> None:
 class Outbox(Sessions):
     """Webhooks and messages. `posted` is set when there is a new message."""
 
-    def __init__(self, engine: AsyncEngine, posted: asyncio.Event, erased: asyncio.Event | None = None) -> None:
-        super().__init__(engine, erased)
+    def __init__(
+        self, engine: AsyncEngine, posted: asyncio.Event, erased: asyncio.Event | None = None,
+        observer: Observer = nobody,
+    ) -> None:  # fmt: skip
+        super().__init__(engine, erased, observer)
         self.posted = posted
 
     # --- webhooks ---

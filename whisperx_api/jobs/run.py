@@ -24,6 +24,7 @@ from whisperx_api.engine.protocol import (
     StageProgress,
 )
 from whisperx_api.engine.session import EngineStarting
+from whisperx_api.happenings import RunBegan, RunEnded, StageEnded, StageTryFailed
 from whisperx_api.jobs.checkpoints import recall
 from whisperx_api.jobs.edits import EDITS
 from whisperx_api.jobs.events import NOTHING, Event, EventKind, Heard
@@ -43,6 +44,8 @@ PAUSE_SECONDS = (0.5, 2.0)
 """Pause before the second and the third try of a stage."""
 ENGINE_PAUSE_SECONDS = 15.0
 """Pause before an engine is asked for again that could not be started."""
+STOPPED = "stopped"
+"""How a run is told as over whose job goes on, or was cancelled."""
 
 OF_SILENCE = {Stage.ALIGN: Alignment((), ""), Stage.DIARIZE: Diarization((), ())}
 """Where nothing was said there is nothing to align, and nobody to find: what these stages then make."""
@@ -85,6 +88,15 @@ class JobRun:
 
     async def __call__(self) -> None:
         """Run what is left to do. Cancelling it hands the job back, unless the job has moved on."""
+        job = self.job
+        self._shop.observer(RunBegan(job.id, job.epoch))
+        try:
+            await self._run()
+        finally:
+            outcome = self.job.status.value if self.job.status.finished else STOPPED
+            self._shop.observer(RunEnded(job.id, job.epoch, outcome))
+
+    async def _run(self) -> None:
         try:
             if (given := await complete_by_another(self.job, self._shop)) is not None:
                 self.job = given
@@ -156,6 +168,7 @@ class JobRun:
 
     async def _judge(self, stage: Stage, error: Exception) -> None:
         await self._change(lambda job: self._shop.store.failed_attempt(job, stage))
+        self._shop.observer(StageTryFailed(self.job.id, self.job.epoch, stage, type(error).__name__))
         failures, retryable = self.job.failures[stage.value], can_be_tried_again(error)
         logger.warning("task %s: %s failed (%d): %s", self.job.id, stage.value, failures, error)
         if judge(failures, retryable) is Verdict.GIVE_UP:
@@ -176,7 +189,7 @@ class JobRun:
         report = partial(self.progress.update, Stage.DECODE)
         upload = self._shop.storage.upload(self.job.id)
         audio = await self._shop.decode(upload, target, report, self.job.options.channels)
-        self._shop.costs.learn(Stage.DECODE, audio.sound, time.monotonic() - began)
+        self._measured(Stage.DECODE, audio.sound, began)
         return audio, to_json(audio)
 
     async def _unless_silent(self, stage: Stage) -> tuple[Any, bytes]:
@@ -220,8 +233,14 @@ class JobRun:
         request = RunStage(attempt, stage, self.job.options, inputs, self.rank)
         data = await self._shop.engines.run(request, listen)
         if began is not None:
-            self._shop.costs.learn(stage, self._duration, time.monotonic() - began)
+            self._measured(stage, self._duration, began)
         return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
+
+    def _measured(self, stage: Stage, sound: float, began: float) -> None:
+        """A stage is done that began to work at `began`, on so many seconds of sound."""
+        seconds = time.monotonic() - began
+        self._shop.costs.learn(stage, sound, seconds)
+        self._shop.observer(StageEnded(self.job.id, self.job.epoch, stage, seconds, sound))
 
     def _voices(self) -> tuple[Voice, ...]:
         """Return the voices of the speakers that are to be named."""

@@ -11,6 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
+from whisperx_api.happenings import DatabaseFault, Observer, nobody
+
 logger = logging.getLogger(__name__)
 
 WRITERS = 4
@@ -28,8 +30,9 @@ class StoreUnavailable(RuntimeError):
 class Sessions:
     """Sessions on one database, for stores to build on."""
 
-    def __init__(self, engine: AsyncEngine, erased: asyncio.Event | None = None) -> None:
+    def __init__(self, engine: AsyncEngine, erased: asyncio.Event | None = None, observer: Observer = nobody) -> None:
         self._engine = engine
+        self._observer = observer
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._writers = asyncio.Semaphore(WRITERS)
         self.erased = erased or asyncio.Event()
@@ -38,7 +41,7 @@ class Sessions:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
-        with _explained("did not take a change"):
+        with self._explained("did not take a change"):
             try:
                 await asyncio.wait_for(self._writers.acquire(), LONGEST_WAIT)
             except (asyncio.TimeoutError, TimeoutError):
@@ -52,7 +55,7 @@ class Sessions:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
-        with _explained("does not answer"):
+        with self._explained("does not answer"):
             async with self._sessions() as session:
                 yield session
 
@@ -77,11 +80,14 @@ class Sessions:
         if in_use:
             self.erased.set()
 
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Raise `StoreUnavailable` for whatever goes wrong between the database and its driver or pool."""
-    try:
-        yield
-    except (DBAPIError, PoolTimeout) as error:
-        raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Raise `StoreUnavailable` for whatever goes wrong between the database and its driver or pool."""
+        try:
+            yield
+        except StoreUnavailable:
+            self._observer(DatabaseFault())
+            raise
+        except (DBAPIError, PoolTimeout) as error:
+            self._observer(DatabaseFault())
+            raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error

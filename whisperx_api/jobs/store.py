@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from whisperx_api.engine.protocol import Stage
+from whisperx_api.happenings import End, JobEnded, JobSubmitted, Observer, nobody
 from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
 from whisperx_api.jobs.outbox import add_webhook, forget, post_ends
 from whisperx_api.jobs.sessions import Sessions, StoreUnavailable
@@ -43,8 +44,8 @@ class JobStore(Sessions):
     The end of a job writes the messages of its webhooks and is counted for its owner, in the same transaction.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        super().__init__(engine)
+    def __init__(self, engine: AsyncEngine, observer: Observer = nobody) -> None:
+        super().__init__(engine, observer=observer)
         self.posted = asyncio.Event()
         """Set when there is a new message to a webhook."""
 
@@ -69,7 +70,10 @@ class JobStore(Sessions):
                 session.add(_result(job.id, kept))
             posted = await _ends(session, [row], seconds)
         self._tell(posted)
-        return _job(row)
+        added = _job(row)
+        self._observer(JobSubmitted(added.id, added.upload.size))
+        self._observe_ends([added])
+        return added
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
@@ -245,12 +249,21 @@ class JobStore(Sessions):
             session.add_all(_result(row.id, kept) for row in rows if kept is not None)
             posted = await _ends(session, rows, seconds) if "status" in values else 0
         self._tell(posted)
-        return [_job(row) for row in rows]
+        jobs = [_job(row) for row in rows]
+        if "status" in values:
+            self._observe_ends(jobs)
+        return jobs
 
     def _tell(self, posted: int) -> None:
         """Wake who delivers messages, if there is a new one. To be called when it is committed."""
         if posted:
             self.posted.set()
+
+    def _observe_ends(self, jobs: Sequence[Job]) -> None:
+        """Say which of these have ended now. To be called when that is committed."""
+        for job in jobs:
+            if job.status.finished:
+                self._observer(JobEnded(job.id, End.CACHED if job.cached else End(job.status.value)))
 
 
 async def _ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | None) -> int:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from whisperx_api.engine.protocol import RunStage
 from whisperx_api.engine.session import Listener
+from whisperx_api.happenings import Observer, nobody
 from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.progress import StageCosts
@@ -39,3 +40,4 @@ class Workshop:
     devices: int = 1
     cache: ResultCache | None = None
     """Finished transcripts, for jobs that ask for the same; None where nothing is shared."""
+    observer: Observer = nobody

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -32,9 +33,9 @@ class Crew:
             self._executor.shutdown(cancel_futures=True)
 
     def submit(self, work: Callable[[Item], Result], item: Item) -> Future[Result]:
-        """Have `work(item)` computed, and return where its result will be."""
+        """Have `work(item)` computed, where the caller's context variables hold; return where its result will be."""
         if self._executor is not None:
-            return self._executor.submit(work, item)
+            return self._executor.submit(copy_context().run, work, item)
         result: Future[Result] = Future()
         result.set_result(work(item))
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 SAID = ("out of memory", "alloc_failed", "can't allocate memory")
 """How CUDA and its libraries (`CUBLAS_STATUS_ALLOC_FAILED`), and torch on a CPU, say that memory did not suffice."""
+
+on_halved: ContextVar[Callable[[], None]] = ContextVar("on_halved", default=lambda: None)
+"""Is called when a batch is halved: whoever runs a stage sets it, for the stage's own threads."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,6 +57,7 @@ def make_room(what: str, size: int) -> None:
     what: the batch, for the log. size: how large the next one will be.
     """
     logger.warning("%s did not fit the device's memory: going on with %d", what, size)
+    on_halved.get()()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
