@@ -17,11 +17,13 @@ from whisperx_api.api import errors, events, health, models, results, server, tr
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
+from whisperx_api.api.places import Places
 from whisperx_api.api.proxy import RootPath
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
+from whisperx_api.jobs.admission import QueueLimits
 from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.delivery import Deliverer
@@ -97,13 +99,15 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
         costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
         cache = result_cache(settings, store, storage)
         workshop = Workshop(store, storage, fleet, decode, costs, told, len(settings.devices), cache)
-        manager = JobManager(workshop, settings.max_concurrent_tasks)
+        limits = QueueLimits(settings.max_queue, settings.max_queue_per_key)
+        manager = JobManager(workshop, settings.max_concurrent_tasks, limits)
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
         app.state.parts = Parts(
-            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender, limiter
-        )
+            settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender,
+            Places(settings.max_uploads), limiter,
+        )  # fmt: skip
         await manager.start()
         deliverer.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from whisperx_api.api.places import Places
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
@@ -41,6 +42,8 @@ class Parts:
     calls: Calls
     outbox: Outbox
     sender: Sender
+    uploads: Places
+    """For uploads on their way."""
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import edits
+from whisperx_api.jobs.admission import Admission, QueueLimits
 from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.events import NOTHING, Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
@@ -43,7 +44,7 @@ class Draining(RuntimeError):
 class JobManager:
     """Owns every unfinished job of this server."""
 
-    def __init__(self, workshop: Workshop, max_concurrent: int) -> None:
+    def __init__(self, workshop: Workshop, max_concurrent: int, limits: QueueLimits | None = None) -> None:
         self._shop = workshop
         self._max_concurrent = max_concurrent
         self._queue = EmbeddedQueue()
@@ -54,6 +55,7 @@ class JobManager:
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._errands: set[asyncio.Task[None]] = set()
         self.sharing = Sharing(workshop, self._change_of, self._enqueue)
+        self.admission = Admission(self._queue, self.sharing, limits or QueueLimits())
         self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self.sharing)
         self._draining = False
 
@@ -100,9 +102,9 @@ class JobManager:
         return len(self._runs)
 
     async def submit(self, job: Job, webhook: Webhook | None = None, same: Found | None = None) -> Job:
-        """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`.
+        """Take a job whose recording is in storage. When this returns, the job is durable.
 
-        With `same`, its transcript, it is completed by then.
+        With `same`, its transcript, it is completed by then. Raises `Draining`, and `QueueFull`.
         """
         if self._draining:
             raise Draining
@@ -114,8 +116,9 @@ class JobManager:
             if self._shop.cache is not None:
                 self._spawn(self._shop.cache.touch(completed.work))
             return completed
-        stored = await self._shop.store.add(job, webhook)
-        self._enqueue(stored)
+        with self.admission.place(job.owner):
+            stored = await self._shop.store.add(job, webhook)
+            self._enqueue(stored)
         return stored
 
     def live(self, task_id: str) -> JobView | None:
@@ -168,7 +171,7 @@ class JobManager:
         return True
 
     async def retry(self, task_id: str) -> bool:
-        """Make a failed or cancelled job pending again; False if it is neither. Raises `Draining`."""
+        """Make a failed or cancelled job pending again; False if it is neither. Raises `Draining`, and `QueueFull`."""
         if self._draining:
             raise Draining
         async with self._change_of(task_id):
@@ -176,9 +179,10 @@ class JobManager:
             if job is None or job.status not in RETRIABLE:
                 return False
             await self._stopped(task_id)
-            if (job := await self._shop.store.retry(task_id)) is None:
-                return False
-            self._enqueue(job)
+            with self.admission.place(job.owner):
+                if (job := await self._shop.store.retry(task_id)) is None:
+                    return False
+                self._enqueue(job)
             return True
 
     async def delete(self, task_id: str) -> None:
