@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from filelock import FileLock, Timeout
 
-from whisperx_api import __version__, log
+from whisperx_api import __version__, confinement, log
 from whisperx_api.api import errors, events, health, models, results, server, transcribe, webhooks
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
@@ -78,6 +78,8 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
     async with AsyncExitStack() as stack:
         storage = LocalStorage(settings.data_dir / "tasks", settings.uploads)
         prepare(settings, storage)
+        for sentence in confinement.lacking():
+            logger.warning("%s", sentence)
         stack.enter_context(lock(settings))
         database = await open_database(settings.database, echo=settings.debug)
         stack.push_async_callback(database.dispose)
