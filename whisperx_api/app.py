@@ -25,7 +25,7 @@ from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.jobs.admission import QueueLimits
 from whisperx_api.jobs.cache import ResultCache
-from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.database import open_database, unusable
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.manager import JobManager
@@ -33,7 +33,7 @@ from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.retention import expire
 from whisperx_api.jobs.sending import Sender
-from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.store import JobStore, StoreUnavailable
 from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, first_key, parse_key
@@ -110,7 +110,10 @@ async def lifespan(app: FastAPI, settings: Settings, engine: str) -> AsyncIterat
             settings, key_ring(settings), store, storage, manager, told, fleet, calls, outbox, sender,
             Places(settings.max_uploads), limiter,
         )  # fmt: skip
-        await manager.start()
+        try:
+            await manager.start()
+        except StoreUnavailable as error:
+            raise unusable(settings.database, error.reason) from error
         deliverer.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)
         for background in (fleet.start(), expire(manager, settings.retention_hours)):

@@ -17,7 +17,14 @@ LONGEST_WAIT = 10.0
 
 
 class StoreUnavailable(RuntimeError):
-    """The database did not take a change: it is locked, full or gone. The message is a sentence."""
+    """The database did not take a change: it is locked, full or gone. The message is a sentence.
+
+    `reason` is what the database itself says, where it does.
+    """
+
+    def __init__(self, sentence: str, reason: object = None) -> None:
+        super().__init__(sentence)
+        self.reason = reason or sentence
 
 
 class Sessions:
@@ -55,4 +62,5 @@ def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
-        raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
+        reason = getattr(error, "orig", None) or error
+        raise StoreUnavailable(f"The database {what}: {reason}.", reason) from error
