@@ -1,8 +1,8 @@
 """What a process that parses strangers' files may not do, held by the kernel of Linux without any privilege.
 
 Landlock (landlock(7)) leaves it the files that it is given and no others. A filter of system calls (seccomp(2)) leaves
-it no sockets, no programs and no processes beside its own. Both are for good, and for threads begun after. Where a
-kernel has one of them not, the other holds, and the limits of setrlimit(2); `lacking` says so.
+it no sockets, no programs and no processes beside its own. Both are for good, and for threads begun after. Where one of
+them is not to be had, the other holds, and the limits of setrlimit(2); `lacking` says so, and so does `confine`.
 """
 
 from __future__ import annotations
@@ -67,29 +67,27 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
+NO_LANDLOCK = "There is no Landlock here: a decoder that is taken over could read the service's files."
+NO_FILTER = "System calls are not filtered here: a decoder that is taken over could use the network."
+
+
 def lacking() -> list[str]:
-    """Say what this machine's kernel lacks of what confines a process; nothing where it has all."""
-    found: list[str] = []
-    if landlock_version() < 1:
-        found.append("This kernel has no Landlock: a decoder that is taken over could read the service's files.")
-    if not _has_seccomp():
-        found.append("This kernel filters no system calls: a decoder that is taken over could use the network.")
-    return found
+    """Say what there is not of what confines a process: nothing where the kernel has all, and lets it be used."""
+    return [said for said, there in ((NO_LANDLOCK, landlock_version() >= 1), (NO_FILTER, _has_seccomp())) if not there]
 
 
-def confine(read: Sequence[Path], write: Sequence[Path] = ()) -> None:
+def confine(read: Sequence[Path], write: Sequence[Path] = ()) -> list[str]:
     """Leave this process only files that are in `read`, or beneath it, and folders in `write`; no network, no programs.
 
-    What the kernel does not know of is left out.
+    Returns what does not hold though it should: what `lacking` says is not among it.
     """
     if sys.platform != "linux":
-        return
-    if _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        return
-    if (version := landlock_version()) >= 1:
-        _confine_files(version, read, write)
-    if _has_seccomp():
-        _filter_calls()
+        return []
+    _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    version = landlock_version()
+    files = version < 1 or _confine_files(version, read, write)
+    calls = not _has_seccomp() or _filter_calls()
+    return [said for said, held in ((NO_LANDLOCK, files), (NO_FILTER, calls)) if not held]
 
 
 def limit(files: int, memory: int) -> None:
@@ -113,7 +111,7 @@ def landlock_version() -> int:
     return _call("syscall", CREATE_RULESET, 0, 0, VERSION)
 
 
-def _confine_files(version: int, read: Sequence[Path], write: Sequence[Path]) -> None:
+def _confine_files(version: int, read: Sequence[Path], write: Sequence[Path]) -> bool:
     handled = RIGHTS[max(known for known in RIGHTS if known <= version)]
     attributes = struct.pack("=Q", handled)
     if version >= 4:
@@ -122,12 +120,12 @@ def _confine_files(version: int, read: Sequence[Path], write: Sequence[Path]) ->
         attributes += struct.pack("=Q", SCOPES)
     ruleset = _call("syscall", CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
-        return
+        return False
     try:
         for paths, rights in ((read, READING), (write, WRITING)):
             for path in paths:
                 _allow(ruleset, path, rights & handled)
-        _call("syscall", RESTRICT_SELF, ruleset, 0)
+        return _call("syscall", RESTRICT_SELF, ruleset, 0) == 0
     finally:
         os.close(ruleset)
 
@@ -149,10 +147,10 @@ def _has_seccomp() -> bool:
     return sys.platform == "linux" and platform.machine() in DENIED and _call("prctl", PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
 
 
-def _filter_calls() -> None:
+def _filter_calls() -> bool:
     code = _filter(platform.machine(), os.getpid())
     program = _Program(len(code) // 8, code)
-    _call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
+    return _call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) == 0
 
 
 def _filter(machine: str, process: int) -> bytes:

@@ -63,10 +63,24 @@ def test_it_has_its_file_and_nothing_else(telltale, tmp_path: Path, monkeypatch:
     assert (acts.pop("memory"), acts.pop("files")) == ("MemoryError", "EMFILE")
     lacking = " ".join(confinement.lacking())
     refused = {"write"} | (set() if "Landlock" in lacking else {"read", "environment of the server"})
-    refused |= set() if "filters" in lacking else {"connect", "socket", "run", "fork", "signal"}
+    refused |= set() if "filtered" in lacking else {"connect", "socket", "run", "fork", "signal"}
     assert {name for name, came in acts.items() if came in ("EPERM", "EACCES", "EFBIG", "EAGAIN")} >= refused, acts
     assert "s3cret" not in str(answer["environment"]) and answer["environment"]["PATH"]
     assert (answer["umask"], answer["core"]) == (0o077, [0, 0])
+
+
+def test_what_does_not_hold_is_said_and_the_recording_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = (
+        "import sys; from whisperx_api import confinement;"
+        "from whisperx_api.pipeline import decoder_process as process;"
+        "confinement.landlock_version = lambda: 1; confinement._has_seccomp = lambda: True;"
+        "confinement._call = lambda name, *_: -1; sys.exit(process.main(sys.argv[1:]))"
+    )
+    monkeypatch.setattr(decoder, "python_module", lambda name: [sys.executable, "-c", code])
+    assert asyncio.run(decoder.probe(silence(tmp_path / "a.flac", 60))) == 60
+    assert confinement.NO_LANDLOCK in caplog.text and confinement.NO_FILTER in caplog.text
 
 
 def test_it_writes_no_more_than_it_may(telltale, tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def _python() -> Check:
 
 def _confinement() -> Check:
     if lacking := confinement.lacking():
-        return warn("decoder", f"{' '.join(lacking)} A newer kernel, or less strict a sandbox around it, mends that.")
+        mend = "A newer kernel mends that, or a sandbox around the service that lets it be used."
+        return warn("decoder", f"{' '.join(lacking)} {mend}")
     return ok("decoder", "The kernel keeps what decodes recordings from files, network and programs.")
 
 

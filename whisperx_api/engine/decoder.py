@@ -93,6 +93,9 @@ async def _answer(stdout: asyncio.StreamReader, report: Callable[[float], None] 
             raise NotAudio(message["not_audio"])
         if "errno" in message:
             raise OSError(message["errno"], os.strerror(message["errno"]))
+        if "unconfined" in message:
+            logger.warning("%s", message["unconfined"])
+            continue
         if "progress" not in message:
             return message
         if report is not None:

@@ -31,8 +31,8 @@ NICENESS = 5
 def main(arguments: list[str]) -> int:
     """Be the decoder process: `PARENT mix|separate probe FILE` or `PARENT mix|separate decode FILE TARGET LONGEST`.
 
-    Writes lines of JSON: `{"progress": 0.4}` any number of times, then `{"audio": …}`, `{"duration": …}`,
-    `{"not_audio": …}` or `{"errno": …}`.
+    Writes lines of JSON: `{"unconfined": …}` and `{"progress": 0.4}` any number of times, then `{"audio": …}`,
+    `{"duration": …}`, `{"not_audio": …}` or `{"errno": …}`.
     """
     parent, channels, command, source, *rest = arguments
     separate = channels == "separate"
@@ -45,7 +45,8 @@ def main(arguments: list[str]) -> int:
     target, longest = (Path(rest[0]), float(rest[1])) if command == "decode" else (None, 0.0)
     most = _most_bytes(longest, separate) if target else 0
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    confine([Path(source), *LIBRARIES], [target.parent] if target else [])
+    for sentence in confine([Path(source), *LIBRARIES], [target.parent] if target else []):
+        print(json.dumps({"unconfined": sentence}), flush=True)
     said = 0.0
 
     def report(fraction: float) -> None:
