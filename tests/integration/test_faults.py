@@ -31,12 +31,13 @@ from tests.waiting import ENDED, on_server, send, wait
 from whisperx_api.api import multipart
 from whisperx_api.api.parts import Parts
 from whisperx_api.app import create_app
+from whisperx_api.engine import decoder
 from whisperx_api.jobs import database, faults, run
 from whisperx_api.jobs.database import DatabaseUnusable, open_database
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.store import JobStore, StoreUnavailable, _columns
 from whisperx_api.jobs.tables import JobRow
-from whisperx_api.options import Options
+from whisperx_api.options import Channels, Options
 from whisperx_api.settings import load_settings
 from whisperx_api.storage import local
 
@@ -268,13 +269,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     return set_by
 
 
-def test_clock_set_back_by_a_day_stops_nothing_and_keeps_the_order(make_client, tone, clock) -> None:
+def test_clock_set_back_by_a_day_stops_nothing_and_keeps_the_order(
+    make_client, tone, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def taken(path: Path, channels: Channels) -> float:
+        return 1.0
+
+    monkeypatch.setattr(decoder, "probe", taken)
     client = make_client(
-        max_concurrent_tasks=1, rate_limits="6/minute", outgoing_allow="127.0.0.1", webhook_retry_seconds=0.1
+        max_concurrent_tasks=1, rate_limits="6/minute", outgoing_allow="127.0.0.1", shutdown_grace_seconds=0
     )
     with receiving(Receiver()) as receiver:
         hook: dict[str, Any] = {"webhook_url": receiver.url}
-        first = send(client, tone(), prompt=json.dumps({"seconds": 0.5}), **hook).json()["task_id"]
+        first = send(client, tone(), prompt=json.dumps({"seconds": 0.2}), **hook).json()["task_id"]
         wait(client, first, "processing")
         tasks = [first, *(send(client, tone(), **hook).json()["task_id"] for _ in range(2))]
         clock(timedelta(days=-1))
