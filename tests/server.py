@@ -19,10 +19,13 @@ ROOT = Path(__file__).parent.parent
 RUN = """
 import sys, uvicorn
 from whisperx_api.app import create_app
+from whisperx_api.connections import protocol
 from whisperx_api.settings import load_settings
 settings = load_settings()
-uvicorn.run(create_app(settings, engine=sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]), log_config=None,
-            log_level=settings.logging_level, access_log=settings.debug)
+uvicorn.run(
+    create_app(settings, engine=sys.argv[1]), host="127.0.0.1", port=int(sys.argv[2]), log_config=None,
+    log_level=settings.logging_level, access_log=settings.debug, http=protocol(settings.max_connections), ws="none",
+)
 """
 """Serves as `whisperx-api serve` does, with another engine and without the command line."""
 

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from whisperx_api import __version__, log, tracing
+from whisperx_api import __version__, confinement, log, tracing
 from whisperx_api.api import (
     documents,
     entrance,
@@ -30,6 +30,7 @@ from whisperx_api.api import (
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
+from whisperx_api.api.places import Places
 from whisperx_api.api.proxy import RootPath, TrustedProxies
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
@@ -37,8 +38,9 @@ from whisperx_api.engine.process import WORKER, EngineProcess
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.failures import FailureRate, Failures
 from whisperx_api.happenings import Observers
+from whisperx_api.jobs.admission import QueueLimits
 from whisperx_api.jobs.cache import ResultCache
-from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.database import open_database, unusable
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.key_store import KeyStore
@@ -48,7 +50,7 @@ from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.retention import expire
 from whisperx_api.jobs.sending import Sender
-from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.store import JobStore, StoreUnavailable
 from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.jobs.webhooks import Backoff
 from whisperx_api.jobs.workshop import Workshop
@@ -110,6 +112,8 @@ async def lifespan(
             observers.add(traced)
         storage = LocalStorage(settings.data_dir / "tasks", settings.uploads)
         prepare(settings, storage)
+        for sentence in confinement.lacking():
+            logger.warning("%s", sentence)
         stack.enter_context(lock(settings))
         database = await open_database(settings.database)
         stack.push_async_callback(database.dispose)
@@ -131,7 +135,8 @@ async def lifespan(
         costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
         cache = result_cache(settings, store, storage)
         workshop = Workshop(store, storage, fleet, decode, costs, told, len(settings.devices), cache, observers)
-        manager = JobManager(workshop, settings.max_concurrent_tasks)
+        limits = QueueLimits(settings.max_queue, settings.max_queue_per_key)
+        manager = JobManager(workshop, settings.max_concurrent_tasks, limits)
         counted.watch(manager, fleet.engines)
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
@@ -145,22 +150,13 @@ async def lifespan(
         failures = Failures(FailureRate.read(settings.auth_failures)) if settings.auth_failures else None
         book = UsageBook(database, observer=observers)
         app.state.parts = Parts(
-            settings,
-            keys,
-            store,
-            storage,
-            manager,
-            told,
-            fleet,
-            calls,
-            outbox,
-            sender,
-            book,
-            counted,
-            limiter,
-            failures,
-        )
-        await manager.start()
+            settings, keys, store, storage, manager, told, fleet, calls, outbox, sender, book, counted,
+            Places(settings.max_uploads), limiter, failures,
+        )  # fmt: skip
+        try:
+            await manager.start()
+        except StoreUnavailable as error:
+            raise unusable(settings.database, error.reason) from error
         deliverer.start()
         stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)
         for background in (fleet.start(), expire(manager, settings.retention_hours)):

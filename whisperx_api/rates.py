@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 MEMORY = "memory://"
 REDIS_SECONDS = 1.0
 """How long Redis may take to answer."""
+BACKWARDS = 60.0
+"""Seconds by which the clock may be set back without a word: for no longer then a rate forbids more than it should."""
 RETRY_SECONDS = 10.0
 """How long a Redis that did not answer is not asked again."""
 
@@ -64,7 +66,9 @@ class Limiter:
         from limits.aio.strategies import MovingWindowRateLimiter
 
         self._rates = [parse_rate(text) for text in rates]
-        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._counted = MemoryStorage()
+        self._own = MovingWindowRateLimiter(self._counted)
+        self._clock = _ahead()
         self._redis: Any = None
         self._shared: RateLimiter | None = None
         self._ask_again = 0.0
@@ -75,6 +79,7 @@ class Limiter:
 
     async def submit(self, owner: str) -> Standing:
         """Count one submission of `owner` unless a rate forbids it; what is forbidden is not counted."""
+        await self._notice_the_clock()
         if self._shared is None or time.monotonic() < self._ask_again:
             return await self._count(self._own, owner)
         try:
@@ -89,6 +94,14 @@ class Limiter:
             logger.info("Redis is back: submissions are counted there again")
         self._away = False
         return standing
+
+    async def _notice_the_clock(self) -> None:
+        """Begin to count anew where the clock was set back: what was counted lies in the future, and would last."""
+        now = _ahead()
+        if now < self._clock - BACKWARDS:
+            logger.warning("the clock was set back by %.0f s: submissions are counted anew", self._clock - now)
+            await self._counted.reset()
+        self._clock = now
 
     async def redis(self) -> str | None:
         """Return how Redis is, ok or what is wrong with it; None where it is not used."""
@@ -119,6 +132,11 @@ def _tightest(standings: Sequence[Standing]) -> Standing:
     if forbidding:
         return max(forbidding, key=lambda standing: standing.reset)
     return min(standings, key=lambda standing: (standing.remaining, -standing.reset))
+
+
+def _ahead() -> float:
+    """Return by how much the clock is ahead of one that nobody sets, in seconds: the same until it is set."""
+    return time.time() - time.monotonic()
 
 
 def _seconds_until(moment: float) -> int:

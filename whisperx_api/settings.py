@@ -6,6 +6,7 @@ takes each as a flag that overrides both. This is the only module that reads the
 
 from __future__ import annotations
 
+import os
 import re
 from enum import Enum
 from pathlib import Path
@@ -33,6 +34,9 @@ COMPUTE_TYPES = (
 )  # fmt: skip
 """What ctranslate2 can compute in."""
 
+
+PLAIN_VARIABLES = re.compile(r"PATH|(LD|DYLD)_LIBRARY_PATH|PYTHON[A-Z]+|VIRTUAL_ENV|LANG|LC_[A-Z]+|TZ|TMPDIR")
+"""Variables that say where code lies and how text is written."""
 
 MODEL_NAMES = f"one of {', '.join(TRANSCRIPTION_MODELS)}, starter, a Hugging Face id or a folder"
 """What a transcription model may be called in a setting."""
@@ -149,6 +153,12 @@ class Settings(BaseSettings):
 
     # --- jobs ---
     max_concurrent_tasks: int = Field(2, ge=1, le=64, description="Jobs in work at once.")
+    max_queue: int = Field(
+        10_000, ge=1, le=1_000_000, description="Most tasks that may wait; further uploads get 503 with Retry-After."
+    )
+    max_queue_per_key: int = Field(
+        1000, ge=1, le=1_000_000, description="Most tasks of one key that may wait; it then gets 429 with Retry-After."
+    )
     max_file_size: int = Field(2 * GIB, ge=1, description="Largest upload in bytes; K, M, G and T may follow.")
     max_duration_hours: float = Field(24, gt=0, le=1000, description="Longest recording that is taken.")
     retention_hours: float = Field(0, ge=0, description="Delete finished tasks after so many hours; 0: keep them.")
@@ -190,6 +200,18 @@ class Settings(BaseSettings):
     # --- server ---
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    max_connections: int = Field(
+        1000, ge=8, le=1_000_000, description="Most connections at once; beyond, the one that has rested longest goes."
+    )
+    max_uploads: int = Field(
+        32, ge=1, le=10_000, description="Most uploads on their way at once; further ones get 503 with Retry-After."
+    )
+    upload_idle_seconds: float = Field(
+        30, gt=0, description="Break off an upload of which less than 1 KiB comes in so many seconds, with 408."
+    )
+    upload_timeout_seconds: float = Field(
+        14_400, gt=0, description="Break off an upload that takes longer than so many seconds, with 408."
+    )
     root_path: str = Field("", description="Path under which a reverse proxy serves this service, like /asr.")
     keep_alive_seconds: float = Field(
         20, gt=0, description="How often a caller who waits for an answer under /v1/audio gets a sign of life."
@@ -401,6 +423,11 @@ class Settings(BaseSettings):
 
 def _can_name_a_model(name: str) -> bool:
     return "/" in name or name == "starter" or name in TRANSCRIPTION_MODELS or Path(name).is_dir()
+
+
+def plain_environment() -> dict[str, str]:
+    """Return what a process gets of the environment that reads what strangers send: where code lies, and no secret."""
+    return {name: value for name, value in os.environ.items() if PLAIN_VARIABLES.fullmatch(name)}
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -227,6 +227,24 @@ def test_deleted_job_leaves_nothing_in_the_outbox(in_office) -> None:
 # --- delivery ---
 
 
+def test_clock_set_back_by_a_day_holds_no_message_up(in_office) -> None:
+    async def test(office: Office) -> None:
+        tried, new, newest = webhook("tried.example"), webhook("new.example"), webhook("newest.example")
+        office.receivers.answers.append(BROKEN)
+        await office.store.complete(await office.job(tried), {})
+        office.deliverer.start()
+        await office.message(tried, MessageStatus.PENDING, attempts=1)
+        office.later(-24 * 3600)
+        await office.store.complete(await office.job(new), {})
+        for hook in (tried, new):
+            await office.message(hook, MessageStatus.DELIVERED)
+        office.later(22 * 3600)  # two hours behind
+        await office.store.complete(await office.job(newest), {})
+        await office.message(newest, MessageStatus.DELIVERED)
+
+    in_office(test)
+
+
 def test_message_is_tried_again_ever_later_and_then_given_up(in_office) -> None:
     async def test(office: Office) -> None:
         hook, office.receivers.answers = webhook(), [BROKEN, Answer(None, "No."), Answer(302)]

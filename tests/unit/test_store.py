@@ -282,11 +282,12 @@ def test_database_url_that_means_nothing_is_refused_with_its_name(url: str) -> N
 
 
 def test_file_that_is_no_database_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "jobs.db").write_bytes(b"this is not a database" * 100)
+    path = tmp_path / "jobs.db"
+    path.write_bytes(b"this is not a database" * 100)
 
     async def go() -> None:
-        with pytest.raises(DatabaseUnusable, match="The database can't be used: file is not a database"):
-            await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+        with pytest.raises(DatabaseUnusable, match=f"The database {path} can't be used: file is not a database. It is"):
+            await open_database(f"sqlite+aiosqlite:///{path}")
 
     asyncio.run(go())
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from whisperx_api.api.places import Places
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.failures import Failures
 from whisperx_api.jobs.events import Events
@@ -46,6 +47,8 @@ class Parts:
     sender: Sender
     usage: UsageBook
     metrics: Metrics
+    uploads: Places
+    """For uploads on their way."""
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     failures: Failures | None = None

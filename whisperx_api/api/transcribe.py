@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, Response
 from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.errors import PROBLEMS, ApiError
+from whisperx_api.api.intake import queueing
 from whisperx_api.api.limits import Submitter
 from whisperx_api.api.parts import PartsOf
 from whisperx_api.api.ranges import RangedFile
@@ -108,7 +109,8 @@ async def retry(task_id: str, parts: PartsOf, caller: Transcriber) -> TaskStatus
     """Take a failed or cancelled task up again, after its last finished stage. 409 for any other."""
     await answers.find(parts, task_id, caller)
     try:
-        again = await parts.manager.retry(task_id)
+        with queueing():
+            again = await parts.manager.retry(task_id)
     except Draining:
         raise SHUTTING_DOWN from None
     view = await answers.find(parts, task_id, caller)

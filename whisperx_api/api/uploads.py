@@ -13,16 +13,17 @@ from fastapi import Request
 
 from whisperx_api.api import references, requests
 from whisperx_api.api.auth import need
+from whisperx_api.api.bodies import Patience, in_time
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.fetching import fetch
-from whisperx_api.api.multipart import PLAIN, Form, Rules, receive, too_large
+from whisperx_api.api.intake import taking_in
+from whisperx_api.api.multipart import PLAIN, Form, Rules, receive
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.references import Reference
 from whisperx_api.api.webhooks import new_webhook
 from whisperx_api.engine import decoder
 from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.job import Job, Upload
-from whisperx_api.jobs.manager import Draining
 from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.keys import Caller, Scope
 from whisperx_api.options import Channels
@@ -52,18 +53,22 @@ async def accept(
 ) -> Accepted[Wanted]:
     """Receive the recording of `request`, or fetch it from its url, and return its job, which is durable then.
 
-    Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 503, 507; and `Draining`.
+    Raises `ApiError`: 400, 408, 409 for an idempotency key used otherwise, 413, 415, 429, 503, 507; and `Draining`.
     """
-    if parts.manager.draining:
-        raise Draining
-    if absent := parts.fleet.absent:
-        raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, f"This server can't transcribe. {absent}")
-    limit = parts.settings.max_file_size
-    if int(request.headers.get("content-length", 0)) > rules.most(limit):
-        raise too_large(limit)
-    incoming = parts.storage.incoming()
+    with taking_in(request, parts, caller, rules.most(parts.settings.max_file_size)):
+        return await _accept(request, parts, caller, idempotency_key, read, rules)
+
+
+async def _accept(
+    request: Request, parts: Parts, caller: Caller, idempotency_key: str | None, read: Read[Wanted], rules: Rules
+) -> Accepted[Wanted]:
+    settings, incoming = parts.settings, parts.storage.incoming()
+    patience = Patience(
+        settings.upload_idle_seconds, settings.upload_timeout_seconds, "UPLOAD_IDLE_SECONDS", "UPLOAD_TIMEOUT_SECONDS"
+    )
     try:
-        form = await receive(request.stream(), request.headers.get("content-type"), incoming, limit, rules)
+        body, kind = in_time(request, patience), request.headers.get("content-type")
+        form = await receive(body, kind, incoming, settings.max_file_size, rules)
         wanted = read(form, parts.settings)
         voices = await references.read(parts, wanted.speaker_names, wanted.speaker_references)
         known = tuple(voice.speaker for voice in voices)

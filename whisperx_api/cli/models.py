@@ -67,6 +67,7 @@ def pull(
                 fetched = starter.pull(settings.models, source, report)
                 folder = starter_set.folder(settings.models)
             elif is_size(name):
+                hub.discard_damaged(repo_id(name), settings.models)
                 fetched, folder = (
                     [name],
                     resolve.transcription_folder(
@@ -101,6 +102,7 @@ def _pull(
         raise ModelUnavailable(f"{name} is no model for this service: {what}.")
     if Path(name).expanduser().is_dir():
         raise ModelUnavailable(f"{name} is a folder of no Transformers Whisper model: there is nothing to convert.")
+    hub.discard_damaged(name, settings.models)
     return [name], hub.pull(name, settings.models, settings.hf_token, report=report)
 
 

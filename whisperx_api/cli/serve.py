@@ -83,6 +83,7 @@ def serve(**flags: Any) -> None:
     import uvicorn
 
     from whisperx_api.app import create_app
+    from whisperx_api.connections import protocol, room_for
     from whisperx_api.listening import port_fault
 
     if fault := port_fault(settings.host, settings.port):
@@ -98,6 +99,8 @@ def serve(**flags: Any) -> None:
         log_config=None,  # into the service's own log, in its form
         access_log=settings.debug,
         lifespan="on",
+        http=protocol(room_for(settings.max_connections)),
+        ws="none",
         server_header=False,
         proxy_headers=False,  # whose X-Forwarded-For counts is what TRUSTED_PROXIES says, not FORWARDED_ALLOW_IPS
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from whisperx_api import confinement
 from whisperx_api.doctor.check import Check, engine_installed, fail, ok, warn
 from whisperx_api.memory import memory_free
 from whisperx_api.settings import GIB, Settings
@@ -69,6 +70,7 @@ def machine_checks(settings: Settings) -> Iterator[Check]:
         else:
             yield ok("engine", f"The engine is installed, with torch {torch.version}.")
             yield from device_checks(settings.devices, torch, driver)
+    yield _confinement()
     yield _memory()
     yield from (_disk(name, folder) for name, folder in (("data", settings.data_dir), ("models", settings.models)))
 
@@ -147,6 +149,13 @@ def _python() -> Check:
     if (3, 10) <= sys.version_info[:2] <= (3, 13):
         return ok("python", f"Python {version}.")
     return fail("python", f"Python {version} is not supported: use 3.10 to 3.13.")
+
+
+def _confinement() -> Check:
+    if lacking := confinement.lacking():
+        mend = "A newer kernel mends that, or a sandbox around the service that lets it be used."
+        return warn("decoder", f"{' '.join(lacking)} {mend}")
+    return ok("decoder", "The kernel keeps what decodes recordings from files, network and programs.")
 
 
 def _memory() -> Check:

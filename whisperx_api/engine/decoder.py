@@ -12,12 +12,15 @@ from typing import Any
 
 from whisperx_api.lifeline import python_module
 from whisperx_api.options import Channels
+from whisperx_api.settings import plain_environment
 from whisperx_api.transcript import Audio
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 20.0
 """Longest time for a look at the first frame."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""For the libraries of arrays: threads of theirs would take memory, and have nothing to do."""
 KEPT_OF_STDERR = 2000
 """Bytes of what the process says last that are logged where it ends badly."""
 
@@ -59,7 +62,7 @@ async def _run(timeout: float, *arguments: str, report: Callable[[float], None] 
         process = await asyncio.create_subprocess_exec(
             *python_module("whisperx_api.pipeline.decoder_process"), str(os.getpid()), *arguments,
             start_new_session=True, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, env=plain_environment() | ONE_THREAD,
         )  # fmt: skip
     except OSError as error:
         raise DecoderDied(f"the decoder process can't be started: {error}") from error
@@ -90,6 +93,9 @@ async def _answer(stdout: asyncio.StreamReader, report: Callable[[float], None] 
             raise NotAudio(message["not_audio"])
         if "errno" in message:
             raise OSError(message["errno"], os.strerror(message["errno"]))
+        if "unconfined" in message:
+            logger.warning("%s", message["unconfined"])
+            continue
         if "progress" not in message:
             return message
         if report is not None:

@@ -27,12 +27,32 @@ SQLITE_FILES = ("", "-wal", "-shm")
 """What is added to a database's name for the files that it is made of."""
 
 
+WAYS_OUT = {
+    ("malformed", "not a database"): "It is damaged: put a backup in its place, or have `sqlite3 {file} .recover` save "
+    "what it holds. To begin anew, move DATA_DIR and UPLOAD_DIR away as a whole: recordings and transcripts that no "
+    "database knows of are deleted at the start.",
+    ("locked",): "Another program has it locked: end that one, and start again.",
+    ("full", "No space"): "Make room on its disk, and start again.",
+    ("unable to open", "readonly"): "Give this user write access to it and its folder.",
+}
+"""What to do about a database, by what SQLite says of it."""
+
+
 class DatabaseUnusable(StartError):
     """The database can't be opened or upgraded. The message says why."""
 
 
 class DatabaseOutdated(DatabaseUnusable):
     """The database has not the newest schema, and it is not to be brought there now."""
+
+
+def unusable(url: str, fault: object) -> DatabaseUnusable:
+    """Return what keeps the service from starting: it names SQLite's file, and what to do, as far as that is known."""
+    parsed = make_url(url)
+    which = f"The database {parsed.database}" if parsed.get_backend_name() == "sqlite" else "The database"
+    said = str(fault).rstrip(".")
+    ways = (way.format(file=parsed.database) for words, way in WAYS_OUT.items() if any(word in said for word in words))
+    return DatabaseUnusable(" ".join([f"{which} can't be used: {said}.", *list(ways)[:1]]))
 
 
 async def open_database(url: str, upgrade: bool = True) -> AsyncEngine:
@@ -57,8 +77,7 @@ async def open_database(url: str, upgrade: bool = True) -> AsyncEngine:
         await engine.dispose()
         if not isinstance(error, DatabaseError | OSError):
             raise
-        reason = getattr(error, "orig", None) or error
-        raise DatabaseUnusable(f"The database can't be used: {reason}.") from error
+        raise unusable(url, getattr(error, "orig", None) or error) from error
     return engine
 
 

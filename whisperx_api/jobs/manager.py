@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from whisperx_api import log
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import edits
+from whisperx_api.jobs.admission import Admission, QueueLimits
 from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.events import NOTHING, Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
@@ -44,7 +45,7 @@ class Draining(RuntimeError):
 class JobManager:
     """Owns every unfinished job of this server."""
 
-    def __init__(self, workshop: Workshop, max_concurrent: int) -> None:
+    def __init__(self, workshop: Workshop, max_concurrent: int, limits: QueueLimits | None = None) -> None:
         self._shop = workshop
         self._max_concurrent = max_concurrent
         self._queue = EmbeddedQueue()
@@ -55,6 +56,7 @@ class JobManager:
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._errands: set[asyncio.Task[None]] = set()
         self.sharing = Sharing(workshop, self._change_of, self._enqueue)
+        self.admission = Admission(self._queue, self.sharing, limits or QueueLimits())
         self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self.sharing)
         self._draining = False
 
@@ -101,9 +103,9 @@ class JobManager:
         return len(self._runs)
 
     async def submit(self, job: Job, webhook: Webhook | None = None, same: Found | None = None) -> Job:
-        """Take a job whose recording is in storage. When this returns, the job is durable. Raises `Draining`.
+        """Take a job whose recording is in storage. When this returns, the job is durable.
 
-        With `same`, its transcript, it is completed by then.
+        With `same`, its transcript, it is completed by then. Raises `Draining`, and `QueueFull`.
         """
         if self._draining:
             raise Draining
@@ -115,8 +117,9 @@ class JobManager:
             if self._shop.cache is not None:
                 self._spawn(self._shop.cache.touch(completed.work))
             return completed
-        stored = await self._shop.store.add(job, webhook)
-        self._enqueue(stored)
+        with self.admission.place(job.owner):
+            stored = await self._shop.store.add(job, webhook)
+            self._enqueue(stored)
         return stored
 
     def live(self, task_id: str) -> JobView | None:
@@ -169,7 +172,7 @@ class JobManager:
         return True
 
     async def retry(self, task_id: str) -> bool:
-        """Make a failed or cancelled job pending again; False if it is neither. Raises `Draining`."""
+        """Make a failed or cancelled job pending again; False if it is neither. Raises `Draining`, and `QueueFull`."""
         if self._draining:
             raise Draining
         async with self._change_of(task_id):
@@ -177,9 +180,10 @@ class JobManager:
             if job is None or job.status not in RETRIABLE:
                 return False
             await self._stopped(task_id)
-            if (job := await self._shop.store.retry(task_id)) is None:
-                return False
-            self._enqueue(job)
+            with self.admission.place(job.owner):
+                if (job := await self._shop.store.retry(task_id)) is None:
+                    return False
+                self._enqueue(job)
             return True
 
     async def delete(self, task_id: str) -> None:

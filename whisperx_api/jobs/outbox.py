@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from whisperx_api.happenings import Observer, nobody
@@ -26,6 +26,9 @@ ENDS = {
     "cancelled": MessageType.CANCELLED,
 }
 """What is told of a job by its status; of any other, nothing."""
+
+FARTHEST = timedelta(hours=8)
+"""No message is put off for longer: one that is due only then was put off by a clock that has been set back since."""
 
 WEBHOOK_COLUMNS = tuple(column.name for column in WebhookRow.__table__.columns if column.name != "seq")
 MESSAGE_COLUMNS = tuple(column.name for column in MessageRow.__table__.columns if column.name != "seq")
@@ -172,11 +175,17 @@ class Outbox(Sessions):
     # --- delivery ---
 
     async def due(self, now: datetime, at_work: Collection[str], busy: Collection[str], limit: int) -> Sequence[Due]:
-        """Return messages to send now, the least tried first: neither those at work nor any to a busy receiver."""
+        """Return messages to send now, the least tried first: neither those at work nor any to a busy receiver.
+
+        One that was never tried is due whatever the clock says.
+        """
+        due = or_(
+            MessageRow.next_attempt_at <= now, MessageRow.next_attempt_at > now + FARTHEST, MessageRow.attempts == 0
+        )
         query = (
             select(MessageRow, WebhookRow)
             .join(WebhookRow, WebhookRow.id == MessageRow.webhook_id)
-            .where(_pending(at_work, busy), MessageRow.next_attempt_at <= now)
+            .where(_pending(at_work, busy), due)
             .order_by(MessageRow.attempts, MessageRow.next_attempt_at, MessageRow.seq)
             .limit(limit)
         )

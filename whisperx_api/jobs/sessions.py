@@ -24,7 +24,14 @@ SHORT_WAIT, USUAL_WAIT = 100, 10_000
 
 
 class StoreUnavailable(RuntimeError):
-    """The database did not take a change: it is locked, full or gone. The message is a sentence."""
+    """The database did not take a change: it is locked, full or gone. The message is a sentence.
+
+    `reason` is what the database itself says, where it does.
+    """
+
+    def __init__(self, sentence: str, reason: object = None) -> None:
+        super().__init__(sentence)
+        self.reason = reason or sentence
 
 
 class Sessions:
@@ -90,4 +97,5 @@ class Sessions:
             raise
         except (DBAPIError, PoolTimeout) as error:
             self._observer(DatabaseFault())
-            raise StoreUnavailable(f"The database {what}: {getattr(error, 'orig', None) or error}.") from error
+            reason = getattr(error, "orig", None) or error
+            raise StoreUnavailable(f"The database {what}: {reason}.", reason) from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -54,6 +55,16 @@ class Sharing:
         self._enqueue = enqueue
         self._groups: dict[str, Group] = {}
         self._following: dict[str, Group] = {}
+        self._owners: Counter[str] = Counter()
+
+    @property
+    def following(self) -> int:
+        """How many jobs follow another."""
+        return len(self._following)
+
+    def following_of(self, owner: str) -> int:
+        """Return how many jobs of this owner do."""
+        return self._owners[owner]
 
     # --- who leads, who follows ---
 
@@ -73,6 +84,8 @@ class Sharing:
         group = self._groups.setdefault(job.work, Group(job, job.seq))
         if group.leader.id == job.id:
             return None
+        if job.id not in self._following:
+            self._owners[job.owner] += 1
         group.followers[job.id] = job
         self._following[job.id] = group
         self._relay(group)
@@ -224,7 +237,7 @@ class Sharing:
     def _leave(self, task_id: str) -> None:
         """Forget that a job follows another, if it does."""
         if (group := self._following.pop(task_id, None)) is not None:
-            del group.followers[task_id]
+            self._owners[group.followers.pop(task_id).owner] -= 1
             self._relay(group)
 
     def _relay(self, group: Group) -> None:

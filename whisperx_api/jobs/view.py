@@ -80,9 +80,9 @@ class LiveViews:
 
     def _eta_in_queue(self, job: Job) -> float | None:
         """Estimate the seconds until a waiting job is done; None where too much is before it."""
-        before = self._queue.before(job.id)
-        if len(before) > FORESEEN:
+        if (self._queue.position(job.id) or 0) > FORESEEN:
             return None
+        before = self._queue.before(job.id)
         waiting = sum(self._cost(self._waiting[other]) for other in before if other in self._waiting)
         running = sum(run.progress.eta() for run, _ in self._runs.values())
         return (running + waiting) / self._shop.devices + self._cost(job)

@@ -78,6 +78,17 @@ def damaged(repo_id: str, model_dir: Path) -> list[str]:
     return [str(link.relative_to(root)) for link in links if root and not _is_sound(link)]
 
 
+def discard_damaged(repo_id: str, model_dir: Path) -> list[str]:
+    """Delete the files of the snapshot that are damaged, so that the next `pull` fetches them; return their names."""
+    lost = damaged(repo_id, model_dir)
+    root = find(repo_id, model_dir)
+    for name in lost if root else ():
+        link = Path(root or "") / name
+        link.resolve().unlink(missing_ok=True)
+        link.unlink()
+    return lost
+
+
 def look(repo_id: str, token: str | None) -> Contents:
     """Ask the hub what `repo_id` holds, without fetching it. Raises `ModelUnavailable`."""
     with _explained(repo_id, token), tempfile.TemporaryDirectory() as folder:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import mmap  # noqa: F401  # numpy imports it when it maps a file, and by then the process may read no libraries
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from whisperx_api.pipeline.sparse import SparseFile
 from whisperx_api.transcript import CHANNEL_GAP, SAMPLE_RATE
 
 BLOCK = 10 * SAMPLE_RATE
@@ -51,11 +52,12 @@ def doubles(parts: Sequence[Path]) -> dict[int, int]:
 
 def join(target: Path, others: Sequence[Path]) -> None:
     """Append the files `others` to `target`, each after `CHANNEL_GAP` of silence. Raises `OSError`."""
-    with target.open("ab") as sink:
+    with target.open("r+b") as file:
+        sink = SparseFile(file)
         for part in others:
-            sink.truncate(sink.tell() + CHANNEL_GAP * np.dtype(np.float32).itemsize)
-            sink.seek(0, os.SEEK_END)
+            sink.skip(CHANNEL_GAP * np.dtype(np.float32).itemsize)
             with part.open("rb") as source:
-                shutil.copyfileobj(source, sink, BLOCK)
-        sink.flush()
-        os.fsync(sink.fileno())
+                while block := source.read(BLOCK):
+                    sink.write(block)
+        sink.finish()
+        os.fsync(file.fileno())

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av.audio.frame import AudioFrame
@@ -21,6 +20,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 
 from whisperx_api.pipeline.riff import stated_by_wav
+from whisperx_api.pipeline.sparse import SparseFile
 from whisperx_api.transcript import SAMPLE_RATE, Audio
 
 BYTES_PER_SAMPLE = 4
@@ -66,8 +66,11 @@ def decode(
     `target` receives mono float32 samples at 16 kHz in native byte order and nothing else; where channels are to be
     `separate`, those of each, as `Audio` says, and channels with the same sound become one, with a warning. Gaps
     between the stream's times become silence, so that a word's time is its time in a player. What breaks off half-way
-    is kept up to there, with a warning. Raises `NotAudio` when nothing can be read, or too much, and `OSError` when the
-    disk is full.
+    is kept up to there, with a warning. Raises `NotAudio` when nothing can be read, or too much, `OSError` when the
+    disk is full, or as good as that, and `MemoryError`.
+
+    What a file unpacks to is bounded by `longest` and by the room on the disk, and not by the file's own size, nor by
+    the length it states: silence takes next to nothing in any good format, and honest files state too little, or guess.
     """
     warnings: list[str] = []
     broken: list[str] = []
@@ -84,13 +87,12 @@ def decode(
             files.callback(part.unlink, missing_ok=True)
         with ExitStack() as opened:
             sinks = [opened.enter_context(part.open("wb")) for part in parts]
-            writer = _Writer(sinks, layout, stated, longest)
+            writer = _Writer([SparseFile(sink) for sink in sinks], layout, stated, longest)
             for frame in chain([first], frames):
                 writer.write(frame)
                 if stated:
                     report(min(writer.samples / SAMPLE_RATE / stated, 1.0))
-            writer.close()
-            sinks[0].flush()
+            writer.finish()
             os.fsync(sinks[0].fileno())
         if not writer.samples:
             raise NotAudio("the file holds no sound that can be decoded")
@@ -131,7 +133,7 @@ class _Writer:
     `samples` are those of one channel.
     """
 
-    def __init__(self, sinks: Sequence[BinaryIO], layout: str, stated: float | None, longest: float) -> None:
+    def __init__(self, sinks: Sequence[SparseFile], layout: str, stated: float | None, longest: float) -> None:
         self.samples = 0
         self.silent = 0
         self._sinks = sinks
@@ -146,7 +148,7 @@ class _Writer:
         _check_rate(frame)
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._format not in (None, form):  # a stream may change its rate or channels: start a new resampler
-            self.close()
+            self._close()
             self._resampler = _resampler(self._layout)
         self._format = form
         if frame.pts is not None and frame.time is not None:
@@ -157,7 +159,13 @@ class _Writer:
         frame.pts = None
         self._put(resampled(self._resampler, frame))
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Write what is left; nothing comes after it."""
+        self._close()
+        for sink in self._sinks:
+            sink.finish()
+
+    def _close(self) -> None:
         if self._format is not None:
             self._put(resampled(self._resampler, None))
 
@@ -170,11 +178,8 @@ class _Writer:
 
     def _silence(self, samples: int) -> None:
         self._grow(samples)
-        block = bytes(SAMPLE_RATE * BYTES_PER_SAMPLE)
         for sink in self._sinks:
-            for _ in range(samples // SAMPLE_RATE):
-                sink.write(block)
-            sink.write(block[: samples % SAMPLE_RATE * BYTES_PER_SAMPLE])
+            sink.skip(samples * BYTES_PER_SAMPLE)
         self.silent += samples
 
     def _grow(self, samples: int) -> None:
@@ -218,8 +223,11 @@ def _open(path: Path) -> InputContainer:
     if not path.stat().st_size:
         raise NotAudio("the file is empty")
     try:
-        limits = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
-        return av.open(str(path), options=limits, metadata_errors="ignore")
+        with path.open("rb") as file:  # FFmpeg is given it open: it may open no file of its own
+            limits = {"fd": str(file.fileno()), "protocol_whitelist": "fd", "format_whitelist": CONTAINERS}
+            return av.open("fd:", options=limits, metadata_errors="ignore")
+    except MemoryError:
+        raise
     except (FFmpegError, OSError, ValueError) as error:
         raise NotAudio("the file is in no audio or video format that can be read") from error
 
@@ -230,6 +238,7 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     stream = container.streams.best("audio")
     if not isinstance(stream, AudioStream):
         raise NotAudio("the file holds no sound that can be decoded")
+    stream.codec_context.thread_count = 1  # this process may begin no threads
     return stream
 
 
@@ -241,6 +250,8 @@ def _frames(
     while True:
         try:
             packet = next(packets, None)
+        except MemoryError:
+            raise
         except (FFmpegError, OSError) as error:
             on_error(error)
             return
@@ -248,6 +259,8 @@ def _frames(
             return
         try:
             yield from packet.decode()
+        except MemoryError:
+            raise
         except FFmpegError as error:
             on_error(error)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ with warnings.catch_warnings():
     from whisperx_api.pipeline.building import building
     from whisperx_api.pipeline.campplus_model import CAMPPlusEmbedding
     from whisperx_api.pipeline.clustering import cluster_sample
+    from whisperx_api.pipeline.damage import of_the_files, reason
     from whisperx_api.pipeline.diarize import BATCH_SIZES, EXACT_STEPS, FAST_STEPS, Diarizer, Steps
     from whisperx_api.pipeline.embeddings import embed_once
     from whisperx_api.pipeline.frames import embed_frames_once
@@ -95,7 +97,7 @@ def load_diarizer(
         _fetch(str(model), token, cache_dir)  # before others' models have to wait for it
     with building:
         if (folder / STARTER_SEGMENTATION).is_file() and (folder / STARTER_EMBEDDING).is_file():
-            pipeline, name = starter_pipeline(folder), "starter"
+            pipeline, name = _starter_or_what_to_do(folder), "starter"
         else:
             pipeline, name = _pretrained(str(model), token, cache_dir), str(model)
     segmentation_batch = segmentation.BATCH * workers if device.type == "cpu" else batch_size
@@ -113,6 +115,18 @@ def load_diarizer(
             segmentation.window_by_window(pipeline._segmentation.model, workers)
             embed_once(pipeline, workers)
     return Diarizer(name, pipeline, steps)
+
+
+def _starter_or_what_to_do(folder: Path) -> SpeakerDiarization:
+    try:
+        return starter_pipeline(folder)
+    except Exception as error:
+        if not of_the_files(error):
+            raise
+        raise ModelUnavailable(
+            f"The starter models in {folder} are damaged ({reason(error)}): run `whisperx-api models pull starter`, "
+            "or send enable_diarization=false."
+        ) from error
 
 
 def _make_fast(pipeline: SpeakerDiarization, workers: int) -> Steps:
@@ -158,8 +172,15 @@ def _pretrained(model: str, token: str | None, cache_dir: Path | None) -> Pipeli
 
 @contextlib.contextmanager
 def _explained(model: str, token: str | None) -> Iterator[None]:
-    """Have every error of the hub and of the network, which all are OSErrors, say what to do."""
+    """Have every error of the hub and of the network, which all are OSErrors, and of damaged files, say what to do."""
     try:
         yield
     except (OSError, HFValidationError) as error:
         raise ModelUnavailable(what_to_do(model, error, token)) from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:  # what torch says of files that are cut short
+        if not of_the_files(error):
+            raise
+        raise ModelUnavailable(
+            f"The diarization model {model} is damaged ({reason(error)}): run `whisperx-api models pull {model}`"
+            f"{OR_STARTER}."
+        ) from error

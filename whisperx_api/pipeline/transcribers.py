@@ -13,6 +13,7 @@ from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import Options
 from whisperx_api.pipeline import segmentation
 from whisperx_api.pipeline.building import building
+from whisperx_api.pipeline.damage import of_the_files, reason
 from whisperx_api.pipeline.transcribe import Transcriber
 
 FEATURES_AHEAD = 2
@@ -38,6 +39,11 @@ def load_transcriber(folder: Path, *, name: str, device: str, compute_type: str,
         )  # fmt: skip
     except ValueError as error:  # what ctranslate2 says of a device or compute type that it lacks
         raise ModelUnavailable(f"The model {name} can't be loaded: {error}") from error
+    except Exception as error:
+        if not of_the_files(error):
+            raise
+        mend = "copy it there again" if Path(name).expanduser().is_dir() else f"run `whisperx-api models pull {name}`"
+        raise ModelUnavailable(f"The model {name} in {folder} is damaged ({reason(error)}): {mend}.") from error
     with building:
         vad = Pyannote(torch.device(device), token=None, vad_onset=Options.vad_onset, vad_offset=Options.vad_offset)
     if kind == "cpu":
