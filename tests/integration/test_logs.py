@@ -127,7 +127,7 @@ def live_through_all(client: Any, recording: Path, folder: Path, hooks: Receiver
     }  # fmt: skip
     task = send(client, recording, **fields).json()["task_id"]
     upload = "/api/v1/transcribe/upload"
-    failing = json.dumps({"stage": "align", "what": "fail", "words": PROMPTED})
+    failing = json.dumps({"stage": "align", "what": "refuse", "words": PROMPTED})
     form = {"url": (None, f"{recordings.url}/a.wav?sig={QUERY}"), "prompt": (None, failing)}
     by_url = client.post(upload, files=form).json()["task_id"]
     client.post(upload, files={"url": (None, f"http://127.0.0.1:9/a.wav?sig={QUERY}")})

@@ -11,6 +11,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from tests.conftest import starter_server
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import Server, free_port
 
@@ -18,10 +19,21 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def collector() -> Iterator[Receiver]:
     with receiving(Receiver()) as receiver:
         yield receiver
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[Server]:
+    """A server on the fake engine, whose spans come at once."""
+    folder = tmp_path_factory.mktemp("tracing")
+    settings = {"otel_exporter_otlp_endpoint": collector.url, "otel_bsp_schedule_delay": 100}
+    shared = starter_server(folder, folder, fake=True, **settings)
+    shared.start()
+    yield shared
+    shared.kill()
 
 
 def spans(collector: Receiver) -> dict[str, list[Span]]:
@@ -45,22 +57,22 @@ def attributes(span: Span) -> dict[str, object]:
     return {key: getattr(value, str(value.WhichOneof("value"))) for key, value in values.items()}
 
 
-def traced(start_server, collector: Receiver, **settings) -> Server:
-    return start_server(fake=True, otel_exporter_otlp_endpoint=collector.url, otel_bsp_schedule_delay=100, **settings)
+def of(collector: Receiver, name: str, task: str) -> list[Span]:
+    """Return the spans of a name that are about a task."""
+    return [span for span in spans(collector).get(name, []) if attributes(span).get("task.id") == task]
 
 
-def test_request_its_job_and_the_job_s_stages_are_one_trace(start_server, tone, collector: Receiver) -> None:
-    server = traced(start_server, collector)
+def test_request_its_job_and_the_job_s_stages_are_one_trace(service: Server, tone, collector: Receiver) -> None:
     headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "X-Request-ID": "request-one"}
     with tone(2.0).open("rb") as file:
-        answer = server.client.post(
+        answer = service.client.post(
             "/api/v1/transcribe/upload?secret=hidden", files={"file": file}, data={"prompt": '{"seconds": 0.2}'},
             headers=headers,
         )  # fmt: skip
     task = answer.json()["task_id"]
-    server.wait(task)
-    (job,) = eventually(lambda: spans(collector).get("job"))
-    (request,) = spans(collector)["POST /api/v1/transcribe/upload"]
+    service.wait(task)
+    (job,) = eventually(lambda: of(collector, "job", task))
+    (request,) = of(collector, "POST /api/v1/transcribe/upload", task)
     assert request.trace_id.hex() == job.trace_id.hex() == TRACE
     assert request.parent_span_id.hex() == CALLER and job.parent_span_id == request.span_id
     assert request.kind == Span.SPAN_KIND_SERVER
@@ -70,7 +82,7 @@ def test_request_its_job_and_the_job_s_stages_are_one_trace(start_server, tone, 
     }  # fmt: skip
     assert attributes(job) == {"task.id": task, "task.epoch": 1, "task.outcome": "completed"}
     for name in ("decode", "transcribe", "align", "diarize", "assign"):
-        (stage,) = spans(collector)[name]
+        (stage,) = of(collector, name, task)
         assert (stage.parent_span_id, stage.trace_id) == (job.span_id, job.trace_id)
         assert job.start_time_unix_nano <= stage.start_time_unix_nano < stage.end_time_unix_nano
         assert stage.end_time_unix_nano <= job.end_time_unix_nano
@@ -81,23 +93,23 @@ def test_request_its_job_and_the_job_s_stages_are_one_trace(start_server, tone, 
     assert not [request for request in collector.requests if b"hidden" in request.body]
 
 
-def test_job_that_fails_says_so_with_every_try(start_server, tone, collector: Receiver) -> None:
-    server = traced(start_server, collector)
-    task = server.upload(tone(), prompt='{"stage": "align", "what": "refuse"}')
-    server.wait(task)
-    (job,) = eventually(lambda: spans(collector).get("job"))
+def test_job_that_fails_says_so_with_every_try(service: Server, tone, collector: Receiver) -> None:
+    task = service.upload(tone(), prompt='{"stage": "align", "what": "refuse"}')
+    service.wait(task)
+    (job,) = eventually(lambda: of(collector, "job", task))
     assert job.status.code == Status.STATUS_CODE_ERROR and attributes(job)["task.outcome"] == "failed"
     (event,) = job.events
     told = {attribute.key: attribute.value.string_value for attribute in event.attributes}
     assert (event.name, told) == ("stage failed", {"stage": "align", "error.type": "StageError"})
 
 
-def test_last_spans_are_sent_when_the_server_stops(start_server, tone, collector: Receiver) -> None:
-    server = start_server(fake=True, otel_exporter_otlp_endpoint=collector.url, otel_bsp_schedule_delay=60_000)
-    server.wait(server.upload(tone()))
-    assert collector.requests == []
-    server.terminate()
-    assert "job" in spans(collector)
+def test_last_spans_are_sent_when_the_server_stops(start_server, tone) -> None:
+    with receiving(Receiver()) as late:
+        server = start_server(fake=True, otel_exporter_otlp_endpoint=late.url, otel_bsp_schedule_delay=60_000)
+        server.wait(server.upload(tone()))
+        assert late.requests == []
+        server.terminate()
+        assert "job" in spans(late)
 
 
 def test_collector_that_is_away_holds_nothing_up(start_server, tone) -> None:

@@ -57,7 +57,7 @@ def _strict(page: HTMLResponse) -> HTMLResponse:
     hashes = "".join(f" 'sha256-{_hash(script)}'" for script in SCRIPT.findall(bytes(page.body)))
     page.headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        f"font-src 'self' data:; connect-src 'self'; worker-src blob:; form-action 'self'; {FRAMES}"
+        f"font-src 'self' data:; connect-src 'self'; media-src blob:; worker-src blob:; form-action 'self'; {FRAMES}"
     )
     return page
 

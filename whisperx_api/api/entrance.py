@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,7 +100,7 @@ class Entrance:
         began = time.perf_counter()
         given: dict[bytes, bytes] = dict(scope["headers"])
         named = given.get(b"x-request-id", b"")
-        request_id = named if SANE_ID.fullmatch(named) else uuid.uuid4().hex.encode()
+        request_id = named if SANE_ID.fullmatch(named) else secrets.token_hex(16).encode()
         method = scope["method"] if scope["method"] in METHODS else OTHER
         parent = given.get(b"traceparent")
         state = scope.setdefault("state", {})
