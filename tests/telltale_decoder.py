@@ -40,16 +40,6 @@ def fork() -> None:
     os.waitpid(child, 0)
 
 
-def open_many() -> None:
-    files = []
-    try:
-        while len(files) < 500:
-            files.append(os.open("/dev/null" if not files else f"/proc/self/fd/{files[0]}", os.O_RDONLY))
-    finally:
-        for file in files:
-            os.close(file)
-
-
 def look(path: Path, separate: bool) -> Any:
     """Try all that a decoder has no business with. The file names a port and a secret file."""
     port, secret = path.read_text().split()
