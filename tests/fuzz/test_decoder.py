@@ -61,14 +61,14 @@ def check(decoders: Decoders, folder: Path, content: bytes, channels: str) -> bo
     return taken
 
 
-@fuzzed(120)
+@fuzzed(80)
 @given(content=mutated(), channels=st.sampled_from(("mix", "separate")))
 def test_changed_recording_is_decoded_or_refused(decoders: Decoders, tmp_path: Path, content, channels) -> None:
     with kept("decoder", content):
         check(decoders, tmp_path, content, channels)
 
 
-@fuzzed(40)
+@fuzzed(30)
 @given(content=nonsense(), channels=st.sampled_from(("mix", "separate")))
 def test_nonsense_is_decoded_or_refused(decoders: Decoders, tmp_path: Path, content, channels) -> None:
     with kept("decoder", content):
@@ -86,7 +86,7 @@ def test_what_is_changed_was_sound_before(decoders: Decoders, tmp_path: Path, na
     assert check(decoders, tmp_path, recordings()[name], "mix")
 
 
-@fuzzed(5)
+@fuzzed(3)
 @given(content=mutated())
 def test_boundary_raises_what_it_says(tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "source"
@@ -104,7 +104,7 @@ def test_server_outlives_what_strangers_send(make_client: Callable[..., TestClie
     client = make_client(max_duration_hours=LONGEST / 3600)
     statuses: set[int] = set()
 
-    @fuzzed(6)
+    @fuzzed(4)
     @given(content=mutated(), channels=st.sampled_from(("mix", "separate")))
     def sent(content: bytes, channels: str) -> None:
         with kept("decoder", content):

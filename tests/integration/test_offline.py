@@ -14,7 +14,7 @@ from tests.private import check_private
 from tests.server import ROOT
 from whisperx_api import telemetry
 
-SECONDS = 15
+SECONDS = 10
 
 
 def cut(sample: Path, target: Path) -> Path:
