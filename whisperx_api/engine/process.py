@@ -11,6 +11,8 @@ import logging
 import os
 import socket
 
+from anyio import fail_after
+
 from whisperx_api.engine.channel import Channel
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.protocol import (
@@ -153,10 +155,11 @@ class EngineProcess:
         session = self._session = Session(process, await Channel.open(ours))
         try:
             await session.channel.configure(self.config)
-            self.ready = ready = await asyncio.wait_for(asyncio.shield(session.ready), START_SECONDS)
+            with fail_after(START_SECONDS):
+                self.ready = ready = await asyncio.shield(session.ready)
         except BaseException as error:  # a start that nobody waits for any more would pass for one that is done
             await session.end(grace=0)
-            if not isinstance(error, EngineDied | asyncio.TimeoutError | TimeoutError):
+            if not isinstance(error, EngineDied | TimeoutError):
                 raise
             raise self._failed(str(error) or f"The engine did not start within {START_SECONDS:.0f} s.") from None
         self.failure = None

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from anyio import fail_after, move_on_after
+
 from whisperx_api.engine.channel import Channel, ChannelClosed
 from whisperx_api.engine.protocol import (
     Attempt,
@@ -136,15 +138,16 @@ class Session:
         answer: asyncio.Future[ModelsUnloaded] = asyncio.get_running_loop().create_future()
         self._unloading.append((models, answer))
         await self.channel.write(to_engine.dump_json(UnloadModels(models)))
-        return await asyncio.wait_for(asyncio.shield(answer), UNLOAD_SECONDS)
+        with fail_after(UNLOAD_SECONDS):
+            return await asyncio.shield(answer)
 
     async def end(self, grace: float) -> None:
         """Hang up, wait for the end of the process, and kill it after `grace` seconds."""
         self._excused = self._excused or not self.channel.closed  # else it has ended by itself
         if grace:
             self.channel.close()
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self.process.wait(), grace)
+            with move_on_after(grace):
+                await self.process.wait()
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.kill()

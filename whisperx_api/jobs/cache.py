@@ -11,11 +11,10 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.jobs.job import Job, KeptResult
@@ -107,16 +106,6 @@ class ResultCache:
             logger.warning("task %s: its transcript can't be read again: %s", job.id, error)
             return None
         return KeptResult(job.work, file, len(data), await _digest(data))
-
-    async def touch(self, work: str | None) -> None:
-        """Note that a transcript has been given: of those used longest ago it is none."""
-        try:
-            async with self._store.transaction() as session:
-                await session.execute(
-                    update(ResultRow).where(ResultRow.work == work).values(used_at=datetime.now(timezone.utc))
-                )
-        except StoreUnavailable as error:
-            logger.warning("%s The result cache does not know of its last use.", error)
 
     async def trim(self) -> None:
         """Offer no more than the size allows: what was used longest ago goes. The tasks keep their transcripts."""

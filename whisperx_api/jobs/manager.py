@@ -111,8 +111,6 @@ class JobManager:
         if same is None and self.sharing.leader(job) is None:
             same = await self.sharing.find(job)  # it may have come since it was looked for
         if same is not None and (completed := await add_completed(job, same, self._shop, webhook)) is not None:
-            if self._shop.cache is not None:
-                self._spawn(self._shop.cache.touch(completed.work))
             return completed
         stored = await self._shop.store.add(job, webhook)
         self._enqueue(stored)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from anyio import fail_after
 from standardwebhooks import Webhook as Signer
 
 from whisperx_api.jobs.webhooks import Answer, Message, Webhook
@@ -38,8 +38,9 @@ class Sender:
         import httpx  # it is loaded now
 
         try:
-            return await asyncio.wait_for(self._post(client, webhook, message), self._seconds)
-        except (asyncio.TimeoutError, TimeoutError, httpx.TimeoutException):
+            with fail_after(self._seconds):
+                return await self._post(client, webhook, message)
+        except (TimeoutError, httpx.TimeoutException):
             return Answer(None, f"The receiver did not answer within {self._seconds:g} s.")
         except Refused as error:
             return Answer(None, f"The webhook's url {error}.")

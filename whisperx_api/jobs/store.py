@@ -66,7 +66,7 @@ class JobStore(Sessions):
             if webhook is not None:
                 await add_webhook(session, webhook)
             if kept is not None:
-                session.add(_result(job.id, kept))
+                await _offer(session, job.id, kept)
             posted = await _ends(session, [row], seconds)
         self._tell(posted)
         return _job(row)
@@ -242,7 +242,9 @@ class JobStore(Sessions):
         """
         async with self.transaction() as session:
             rows = (await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))).all()
-            session.add_all(_result(row.id, kept) for row in rows if kept is not None)
+            if kept is not None:
+                for row in rows:
+                    await _offer(session, row.id, kept)
             posted = await _ends(session, rows, seconds) if "status" in values else 0
         self._tell(posted)
         return [_job(row) for row in rows]
@@ -259,8 +261,11 @@ async def _ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | 
     return await post_ends(session, rows)
 
 
-def _result(task_id: str, kept: KeptResult) -> ResultRow:
-    return ResultRow(task_id=task_id, used_at=_now(), **asdict(kept))
+async def _offer(session: AsyncSession, task_id: str, kept: KeptResult) -> None:
+    """Put on record that a task has a transcript for others. Those that are the same are in use with it."""
+    now = _now()
+    await session.execute(update(ResultRow).where(ResultRow.work == kept.work).values(used_at=now))
+    session.add(ResultRow(task_id=task_id, used_at=now, **asdict(kept)))
 
 
 def first(jobs: Sequence[Job]) -> Job | None:
