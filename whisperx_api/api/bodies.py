@@ -31,7 +31,10 @@ async def receive_json(request: Request, limit: int) -> dict[str, Any]:
         if len(body) > limit:
             raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes.")
     try:
-        content = json.loads(body, object_pairs_hook=_unique)
+        text = body.decode()
+        content = json.loads(text, object_pairs_hook=_unique)
+        if "\\u" in text:  # half of a pair of UTF-16 can be written so, and is no text
+            json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         what = str(error) if isinstance(error, _NamedTwice) else "The body is not JSON."
         raise ApiError(HTTPStatus.BAD_REQUEST, what) from None
@@ -47,9 +50,11 @@ class _NamedTwice(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
-        raise _NamedTwice(f"'{twice[:80]}' is in the body twice.")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _NamedTwice(f"{name[:80]!r} is in the body twice.")
+            seen.add(name)
     return found
 
 

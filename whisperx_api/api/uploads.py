@@ -49,10 +49,12 @@ async def accept(
     idempotency_key: str | None,
     read: Read[Wanted],
     rules: Rules = PLAIN,
+    again: bool = False,
 ) -> Accepted[Wanted]:
     """Receive the recording of `request`, or fetch it from its url, and return its job, which is durable then.
 
-    Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 503, 507; and `Draining`.
+    Where a client sends it `again`, its like that has failed a moment ago is the job: the client may not have been told
+    of that. Raises `ApiError`: 400, 409 for an idempotency key used otherwise, 413, 415, 503, 507; and `Draining`.
     """
     if parts.manager.draining:
         raise Draining
@@ -68,6 +70,8 @@ async def accept(
         voices = await references.read(parts, wanted.speaker_names, wanted.speaker_references)
         known = tuple(voice.speaker for voice in voices)
         wanted = replace(wanted, options=replace(wanted.options, known_speakers=known))
+        if again and (failed := await parts.store.failed(caller.name, requests.fingerprint(wanted, form.sha256))):
+            return Accepted(failed, None, wanted)
         job, webhook = await _submit(parts, caller, form, incoming, idempotency_key, wanted, voices)
         return Accepted(job, webhook, wanted)
     finally:

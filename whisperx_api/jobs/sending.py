@@ -61,8 +61,8 @@ def seconds_until(retry_after: str, now: datetime) -> float:
         return float(retry_after[:9])
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0  # no date, or one without a time zone
+    except (TypeError, ValueError, OverflowError):
+        return 0.0  # no date, or one without a time zone, or with one that is none
 
 
 def signed(secret: str, message_id: str, now: datetime, body: str) -> dict[str, str]:

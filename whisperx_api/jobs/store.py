@@ -28,6 +28,9 @@ from whisperx_api.options import Options
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 """How long an idempotency key means the task it was first sent with."""
 
+RETRY_WINDOW = timedelta(minutes=5)
+"""How long a failed job is what the same request gets that its client sends again by itself."""
+
 COLUMNS = tuple(column.name for column in JobRow.__table__.columns)
 _options = TypeAdapter(Options)
 _upload = TypeAdapter(Upload)
@@ -83,6 +86,19 @@ class JobStore(Sessions):
         query = (
             select(JobRow)
             .where(JobRow.owner == owner, JobRow.idempotency_key == key, JobRow.created_at > since)
+            .order_by(JobRow.seq.desc())
+            .limit(1)
+        )
+        async with self.reading() as session:
+            row = await session.scalar(query)
+            return None if row is None else _job(row)
+
+    async def failed(self, owner: str, fingerprint: str) -> Job | None:
+        """Return the owner's newest job of the same request that has failed within `RETRY_WINDOW`."""
+        query = (
+            select(JobRow)
+            .where(JobRow.completed_at > _now() - RETRY_WINDOW, JobRow.status == JobStatus.FAILED.value)
+            .where(JobRow.owner == owner, JobRow.fingerprint == fingerprint)
             .order_by(JobRow.seq.desc())
             .limit(1)
         )

@@ -68,7 +68,8 @@ class Guard:
             raise Refused(f"must have at most {LONGEST_URL} characters")
         try:
             url = httpx.URL(text)
-        except httpx.InvalidURL:
+            _ = url.host
+        except (httpx.InvalidURL, UnicodeError):  # or a host in punycode that stands for no name
             raise _no_url() from None
         self._check(url)
         return url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeVar
@@ -23,6 +24,7 @@ DIARIZING_MODEL = "gpt-4o-transcribe-diarize"
 """The name that asks for speakers, whatever the format."""
 REFERENCE_BYTES = 6 * 1024 * 1024
 """Longest data URL of a known speaker: ten seconds of uncompressed stereo sound take some four of these megabytes."""
+LONGEST_KEYWORDS = 4096
 OFFSET = 0.363 / 0.500
 """How far under its onset speech ends, as a part of it: whisperx's two thresholds."""
 STRATEGY = "chunking_strategy"
@@ -108,9 +110,7 @@ class TranscriptionFields(TranslationFields):
 LISTS = frozenset(
     ("languages", "keywords", "timestamp_granularities", "include", "known_speaker_names", "known_speaker_references")
 )
-RULES = Rules(
-    lists=LISTS, longest={"known_speaker_references": REFERENCE_BYTES}, room=4 * REFERENCE_BYTES
-)  # fmt: skip
+RULES = Rules(LISTS, {"known_speaker_references": REFERENCE_BYTES}, room=4 * REFERENCE_BYTES, most_fields=1000)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def of_transcription(form: Form, settings: Settings) -> AudioWanted:
         model=requests.model(given.model, settings),
         enable_diarization=speakers,
         prompt=given.prompt,
-        hotwords=", ".join(word.strip() for word in given.keywords if word.strip()) or None,
+        hotwords=_hotwords(given.keywords),
         temperature=given.temperature,
         token_logprobs=bool(given.include),
     )
@@ -193,6 +193,13 @@ def _given(kind: type[Fields], form: Form) -> Fields:
         return kind.model_validate(values)
     except ValidationError as error:
         raise requests.explained(error, kind) from None
+
+
+def _hotwords(keywords: Sequence[str]) -> str | None:
+    words = ", ".join(word.strip() for word in keywords if word.strip())
+    if len(words) > LONGEST_KEYWORDS:
+        raise bad_parameter("keywords", f"keywords must have at most {LONGEST_KEYWORDS} characters in all.")
+    return words or None
 
 
 def _languages(given: TranscriptionFields) -> tuple[str, ...]:
