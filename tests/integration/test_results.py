@@ -343,9 +343,9 @@ def test_body_that_is_no_edit_is_400(client: TestClient, read: str, body: bytes)
 
 
 def test_body_full_of_names_is_read_at_once(client: TestClient, read: str) -> None:
-    names = "".join(f'"{number}":0,' for number in range(70_000))
+    names = "".join(f'"{number}":0,' for number in range(20_000))
     began = time.perf_counter()
-    assert client.patch(f"{API}/result/{read}", content=f'{{{names}"5":1}}').status_code == 400
+    assert client.patch(f"{API}/result/{read}", content=f'{{{names}"19999":1}}').status_code == 400
     assert time.perf_counter() - began < 2
 
 
