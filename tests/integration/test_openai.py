@@ -347,6 +347,27 @@ def test_list_fields_may_do_without_brackets(service: Server, recording: Path) -
     assert answer["words"] and answer["segments"]
 
 
+def test_segment_times_may_be_asked_for_of_any_form(service: Server, recording: Path) -> None:
+    fields = {"model": "gpt-4o-transcribe", "response_format": "json", "timestamp_granularities[]": "segment"}
+    assert post(service, recording, fields).json()["text"] == TEXT
+
+
+def test_dated_name_of_openai_is_the_default_model(service: Server, recording: Path) -> None:
+    fields = {"model": "gpt-4o-transcribe-diarize-2025-10-15", "response_format": "diarized_json"}
+    assert post(service, recording, fields).json()["segments"][0]["speaker"] == "A"
+    assert post(service, recording, {"model": "whisper-2025-10-15"}).status_code == 400
+
+
+def test_text_of_the_diarizing_model_names_nobody(service: Server, recording: Path) -> None:
+    fields = {"model": "gpt-4o-transcribe-diarize", "response_format": "text"}
+    assert post(service, recording, fields).text == f"{TEXT}\n"
+    assert tasks(service)[0]["task_id"] and service.status(tasks(service)[0]["task_id"])["result"]["speakers"]
+
+
+def test_missing_model_is_said_to_be_missing(service: Server, recording: Path) -> None:
+    assert post(service, recording, {}).json()["error"]["message"] == "model is missing."
+
+
 def test_a_hundred_keywords_are_taken(service: Server, recording: Path) -> None:
     fields = {"model": "whisper-1", "keywords[]": [f"word{number}" for number in range(100)]}
     assert post(service, recording, fields).status_code == 200
@@ -365,7 +386,8 @@ def test_hanging_up_cancels_the_job(service: Server, recording: Path, stream: st
         time.sleep(0.02)
     service.wait(task_id, until="transcribe")
     line.close()
-    assert service.wait(task_id, seconds=5)["status"] == "cancelled"
+    status = service.wait(task_id, seconds=5)
+    assert (status["status"], status["stage"]) == ("cancelled", "transcribe")
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])

@@ -291,7 +291,7 @@ def test_edits_go_with_the_task(client: TestClient, task: str, data: Path) -> No
 def test_edit_of_a_task_that_is_deleted_meanwhile_leaves_nothing(client: TestClient, task: str, data: Path) -> None:
     async def both(parts: Parts) -> None:
         deleting = asyncio.create_task(parts.manager.delete(task))
-        while not parts.manager._change_of(task).locked():
+        while not parts.manager._change_of(task).locked():  # noqa: ASYNC110 - a lock has no event for being taken
             await asyncio.sleep(0)
         assert not await parts.manager.edit(task, Edits({"SPEAKER_00": "Katie"}))
         await deleting
@@ -419,9 +419,16 @@ def test_several_parts_come_as_one_answer(client: TestClient, read: str) -> None
     assert whole[:4] in answer.content and whole[100:104] in answer.content
 
 
+@pytest.mark.parametrize("asked", ["seconds=0-1", "x"])
+def test_range_in_an_unknown_unit_is_passed_over(client: TestClient, read: str, asked: str) -> None:
+    whole = client.get(f"{API}/audio/{read}")
+    answer = client.get(f"{API}/audio/{read}", headers={"Range": asked})
+    assert answer.status_code == 200 and answer.content == whole.content
+
+
 @pytest.mark.parametrize(
     ("asked", "status"),
-    [("bytes=999999999-", 416), ("bytes=-0", 416), ("bytes=5-2", 400), ("lines=0-4", 400), ("x", 400)],
+    [("bytes=999999999-", 416), ("bytes=-0", 416), ("bytes=5-2", 400), ("bytes", 400)],
 )
 def test_wrong_range_is_a_problem_as_others_are(client: TestClient, read: str, asked: str, status: int) -> None:
     size = len(client.get(f"{API}/audio/{read}").content)

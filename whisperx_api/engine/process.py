@@ -112,8 +112,6 @@ class EngineProcess:
             self._rest()
 
     async def _in_turn(self, request: RunStage, listener: Listener, alone: bool) -> str:
-        if self._starting:
-            listener(EngineStarting())
         async with self._turns.take(request.stage, alone, request.rank):
             self._wake()
             if self._live is None:

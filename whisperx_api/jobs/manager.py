@@ -158,7 +158,7 @@ class JobManager:
     async def _cancel(self, task_id: str) -> bool:
         if (view := self.live(task_id)) is not None:
             await self.sharing.note(task_id, view.stage, view.progress)
-        if (cancelled := await self._shop.store.cancel(task_id)) is None:
+        if (cancelled := await self._shop.store.cancel(task_id, view.stage if view else None)) is None:
             return False
         self._dequeue(task_id)
         told, heard = cancelled.progress, NOTHING

@@ -45,7 +45,7 @@ class Sender:
         except Refused as error:
             return Answer(None, f"The webhook's url {error}.")
         except (Unresolved, httpx.HTTPError, httpx.InvalidURL) as error:
-            return Answer(None, f"The receiver can't be reached: {error or type(error).__name__}.")
+            return Answer(None, f"The receiver can't be reached: {str(error) or type(error).__name__}.")
 
     async def _post(self, client: httpx.AsyncClient, webhook: Webhook, message: Message) -> Answer:
         headers = signed(webhook.secret, message.id, self._now(), message.body)

@@ -194,15 +194,20 @@ class JobStore(Sessions):
 
     # --- what callers ask for ---
 
-    async def cancel(self, task_id: str) -> Job | None:
-        """Cancel a job; None if it has ended or is not there. A run that is in work is stale from here on."""
+    async def cancel(self, task_id: str, stage: Stage | None = None) -> Job | None:
+        """Cancel a job; None if it has ended or is not there. A run that is in work is stale from here on.
+
+        `stage` is where it was, if that is known better than the record knows it.
+        """
         unfinished = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
+        where: dict[str, Any] = {} if stage is None else {"stage": stage.value}
         return first(
             await self._update(
                 and_(JobRow.id == task_id, JobRow.status.in_(unfinished)),
                 status=JobStatus.CANCELLED.value,
                 epoch=JobRow.epoch + 1,
                 completed_at=_now(),
+                **where,
             )
         )
 

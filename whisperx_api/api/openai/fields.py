@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from whisperx_api.api import requests
 from whisperx_api.api.errors import bad_parameter
 from whisperx_api.api.multipart import Form, Rules
+from whisperx_api.models.names import undated
 from whisperx_api.options import Options, Task
 from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
@@ -92,7 +93,7 @@ class TranscriptionFields(TranslationFields):
     keywords: list[str] = []
     """Words to expect."""
     timestamp_granularities: list[Granularity] = []
-    """What gets its times in `verbose_json`: `segment`, which is the default, and `word`."""
+    """What gets its times: `segment`, the default, which clients send with any form, and `word`, in `verbose_json`."""
     include: list[Include] = []
     """`logprobs` gives the log-probability of each token, in `json` and in a stream."""
     known_speaker_names: list[str] = []
@@ -128,8 +129,8 @@ def of_transcription(form: Form, settings: Settings) -> AudioWanted:
     """Return what a transcription asks for. Raises a 400."""
     given = _given(TranscriptionFields, form)
     requests.check_source(None, form.filename is not None, settings)
-    speakers = given.response_format is ResponseFormat.DIARIZED_JSON or given.model == DIARIZING_MODEL
-    if given.timestamp_granularities and given.response_format is not ResponseFormat.VERBOSE_JSON:
+    speakers = given.response_format is ResponseFormat.DIARIZED_JSON or undated(given.model) == DIARIZING_MODEL
+    if Granularity.WORD in given.timestamp_granularities and given.response_format is not ResponseFormat.VERBOSE_JSON:
         raise bad_parameter("timestamp_granularities", "timestamp_granularities needs response_format=verbose_json.")
     if given.include and given.response_format is not ResponseFormat.JSON:
         raise bad_parameter("include", "include=logprobs needs response_format=json.")
