@@ -83,7 +83,8 @@ class ResultCache:
 
     async def find(self, job: Job) -> Found | None:
         """Return the transcript to give to `job`; None if there is none that is whole."""
-        for entry, upload in await self._entries(job):
+        while (last := await self._last(job)) is not None:
+            entry, upload = last
             try:
                 data = await self._storage.read(entry.task_id, entry.file)
             except OSError as error:
@@ -120,14 +121,15 @@ class ResultCache:
         except StoreUnavailable as error:
             logger.warning("%s The result cache stays over its size for now.", error)
 
-    async def _entries(self, job: Job) -> list[tuple[ResultRow, dict[str, Any]]]:
-        """Return the transcripts that answer for a job, the one used last first, with what was uploaded for them."""
+    async def _last(self, job: Job) -> tuple[ResultRow, dict[str, Any]] | None:
+        """Return the transcript used last of those that answer for a job, with what was uploaded for it."""
         if not self.shareable(job):
-            return []
+            return None
         both = select(ResultRow, JobRow.upload).join(JobRow, JobRow.id == ResultRow.task_id)
+        newest = both.where(ResultRow.work == job.work).order_by(ResultRow.used_at.desc()).limit(1)
         async with self._store.reading() as session:
-            rows = await session.execute(both.where(ResultRow.work == job.work).order_by(ResultRow.used_at.desc()))
-            return [(row, upload) for row, upload in rows]
+            row = (await session.execute(newest)).first()
+            return None if row is None else (row[0], row[1])
 
 
 async def _digest(data: bytes) -> str:

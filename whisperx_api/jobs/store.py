@@ -70,7 +70,8 @@ class JobStore(Sessions):
                 await add_webhook(session, webhook)
             if kept is not None:
                 await _offer(session, job.id, kept)
-            posted = await _ends(session, [row], seconds)
+            await count_ends(session, [row], seconds)
+            posted = 0 if webhook is None else await post_ends(session, [row])
         self._tell(posted)
         return _job(row)
 
@@ -283,9 +284,14 @@ async def _ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | 
 
 
 async def _offer(session: AsyncSession, task_id: str, kept: KeptResult) -> None:
-    """Put on record that a task has a transcript for others. Those that are the same are in use with it."""
+    """Put on record that a task has a transcript for others.
+
+    The one used before it is in use with it: this one's task may be deleted soon.
+    """
     now = _now()
-    await session.execute(update(ResultRow).where(ResultRow.work == kept.work).values(used_at=now))
+    same = select(ResultRow.task_id).where(ResultRow.work == kept.work).order_by(ResultRow.used_at.desc()).limit(1)
+    before = update(ResultRow).where(ResultRow.task_id == same.scalar_subquery()).values(used_at=now)
+    await session.execute(before.execution_options(synchronize_session=False))
     session.add(ResultRow(task_id=task_id, used_at=now, **asdict(kept)))
 
 

@@ -39,7 +39,8 @@ async def count_ends(session: AsyncSession, rows: Sequence[JobRow], seconds: flo
     for usage in [_of(row, seconds) for row in rows if row.status in ("completed", "failed")]:
         of_it = (UsageRow.day == usage.day, UsageRow.owner == usage.owner)
         more = {name: getattr(UsageRow, name) + count for name, count in _counts(usage).items()}
-        found = await session.execute(update(UsageRow).where(*of_it).values(more).returning(UsageRow.day))
+        change = update(UsageRow).where(*of_it).values(more).returning(UsageRow.day)
+        found = await session.execute(change.execution_options(synchronize_session=False))
         if found.first() is None:  # the first of its day, here at least: SQLAlchemy compiles this one anew each time
             insert = _insert(session)(UsageRow).values(day=usage.day, owner=usage.owner, **_counts(usage))
             await session.execute(insert.on_conflict_do_update(index_elements=["day", "owner"], set_=more))
