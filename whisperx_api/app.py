@@ -129,7 +129,7 @@ async def lifespan(
         deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds), observer=observers)
         stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
         decode = functools.partial(
-            decoder.decode, timeout=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
+            decoder.decode, seconds=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
         )
         one_at_a_time = settings.model_residency is Residency.RELEASE
         costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)

@@ -14,6 +14,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from anyio import move_on_after
+
 from whisperx_api import __version__, happenings
 from whisperx_api.errors import StartError
 from whisperx_api.happenings import Happening
@@ -57,8 +59,8 @@ class Tracing:
 
         # Not a thread of the loop's own: the end of the process waits for these, and a collector may not answer.
         threading.Thread(target=shut_down, daemon=True).start()
-        with suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(stopped.wait(), STOP_SECONDS)
+        with move_on_after(STOP_SECONDS):
+            await stopped.wait()
 
     def __call__(self, happening: Happening) -> None:
         match happening:

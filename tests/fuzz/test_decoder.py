@@ -94,7 +94,7 @@ def test_boundary_raises_what_it_says(tmp_path: Path, content: bytes) -> None:
     with kept("decoder", content):
         for call in (
             decoder.probe(source, Channels.SEPARATE),
-            decoder.decode(source, tmp_path / "target", lambda fraction: None, timeout=30, longest=LONGEST),
+            decoder.decode(source, tmp_path / "target", lambda fraction: None, seconds=30, longest=LONGEST),
         ):
             with suppress(decoder.NotAudio):  # and nothing else
                 asyncio.run(call)

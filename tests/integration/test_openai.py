@@ -268,6 +268,7 @@ def test_400_names_the_field(api: openai.OpenAI, recording: Path) -> None:
             "known_speaker_references",
         ),
         ({"langauge": "en"}, "langauge"),
+        ({"keywords": ["word" * 500] * 3}, "keywords"),
         ({"model": ["whisper-1", "whisper-1"]}, "model"),
     ],
 )  # fmt: skip
@@ -346,6 +347,32 @@ def test_list_fields_may_do_without_brackets(service: Server, recording: Path) -
     assert answer["words"] and answer["segments"]
 
 
+def test_segment_times_may_be_asked_for_of_any_form(service: Server, recording: Path) -> None:
+    fields = {"model": "gpt-4o-transcribe", "response_format": "json", "timestamp_granularities[]": "segment"}
+    assert post(service, recording, fields).json()["text"] == TEXT
+
+
+def test_dated_name_of_openai_is_the_default_model(service: Server, recording: Path) -> None:
+    fields = {"model": "gpt-4o-transcribe-diarize-2025-10-15", "response_format": "diarized_json"}
+    assert post(service, recording, fields).json()["segments"][0]["speaker"] == "A"
+    assert post(service, recording, {"model": "whisper-2025-10-15"}).status_code == 400
+
+
+def test_text_of_the_diarizing_model_names_nobody(service: Server, recording: Path) -> None:
+    fields = {"model": "gpt-4o-transcribe-diarize", "response_format": "text"}
+    assert post(service, recording, fields).text == f"{TEXT}\n"
+    assert tasks(service)[0]["task_id"] and service.status(tasks(service)[0]["task_id"])["result"]["speakers"]
+
+
+def test_missing_model_is_said_to_be_missing(service: Server, recording: Path) -> None:
+    assert post(service, recording, {}).json()["error"]["message"] == "model is missing."
+
+
+def test_a_hundred_keywords_are_taken(service: Server, recording: Path) -> None:
+    fields = {"model": "whisper-1", "keywords[]": [f"word{number}" for number in range(100)]}
+    assert post(service, recording, fields).status_code == 200
+
+
 @pytest.mark.parametrize("stream", ["false", "true"])
 def test_hanging_up_cancels_the_job(service: Server, recording: Path, stream: str) -> None:
     fields = {"model": "whisper-1", "prompt": json.dumps({"seconds": 60}), "stream": stream}
@@ -359,7 +386,29 @@ def test_hanging_up_cancels_the_job(service: Server, recording: Path, stream: st
         time.sleep(0.02)
     service.wait(task_id, until="transcribe")
     line.close()
-    assert service.wait(task_id, seconds=5)["status"] == "cancelled"
+    status = service.wait(task_id, seconds=5)
+    assert (status["status"], status["stage"]) == ("cancelled", "transcribe")
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_hanging_up_strands_nobody_who_shares_the_work(
+    start_server: Callable[..., Server], recording: Path, stream: str
+) -> None:
+    server = start_server(fake=True, result_cache=True, keep_alive_seconds=0.1)
+    fields = {"model": "whisper-1", "prompt": json.dumps({"seconds": 1})}
+    request = server.client.build_request(
+        "POST", "/v1/audio/transcriptions", data=fields | {"stream": stream},
+        files={"file": ("tone.wav", recording.read_bytes())},
+    )  # fmt: skip
+    line = http.client.HTTPConnection("127.0.0.1", server.port)
+    line.request("POST", "/v1/audio/transcriptions", request.read(), dict(request.headers))
+    line.getresponse()  # its beginning has come
+    followers = [post(server, recording, fields | {"async": "true"}).json()["task_id"] for _ in range(3)]
+    leader = tasks(server)[-1]["task_id"]
+    server.wait(followers[0], until="transcribe")
+    line.close()
+    assert server.wait(leader, seconds=5)["status"] == "cancelled"
+    assert {server.wait(task, seconds=20)["status"] for task in followers} == {"completed"}
 
 
 def test_hanging_up_leaves_a_task_that_may_be_asked_for_again(service: Server, recording: Path) -> None:
@@ -394,6 +443,10 @@ def test_failure_after_signs_of_life_is_no_whole_answer(start_server: Callable[.
     script = json.dumps({"stage": "transcribe", "what": "refuse", "after": 1})
     with pytest.raises(httpx.RemoteProtocolError):
         post(server, recording, {"model": "whisper-1", "prompt": script})
+    patient = openai.OpenAI(base_url=f"http://127.0.0.1:{server.port}/v1", api_key=KEY, max_retries=2)
+    with pytest.raises(openai.InternalServerError, match="The model is out of reach"):
+        patient.audio.transcriptions.create(file=recording, model="whisper-1", prompt=script, temperature=0.1)
+    assert len(tasks(server)) == 2  # the client sent it again, and was told of the one that had failed
 
 
 def test_task_of_an_asynchronous_request_is_asked_for_later(service: Server, tone: Callable[..., Path]) -> None:

@@ -118,7 +118,7 @@ def test_quickened_network_makes_the_same_frames_but_for_rounding(model: CAMPPlu
     random = torch.Generator().manual_seed(3)
     quick, rough = quickened(model.network), quickened(model.network, torch.bfloat16)
     exact = copy.deepcopy(model.network).double()
-    for batch, n_frames in [(1, 1000), (2, 37), (1, 1), (3, 250), (1, 1000)]:
+    for batch, n_frames in [(1, 300), (2, 37), (1, 1), (3, 110), (1, 300)]:
         features = torch.randn(batch, n_frames, MEL_BINS, generator=random)
         before = model.network.forward_frames(features)
         assert before.shape == (batch, 512, (n_frames + 1) // 2) and float(before.abs().mean()) > 0.01

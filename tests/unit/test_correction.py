@@ -41,6 +41,12 @@ def test_word_with_other_marks_or_capitals_keeps_its_time_and_score() -> None:
     assert (changed.tokens, changed.token_starts) == ((), ())
 
 
+def test_long_segment_keeps_the_times_of_words_that_come_often() -> None:
+    segment = spoken(" ".join(["so", "it", "is"] * 100))
+    changed = corrected(segment, segment.text.replace("so", "thus", 1), "en")
+    assert times(changed)[1:] == times(segment)[1:]
+
+
 def test_new_words_share_the_time_of_those_they_replace() -> None:
     changed = corrected(SEGMENT, "The dark red fox jumps.", "en")
     assert times(changed) == [

@@ -190,7 +190,7 @@ def test_progress_is_reported_as_it_goes(tmp_path: Path) -> None:
 def test_decoder_process_answers_like_the_function(tmp_path: Path) -> None:
     source = write(tmp_path / "a.wav", tone(1.0, 16000), 16000, "wav", "pcm_s16le")
     assert asyncio.run(decoder.probe(source)) == pytest.approx(1.0)
-    audio = asyncio.run(decoder.decode(source, tmp_path / "out", lambda fraction: None, timeout=30, longest=60))
+    audio = asyncio.run(decoder.decode(source, tmp_path / "out", lambda fraction: None, seconds=30, longest=60))
     assert audio.samples == 16000
     source.write_bytes(b"nothing")
     with pytest.raises(decoder.NotAudio):
@@ -200,19 +200,19 @@ def test_decoder_process_answers_like_the_function(tmp_path: Path) -> None:
 def test_decoder_process_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     source = write(tmp_path / "a.wav", tone(1.0, 16000), 16000, "wav", "pcm_s16le")
     with pytest.raises(decoder.DecoderDied, match="DECODE_TIMEOUT_SECONDS"):
-        asyncio.run(decoder.decode(source, tmp_path / "out", lambda fraction: None, timeout=0.01, longest=60))
+        asyncio.run(decoder.decode(source, tmp_path / "out", lambda fraction: None, seconds=0.01, longest=60))
 
 
 def test_full_disk_is_an_error_of_the_disk(tmp_path: Path) -> None:
     source = write(tmp_path / "a.wav", tone(1.0, 16000), 16000, "wav", "pcm_s16le")
     with pytest.raises(OSError, match="No space left"):
-        asyncio.run(decoder.decode(source, Path("/dev/full"), lambda fraction: None, timeout=30, longest=60))
+        asyncio.run(decoder.decode(source, Path("/dev/full"), lambda fraction: None, seconds=30, longest=60))
 
 
 def test_recording_longer_than_allowed_is_refused_with_the_setting(tmp_path: Path) -> None:
     source = write(tmp_path / "a.wav", tone(3.0, 16000), 16000, "wav", "pcm_s16le")
     with pytest.raises(decoder.NotAudio, match=r"longer than 0\.0005\d+ hours \(MAX_DURATION_HOURS\)"):
-        asyncio.run(decoder.decode(source, tmp_path / "out", lambda fraction: None, timeout=30, longest=2))
+        asyncio.run(decoder.decode(source, tmp_path / "out", lambda fraction: None, seconds=30, longest=2))
     assert (tmp_path / "out").stat().st_size <= 2 * SAMPLE_RATE * 4
 
 

@@ -119,7 +119,7 @@ def test_decoder_process_takes_channels_apart_within_its_limits(tmp_path: Path) 
 
     def decoded(longest: float) -> Audio:
         out, ignore = tmp_path / "out", lambda fraction: None
-        return asyncio.run(decoder.decode(source, out, ignore, Channels.SEPARATE, timeout=60, longest=longest))
+        return asyncio.run(decoder.decode(source, out, ignore, Channels.SEPARATE, seconds=60, longest=longest))
 
     audio = decoded(2)
     assert (audio.channels, audio.samples) == (MAX_CHANNELS, 2 * SAMPLE_RATE)

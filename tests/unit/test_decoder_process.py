@@ -38,8 +38,8 @@ def ignore(fraction: float) -> None:
     """Hear of progress."""
 
 
-def decoded(source: Path, target: Path, longest: float = HALF_AN_HOUR, timeout: float = 60) -> Audio:
-    return asyncio.run(decoder.decode(source, target, ignore, timeout=timeout, longest=longest))
+def decoded(source: Path, target: Path, longest: float = HALF_AN_HOUR, seconds: float = 60) -> Audio:
+    return asyncio.run(decoder.decode(source, target, ignore, seconds=seconds, longest=longest))
 
 
 # --- what it may not do ---
@@ -95,7 +95,7 @@ def test_it_is_gone_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(decoder, "python_module", lambda name: command)
     began = time.monotonic()
     with pytest.raises(decoder.DecoderDied, match="DECODE_TIMEOUT_SECONDS"):
-        decoded(tmp_path / "a.wav", tmp_path / "out", timeout=0.4)
+        decoded(tmp_path / "a.wav", tmp_path / "out", seconds=0.4)
     assert time.monotonic() - began < 30
     assert not [child for child in psutil.Process().children() if child.cmdline()[:3] == command]
 

@@ -205,8 +205,12 @@ def test_keys_are_never_shown(tmp_path: Path):
 
 def test_keys_on_record_are_known(tmp_path: Path):
     with sqlite3.connect(tmp_path / "whisperx-api.db") as connection:
-        connection.execute("CREATE TABLE keys (id TEXT)")
+        connection.execute("CREATE TABLE keys (id TEXT, revoked_at TEXT, expires_at TEXT)")
         assert "first start makes one" in service._key(settings(tmp_path)).sentence
-        connection.execute("INSERT INTO keys VALUES ('wxa_0123456789ab')")
+        connection.execute("INSERT INTO keys VALUES ('revoked', '2026-01-01 00:00:00', NULL)")
+        connection.execute("INSERT INTO keys VALUES ('expired', NULL, '2026-01-01 00:00:00.123456')")
+        connection.commit()
+        assert "keys create" in service._key(settings(tmp_path)).sentence
+        connection.execute("INSERT INTO keys VALUES ('in force', NULL, '2100-01-01 00:00:00')")
         connection.commit()
         assert "whisperx-api keys list" in service._key(settings(tmp_path)).sentence

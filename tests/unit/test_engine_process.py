@@ -21,7 +21,7 @@ from whisperx_api.engine import session as session_module
 from whisperx_api.engine import watch as watch_module
 from whisperx_api.engine.process import EngineProcess, EngineUnavailable
 from whisperx_api.engine.protocol import Attempt, EngineConfig, Inputs, RunStage, Stage
-from whisperx_api.engine.session import EngineDied, StageError
+from whisperx_api.engine.session import EngineDied, EngineStarting, StageError
 from whisperx_api.options import Options
 from whisperx_api.transcript import Audio, Segment, Transcription
 
@@ -142,6 +142,24 @@ def test_stages_of_one_kind_wait_for_each_other() -> None:
         assert ended == ["a", "b", "c"] and time.monotonic() - began > 0.8
 
     with_engine(test)
+
+
+def test_stage_that_waits_for_its_turn_does_not_say_that_the_engine_starts() -> None:
+    async def go() -> None:
+        engine = EngineProcess(CONFIG, module="tests.fake_engine")
+        heard: dict[str, list] = {"first": [], "second": []}
+        runs = [
+            asyncio.create_task(engine.run(stage(Stage.ALIGN, task), messages.append))
+            for task, messages in heard.items()
+        ]
+        try:
+            await asyncio.gather(*runs)
+        finally:
+            await engine.stop()
+        starts = {task: sum(isinstance(one, EngineStarting) for one in messages) for task, messages in heard.items()}
+        assert starts == {"first": 1, "second": 0}
+
+    asyncio.run(go())
 
 
 def test_stage_that_kills_the_engine_costs_the_others_nothing(tmp_path: Path) -> None:

@@ -420,7 +420,7 @@ def test_receiver_can_ask_for_a_longer_pause_up_to_the_longest() -> None:
 @pytest.mark.parametrize(
     ("header", "seconds"), [("120", 120), ("0", 0), ("9" * 400, 999_999_999), ("", 0), ("soon", 0), ("-5", 0), ("²", 0),
     ("Thu, 01 Jan 2026 00:01:30 GMT", 90), ("Wed, 31 Dec 2025 23:59:00 GMT", 0), ("Thu, 01 Jan 2026 00:01:30", 0),
-    ("Thu, 01 Jan 99999 00:00:00 GMT", 0)],
+    ("Thu, 01 Jan 99999 00:00:00 GMT", 0), ("Thu, 01 Jan 2026 00:00:00 +99999999999999999", 0)],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date(header: str, seconds: float) -> None:
     assert seconds_until(header, datetime(2026, 1, 1, tzinfo=timezone.utc)) == seconds

@@ -123,6 +123,7 @@ def guard(*answers: list[str], allow: tuple[str, ...] = ()) -> Guard:
         "http://user@93.184.215.14/", "http://:word@93.184.215.14/", "http://127.0.0.1/", "http://[::1]/",
         "http://[::ffff:127.0.0.1]:80/", "http://169.254.169.254/", "http://93.184.215.14:99999/", "http://[/",
         "http://93.184.215.14/\n", "http://93.184.215.14/" + "x" * 2048, "http://93.184.215.14:0/", "gopher://x/",
+        "http://xn--a/", "http://xn--a.example.org/", "https://xn--zzzzzzzzz--/x", "http://\ud800.example.org/",
     ],
 )  # fmt: skip
 def test_url_that_is_plainly_wrong_is_refused(url: str) -> None:
@@ -215,6 +216,17 @@ def test_next_address_is_tried_where_the_first_does_not_answer() -> None:
 
         call(guard(["127.0.0.9", "127.0.0.1"], allow=("127.0.0.0/8",)), use, trusted())
     assert [request.body for request in receiver.requests] == [b"x"]
+
+
+def test_cookie_of_one_call_is_sent_with_no_other() -> None:
+    with receiving(Receiver(headers={"Set-Cookie": "login=ann; Path=/"})) as receiver:
+
+        async def use(client: httpx.AsyncClient) -> None:
+            for _ in range(2):
+                assert (await client.get(receiver.url)).status_code == 200
+
+        call(guard(allow=("127.0.0.1",)), use, trusted())
+    assert ["cookie" in request.headers for request in receiver.requests] == [False, False]
 
 
 def test_proxy_of_the_environment_is_not_asked(monkeypatch) -> None:

@@ -69,6 +69,14 @@ def test_clear_keeps_only_what_is_named(storage: LocalStorage, tmp_path: Path) -
     asyncio.run(storage.clear("nobody", keep=()))
 
 
+def test_what_can_not_be_cleared_stays_and_is_logged(storage: LocalStorage, tmp_path: Path, caplog) -> None:
+    asyncio.run(storage.write("t", "decode.1.json", b"x"))
+    (tmp_path / "tasks" / "t" / "audio.1.f32").mkdir()
+    asyncio.run(storage.clear("t", keep=()))
+    assert [path.name for path in (tmp_path / "tasks" / "t").iterdir()] == ["audio.1.f32"]
+    assert "audio.1.f32 can't be deleted" in caplog.text
+
+
 def test_delete_takes_recording_and_results(storage: LocalStorage, tmp_path: Path) -> None:
     incoming = storage.incoming()
     incoming.write_bytes(b"sound")

@@ -308,3 +308,22 @@ def test_database_that_is_gone_is_told(tmp_path: Path) -> None:
             assert "unable to open" in (await store.fault() or "")
 
     asyncio.run(go())
+
+
+def test_cancellation_is_heard_at_any_moment_of_a_change(on_store) -> None:
+    async def test(store: JobStore) -> None:
+        async def work() -> None:
+            while True:
+                async with store.transaction():
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
+
+        for steps in range(60):
+            worker = asyncio.create_task(work())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            worker.cancel()
+            await asyncio.wait([worker], timeout=5)
+            assert worker.cancelled(), f"not after {steps} steps"
+
+    on_store(test)

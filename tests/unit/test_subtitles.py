@@ -173,6 +173,7 @@ def test_text_without_spaces_or_words_is_cut_between_characters() -> None:
         ("<i>so</i>", "‹i>so‹/i>"),
         ("2 < 3", "2 < 3"),
         ("x --> y", "x -> y"),
+        ("x ----> y", "x -> y"),
         ("Tom & Jerry &amp; Co", "Tom & Jerry &amp; Co"),
         ("{\\an8}up", "{ \\an8}up"),
     ],

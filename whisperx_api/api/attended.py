@@ -34,10 +34,12 @@ class Attended(StreamingResponse):
     def __init__(self, content: AsyncIterator[str], hung_up: HungUp, media_type: str) -> None:
         super().__init__(content, media_type=media_type, headers={"Cache-Control": "no-store"})
         self._hung_up = hung_up
+        self._said = False
 
     async def listen_for_disconnect(self, receive: Receive) -> None:
         await super().listen_for_disconnect(receive)
-        await self._hung_up()
+        if not self._said:  # after the end everybody hangs up
+            await self._hung_up()
 
     async def stream_response(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -46,6 +48,8 @@ class Attended(StreamingResponse):
                 await send({"type": "http.response.body", "body": str(chunk).encode(), "more_body": True})
         except BrokenOff:
             return
+        finally:
+            self._said = True
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+from anyio import fail_after
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
@@ -52,10 +53,11 @@ async def in_time(request: Request, patience: Patience) -> AsyncIterator[bytes]:
     while True:
         began = clock()
         try:
-            chunk = await asyncio.wait_for(anext(stream), max(min(left, end - began), 0.001))
+            with fail_after(max(min(left, end - began), 0.001)):
+                chunk = await anext(stream)
         except StopAsyncIteration:
             return
-        except (asyncio.TimeoutError, TimeoutError):
+        except TimeoutError:
             raise _late(patience, whole=clock() >= end) from None
         left, came = left - (clock() - began), came + len(chunk)
         if came >= LEAST:
@@ -88,7 +90,10 @@ async def receive_json(request: Request, limit: int) -> dict[str, Any]:
         if len(body) > limit:
             raise too_large
     try:
-        content = json.loads(body, object_pairs_hook=_unique)
+        text = body.decode()
+        content = json.loads(text, object_pairs_hook=_unique)
+        if "\\u" in text:  # half of a pair of UTF-16 can be written so, and is no text
+            json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         what = str(error) if isinstance(error, _NamedTwice) else "The body is not JSON."
         raise ApiError(HTTPStatus.BAD_REQUEST, what) from None
@@ -110,9 +115,11 @@ class _NamedTwice(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
-        raise _NamedTwice(f"'{twice[:80]}' is in the body twice.")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise _NamedTwice(f"{name[:80]!r} is in the body twice.")
+            seen.add(name)
     return found
 
 

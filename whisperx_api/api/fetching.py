@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import httpx
+from anyio import fail_after
 
 from whisperx_api.api.errors import ApiError, bad_parameter
 from whisperx_api.api.multipart import BUFFER, Form, create, not_written, shown_name, too_large
@@ -26,10 +27,11 @@ async def fetch(guard: Guard, client: httpx.AsyncClient, url: str, target: Path,
     when the disk is full. The caller deletes `target` when anything is raised.
     """
     try:
-        return await asyncio.wait_for(_fetch(client, guard.read(url), target, limit), seconds)
+        with fail_after(seconds):
+            return await _fetch(client, guard.read(url), target, limit)
     except Refused as error:
         raise bad_parameter(PARAM, f"url {error}.") from error
-    except (asyncio.TimeoutError, TimeoutError, httpx.TimeoutException) as error:
+    except (TimeoutError, httpx.TimeoutException) as error:
         raise _unfetched(f"it took longer than it may take here, {seconds:g} s in all") from error
     except (Unresolved, httpx.HTTPError) as error:
         raise _unfetched(str(error) or type(error).__name__) from error

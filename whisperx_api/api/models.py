@@ -72,7 +72,7 @@ async def unload_model(id: str, parts: PartsOf, caller: Admin) -> Unloaded:
         raise _unknown(id)
     try:
         answers = await parts.fleet.unload(model or id)
-    except (asyncio.TimeoutError, TimeoutError):
+    except TimeoutError:
         raise ApiError(
             HTTPStatus.SERVICE_UNAVAILABLE, "The engine does not answer: try again later.",
             headers={"Retry-After": "10"},

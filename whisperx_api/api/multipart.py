@@ -32,7 +32,6 @@ BLOCK = 64 * 1024
 """Bytes that are parsed at once."""
 MAX_FIELD = 64 * 1024
 """Longest text field, in bytes."""
-MAX_FIELDS = 50
 MAX_HEADERS = 16 * 1024
 """Bytes that the headers of one part may have."""
 BROKEN = "The multipart form is broken: its boundaries or a part's headers are not as RFC 7578 has them, or too long."
@@ -52,12 +51,13 @@ class Rules:
     """What a form's text fields may be.
 
     `lists` names those that may be there several times, with or without `[]` after the name. `longest` is how many
-    bytes a value may have that may be longer than `MAX_FIELD`; `room` is how many those may have in all.
+    bytes a value may have that may be longer than `MAX_FIELD`; `room` is how many all may have beyond `OVERHEAD`.
     """
 
     lists: frozenset[str] = frozenset()
     longest: Mapping[str, int] = field(default_factory=dict)
     room: int = 0
+    most_fields: int = 50
 
     def most(self, limit: int) -> int:
         """Return how many bytes a whole form may have whose file may have `limit`."""
@@ -139,6 +139,7 @@ class _FormReader:
         self._limit = limit
         self._rules = rules
         self._values = 0
+        self._held = 0
         self._hash = hashlib.sha256()
         self._header_name = b""
         self._header_value = b""
@@ -242,8 +243,8 @@ class _FormReader:
             raise bad_parameter("file", "The field 'file' must hold a file: send it with a file name.")
         elif self._name in self.form.fields:
             raise bad_parameter(self._name, f"The field '{self._name}' is there twice.")
-        elif (values := self._values + 1) > MAX_FIELDS:
-            raise ApiError(HTTPStatus.BAD_REQUEST, f"The form has more than {MAX_FIELDS} fields.")
+        elif (values := self._values + 1) > self._rules.most_fields:
+            raise ApiError(HTTPStatus.BAD_REQUEST, f"The form has more than {self._rules.most_fields} fields.")
         else:
             self._values = values
 
@@ -256,6 +257,9 @@ class _FormReader:
             self.buffer += data[start:end]
         else:
             self._value += data[start:end]
+            self._held += end - start
+            if self._held > (most := OVERHEAD + self._rules.room):
+                raise bad_parameter(self._name, f"The form's fields are longer than {readable(most)} in all.")
             longest = self._rules.longest.get(self._name.removesuffix(LIST), MAX_FIELD)
             if len(self._value) > longest:
                 raise bad_parameter(self._name, f"The field '{self._name}' is longer than {longest} bytes.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from whisperx_api.api.errors import ApiError, problem
@@ -20,6 +21,8 @@ class RangedFile(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: ApiError | None = None
+        if not Headers(scope=scope).get("range", "bytes").startswith("bytes"):  # an unknown unit is passed over
+            scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
 
         async def unless_refused(message: Message) -> None:
             nonlocal refused

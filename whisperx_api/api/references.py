@@ -122,7 +122,7 @@ async def _decoded(parts: Parts, data: bytes, which: int) -> bytes:
         async with parts.probes:
             await asyncio.to_thread(_write, source, data)
             audio = await decoder.decode(
-                source, target, lambda fraction: None, timeout=decoder.PROBE_SECONDS, longest=LONGEST_DECODED
+                source, target, lambda fraction: None, seconds=decoder.PROBE_SECONDS, longest=LONGEST_DECODED
             )
         if not SHORTEST - LEEWAY <= audio.duration <= LONGEST + LEEWAY:
             raise bad_parameter(

@@ -132,6 +132,6 @@ def explained(error: ValidationError, fields: type[BaseModel]) -> ApiError:
         )
         hint = f" Is {near[0]} meant?" if near else ""
         return bad_parameter(name, f"There is no field '{name}'.{hint}")
-    given = str(first["input"])
-    shown = f", not '{given}'" if len(given) <= 80 else ""
+    given = "" if first["type"] == "missing" else str(first["input"])
+    shown = f", not '{given}'" if 0 < len(given) <= 80 else ""
     return bad_parameter(name, f"{name} {what_is_wrong(first)}{shown}.")

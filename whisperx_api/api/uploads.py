@@ -50,17 +50,26 @@ async def accept(
     idempotency_key: str | None,
     read: Read[Wanted],
     rules: Rules = PLAIN,
+    again: bool = False,
 ) -> Accepted[Wanted]:
     """Receive the recording of `request`, or fetch it from its url, and return its job, which is durable then.
 
-    Raises `ApiError`: 400, 408, 409 for an idempotency key used otherwise, 413, 415, 429, 503, 507; and `Draining`.
+    Where a client sends it `again`, its like that has failed a moment ago is the job: the client may not have been told
+    of that. Raises `ApiError`: 400, 408, 409 for an idempotency key used otherwise, 413, 415, 429, 503, 507; and
+    `Draining`.
     """
     with taking_in(request, parts, caller, rules.most(parts.settings.max_file_size)):
-        return await _accept(request, parts, caller, idempotency_key, read, rules)
+        return await _accept(request, parts, caller, idempotency_key, read, rules, again)
 
 
 async def _accept(
-    request: Request, parts: Parts, caller: Caller, idempotency_key: str | None, read: Read[Wanted], rules: Rules
+    request: Request,
+    parts: Parts,
+    caller: Caller,
+    idempotency_key: str | None,
+    read: Read[Wanted],
+    rules: Rules,
+    again: bool,
 ) -> Accepted[Wanted]:
     settings, incoming = parts.settings, parts.storage.incoming()
     patience = Patience(
@@ -73,6 +82,8 @@ async def _accept(
         voices = await references.read(parts, wanted.speaker_names, wanted.speaker_references)
         known = tuple(voice.speaker for voice in voices)
         wanted = replace(wanted, options=replace(wanted.options, known_speakers=known))
+        if again and (failed := await parts.store.failed(caller.name, requests.fingerprint(wanted, form.sha256))):
+            return Accepted(failed, None, wanted)
         job, webhook = await _submit(parts, caller, form, incoming, idempotency_key, wanted, voices)
         return Accepted(job, webhook, wanted)
     finally:

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 
 import httpx
@@ -87,15 +88,20 @@ def _key(settings: Settings) -> Check:
     path = settings.data_dir / "api_key"
     if path.exists():
         return ok("key", f"The key is in {path}.")
-    if _keys_on_record(settings.database_file):
+    in_force = _keys_in_force(settings.database_file)
+    if in_force == 0:
+        return warn("key", "No key on record is in force: make one with `whisperx-api keys create`.")
+    if in_force:
         return ok("key", "Keys are on record: `whisperx-api keys list` shows them.")
     unless = "" if settings.database_url is None else " unless there are keys in DATABASE_URL"
     return ok("key", f"No key is set: the first start makes one and writes it to {path}{unless}.")
 
 
-def _keys_on_record(path: Path) -> bool:
+def _keys_in_force(path: Path) -> int | None:
+    """Return how many of the keys on record may call now; None where none ever was."""
+    query = "SELECT sum(revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)) FROM keys"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            return database.execute("SELECT 1 FROM keys").fetchone() is not None
+            return database.execute(query, (f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}",)).fetchone()[0]
     except sqlite3.Error:  # what is wrong with the database is told of that
-        return False
+        return None

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from anyio import fail_after
+
 from whisperx_api.lifeline import python_module
 from whisperx_api.options import Channels
 from whisperx_api.settings import plain_environment
@@ -44,20 +46,20 @@ async def decode(
     report: Callable[[float], None],
     channels: Channels = Channels.MIX,
     *,
-    timeout: float,
+    seconds: float,
     longest: float,
 ) -> Audio:
-    """Decode `path` into `target` within `timeout` seconds; `report` gets the fraction done.
+    """Decode `path` into `target` within so many `seconds`; `report` gets the fraction done.
 
     `longest` is the most sound that is taken, in seconds. Raises `NotAudio`, `DecoderDied`, and `OSError` where the
     disk does not take the sound. Cancelling the call kills the process.
     """
-    answer = await _run(timeout, channels.value, "decode", str(path), str(target), str(longest), report=report)
+    answer = await _run(seconds, channels.value, "decode", str(path), str(target), str(longest), report=report)
     audio = answer["audio"]
     return Audio(audio["path"], audio["samples"], tuple(audio["warnings"]), audio["channels"])
 
 
-async def _run(timeout: float, *arguments: str, report: Callable[[float], None] | None = None) -> dict[str, Any]:
+async def _run(seconds: float, *arguments: str, report: Callable[[float], None] | None = None) -> dict[str, Any]:
     try:
         process = await asyncio.create_subprocess_exec(
             *python_module("whisperx_api.pipeline.decoder_process"), str(os.getpid()), *arguments,
@@ -70,14 +72,15 @@ async def _run(timeout: float, *arguments: str, report: Callable[[float], None] 
     assert process.stderr is not None
     said = asyncio.create_task(_last_words(process.stderr))
     try:
-        answer = await asyncio.wait_for(_answer(process.stdout, report), timeout)
+        with fail_after(seconds):
+            answer = await _answer(process.stdout, report)
         if answer is None:
             status = await process.wait()
             logger.warning("a decoder process ended with status %d: %s", status, await said)
             raise DecoderDied(f"the decoder process ended with status {status} before it was done")
         return answer
-    except (asyncio.TimeoutError, TimeoutError):
-        raise DecoderDied(f"decoding took longer than {timeout:.0f} s (DECODE_TIMEOUT_SECONDS)") from None
+    except TimeoutError:
+        raise DecoderDied(f"decoding took longer than {seconds:.0f} s (DECODE_TIMEOUT_SECONDS)") from None
     finally:
         if process.returncode is None:
             process.kill()

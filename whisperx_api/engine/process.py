@@ -12,6 +12,8 @@ import os
 import socket
 from contextvars import Context
 
+from anyio import fail_after
+
 from whisperx_api import happenings
 from whisperx_api.engine.channel import Channel, News
 from whisperx_api.engine.nodes import device_absent
@@ -131,8 +133,6 @@ class EngineProcess:
             self._rest()
 
     async def _in_turn(self, request: RunStage, listener: Listener, alone: bool) -> str:
-        if self._starting:
-            listener(EngineStarting())
         async with self._turns.take(request.stage, alone, request.rank):
             self._wake()
             if self._live is None:
@@ -177,10 +177,11 @@ class EngineProcess:
         session = self._session = Context().run(Session, process, channel, self._died)
         try:
             await session.channel.configure(self.config)
-            self.ready = ready = await asyncio.wait_for(asyncio.shield(session.ready), START_SECONDS)
+            with fail_after(START_SECONDS):
+                self.ready = ready = await asyncio.shield(session.ready)
         except BaseException as error:  # a start that nobody waits for any more would pass for one that is done
             await session.end(grace=0)
-            if not isinstance(error, EngineDied | asyncio.TimeoutError | TimeoutError):
+            if not isinstance(error, EngineDied | TimeoutError):
                 raise
             raise self._failed(str(error) or f"The engine did not start within {START_SECONDS:.0f} s.") from None
         self.failure = None

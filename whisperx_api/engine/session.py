@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from anyio import fail_after, move_on_after
+
 from whisperx_api.engine.channel import Channel, ChannelClosed
 from whisperx_api.engine.protocol import (
     Attempt,
@@ -144,7 +146,8 @@ class Session:
         answer: asyncio.Future[ModelsUnloaded] = asyncio.get_running_loop().create_future()
         self._unloading.append((models, answer))
         await self.channel.write(to_engine.dump_json(UnloadModels(models)))
-        return await asyncio.wait_for(asyncio.shield(answer), UNLOAD_SECONDS)
+        with fail_after(UNLOAD_SECONDS):
+            return await asyncio.shield(answer)
 
     def let_go(self) -> None:
         """Hang up on a process that nobody needs now: it ends when it notices."""
@@ -157,8 +160,8 @@ class Session:
         self._excused = self._excused or self._hung_up
         if grace:
             self.channel.close()
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self.process.wait(), grace)
+            with move_on_after(grace):
+                await self.process.wait()
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.kill()

@@ -7,9 +7,9 @@ import logging
 import signal
 import time
 from asyncio.subprocess import Process
-from contextlib import suppress
 
 import psutil
+from anyio import move_on_after
 
 from whisperx_api.engine.channel import Channel
 
@@ -56,8 +56,8 @@ def cpu_seconds(pid: int) -> float:
 async def obituary(process: Process | None) -> str:
     """Say how a process ended."""
     if process is not None:
-        with suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(process.wait(), OBITUARY_SECONDS)
+        with move_on_after(OBITUARY_SECONDS):
+            await process.wait()
     status = process.returncode if process else None
     if status is None:
         return "The engine process closed its connection."

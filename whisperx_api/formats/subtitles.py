@@ -13,6 +13,7 @@ from whisperx_api.transcript import Transcript
 
 SRT_TAG = re.compile(r"<(?=\s*/?\s*[a-zA-Z])")
 """What players read as the start of a tag; SubRip has no way to write it otherwise."""
+SRT_ARROW = re.compile(r"-{2,}>")
 SRT_TIME = re.compile(r":(?=\d{1,2}:\d{1,2}[.,]\d)")
 """The first colon of a time such as begins a cue: some readers take any line with two of them for one."""
 
@@ -55,7 +56,7 @@ def _srt_text(cue: Cue) -> str:
 
 def _srt_plain(text: str) -> str:
     """Return text in which no player finds a tag or a time: a look-alike takes the place of what would begin one."""
-    return SRT_TIME.sub("∶", SRT_TAG.sub("‹", text)).replace("-->", "->").replace("{\\", "{ \\")
+    return SRT_TIME.sub("∶", SRT_ARROW.sub("->", SRT_TAG.sub("‹", text))).replace("{\\", "{ \\")
 
 
 def _vtt_text(cue: Cue) -> str:

@@ -11,11 +11,10 @@ import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.jobs.job import Job, KeptResult
@@ -84,7 +83,8 @@ class ResultCache:
 
     async def find(self, job: Job) -> Found | None:
         """Return the transcript to give to `job`; None if there is none that is whole."""
-        for entry, upload in await self._entries(job):
+        while (last := await self._last(job)) is not None:
+            entry, upload = last
             try:
                 data = await self._storage.read(entry.task_id, entry.file)
             except OSError as error:
@@ -108,16 +108,6 @@ class ResultCache:
             return None
         return KeptResult(job.work, file, len(data), await _digest(data))
 
-    async def touch(self, work: str | None) -> None:
-        """Note that a transcript has been given: of those used longest ago it is none."""
-        try:
-            async with self._store.transaction() as session:
-                await session.execute(
-                    update(ResultRow).where(ResultRow.work == work).values(used_at=datetime.now(timezone.utc))
-                )
-        except StoreUnavailable as error:
-            logger.warning("%s The result cache does not know of its last use.", error)
-
     async def trim(self) -> None:
         """Offer no more than the size allows: what was used longest ago goes. The tasks keep their transcripts."""
         size, used = func.max(ResultRow.size).label("size"), func.max(ResultRow.used_at).label("used")
@@ -131,14 +121,15 @@ class ResultCache:
         except StoreUnavailable as error:
             logger.warning("%s The result cache stays over its size for now.", error)
 
-    async def _entries(self, job: Job) -> list[tuple[ResultRow, dict[str, Any]]]:
-        """Return the transcripts that answer for a job, the one used last first, with what was uploaded for them."""
+    async def _last(self, job: Job) -> tuple[ResultRow, dict[str, Any]] | None:
+        """Return the transcript used last of those that answer for a job, with what was uploaded for it."""
         if not self.shareable(job):
-            return []
+            return None
         both = select(ResultRow, JobRow.upload).join(JobRow, JobRow.id == ResultRow.task_id)
+        newest = both.where(ResultRow.work == job.work).order_by(ResultRow.used_at.desc()).limit(1)
         async with self._store.reading() as session:
-            rows = await session.execute(both.where(ResultRow.work == job.work).order_by(ResultRow.used_at.desc()))
-            return [(row, upload) for row, upload in rows]
+            row = (await session.execute(newest)).first()
+            return None if row is None else (row[0], row[1])
 
 
 async def _digest(data: bytes) -> str:

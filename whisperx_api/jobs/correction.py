@@ -27,7 +27,8 @@ def corrected(segment: Segment, text: str, language: str) -> Segment:
 def _timed(segment: Segment, written: Sequence[str]) -> tuple[Word, ...]:
     """Return the words as they are now written, with times; none ends before it starts or starts before the last."""
     before = segment.words
-    matcher = SequenceMatcher(None, [_key(word.word) for word in before], [_key(word) for word in written])
+    old, new = [_key(word.word) for word in before], [_key(word) for word in written]
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
     words: list[Word] = []
     for kind, first, last, new_first, new_last in matcher.get_opcodes():
         new = written[new_first:new_last]

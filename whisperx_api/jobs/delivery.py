@@ -11,8 +11,9 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime, timezone
+
+from anyio import move_on_after
 
 from whisperx_api import log
 from whisperx_api.happenings import Delivery, MessageTried, Observer, nobody
@@ -88,8 +89,8 @@ class Deliverer:
             except Exception:
                 logger.exception("webhooks could not be looked after; the next look tries again")
                 pause = FAULT_PAUSE
-            with suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(self._outbox.posted.wait(), pause)
+            with move_on_after(pause):
+                await self._outbox.posted.wait()
 
     async def _take_up(self) -> float:
         """Send what is due, as far as there is room; return the seconds until the next look."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from whisperx_api import log
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 1.0
 """How often progress is written down."""
+T = TypeVar("T")
+
 RETRIABLE = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
@@ -54,7 +56,7 @@ class JobManager:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[Any]] = set()
         self.sharing = Sharing(workshop, self._change_of, self._enqueue)
         self.admission = Admission(self._queue, self.sharing, limits or QueueLimits())
         self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self.sharing)
@@ -114,8 +116,6 @@ class JobManager:
         if same is None and self.sharing.leader(job) is None:
             same = await self.sharing.find(job)  # it may have come since it was looked for
         if same is not None and (completed := await add_completed(job, same, self._shop, webhook)) is not None:
-            if self._shop.cache is not None:
-                self._spawn(self._shop.cache.touch(completed.work))
             return completed
         with self.admission.place(job.owner):
             stored = await self._shop.store.add(job, webhook)
@@ -153,13 +153,16 @@ class JobManager:
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a job; False if it had ended. It is cancelled at once, its stage stops within two seconds."""
+        return await self._to_its_end(self._cancelled(task_id))
+
+    async def _cancelled(self, task_id: str) -> bool:
         async with self._change_of(task_id):
             return await self._cancel(task_id)
 
     async def _cancel(self, task_id: str) -> bool:
         if (view := self.live(task_id)) is not None:
             await self.sharing.note(task_id, view.stage, view.progress)
-        if (cancelled := await self._shop.store.cancel(task_id)) is None:
+        if (cancelled := await self._shop.store.cancel(task_id, view.stage if view else None)) is None:
             return False
         self._dequeue(task_id)
         told, heard = cancelled.progress, NOTHING
@@ -188,6 +191,9 @@ class JobManager:
 
     async def delete(self, task_id: str) -> None:
         """Stop a job, and forget it with all its files."""
+        await self._to_its_end(self._deleted(task_id))
+
+    async def _deleted(self, task_id: str) -> None:
         async with self._change_of(task_id):
             await self._delete(task_id)
 
@@ -264,7 +270,12 @@ class JobManager:
     async def _go(self, run: JobRun) -> None:
         """Run a job, and see to those who follow it."""
         log.note(task_id=run.job.id)
-        await run()
+        try:
+            await run()
+        except Exception:
+            if not run.job.status.finished:
+                raise
+            logger.exception("task %s has ended, but not all that follows was done", run.job.id)
         self._shop.events.publish(run.job.id, Event(EventKind.ENDED))
         await self.sharing.ended(run.job, run.told, run.heard)
 
@@ -279,11 +290,16 @@ class JobManager:
             self._spawn(self._rescue(run.job))
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
 
-    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Have something done meanwhile, until the service drains."""
         task = asyncio.create_task(errand)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
+        return task
+
+    async def _to_its_end(self, change: Coroutine[Any, Any, T]) -> T:
+        """Make a change of several steps: all of them, also where who has asked for it goes away meanwhile."""
+        return await asyncio.shield(self._spawn(change))
 
     async def _rescue(self, job: Job) -> None:
         """Put a job whose run ended unrecorded back into the queue, as soon as the database takes it."""

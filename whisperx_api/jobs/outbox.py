@@ -165,6 +165,8 @@ class Outbox(Sessions):
         async with self.reading() as session:
             query = select(WebhookRow).where(*conditions).order_by(WebhookRow.seq.desc()).limit(limit)
             webhooks = [_webhook(row) for row in await session.scalars(query)]
+            if not webhooks:
+                return []
             sent = select(MessageRow).where(MessageRow.webhook_id.in_([webhook.id for webhook in webhooks]))
             messages = [_message(row) for row in await session.scalars(sent.order_by(MessageRow.seq))]
             return [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from anyio import fail_after
 from standardwebhooks import Webhook as Signer
 
 from whisperx_api.jobs.webhooks import Answer, Message, Webhook
@@ -38,13 +38,14 @@ class Sender:
         import httpx  # it is loaded now
 
         try:
-            return await asyncio.wait_for(self._post(client, webhook, message), self._seconds)
-        except (asyncio.TimeoutError, TimeoutError, httpx.TimeoutException):
+            with fail_after(self._seconds):
+                return await self._post(client, webhook, message)
+        except (TimeoutError, httpx.TimeoutException):
             return Answer(None, f"The receiver did not answer within {self._seconds:g} s.")
         except Refused as error:
             return Answer(None, f"The webhook's url {error}.")
         except (Unresolved, httpx.HTTPError, httpx.InvalidURL) as error:
-            return Answer(None, f"The receiver can't be reached: {error or type(error).__name__}.")
+            return Answer(None, f"The receiver can't be reached: {str(error) or type(error).__name__}.")
 
     async def _post(self, client: httpx.AsyncClient, webhook: Webhook, message: Message) -> Answer:
         headers = signed(webhook.secret, message.id, self._now(), message.body)
@@ -60,8 +61,8 @@ def seconds_until(retry_after: str, now: datetime) -> float:
         return float(retry_after[:9])
     try:
         return max(0.0, (parsedate_to_datetime(retry_after) - now).total_seconds())
-    except (TypeError, ValueError):
-        return 0.0  # no date, or one without a time zone
+    except (TypeError, ValueError, OverflowError):
+        return 0.0  # no date, or one without a time zone, or with one that is none
 
 
 def signed(secret: str, message_id: str, now: datetime, body: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from anyio import fail_after
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
@@ -50,8 +51,9 @@ class Sessions:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
         with self._explained("did not take a change"):
             try:
-                await asyncio.wait_for(self._writers.acquire(), LONGEST_WAIT)
-            except (asyncio.TimeoutError, TimeoutError):
+                with fail_after(LONGEST_WAIT):
+                    await self._writers.acquire()
+            except TimeoutError:
                 raise StoreUnavailable("The database did not take a change: too many wait for it.") from None
             try:
                 async with self._sessions.begin() as session:

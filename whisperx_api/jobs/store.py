@@ -29,6 +29,9 @@ from whisperx_api.options import Options
 IDEMPOTENCY_WINDOW = timedelta(hours=24)
 """How long an idempotency key means the task it was first sent with."""
 
+RETRY_WINDOW = timedelta(minutes=5)
+"""How long a failed job is what the same request gets that its client sends again by itself."""
+
 COLUMNS = tuple(column.name for column in JobRow.__table__.columns)
 _options = TypeAdapter(Options)
 _upload = TypeAdapter(Upload)
@@ -67,8 +70,9 @@ class JobStore(Sessions):
             if webhook is not None:
                 await add_webhook(session, webhook)
             if kept is not None:
-                session.add(_result(job.id, kept))
-            posted = await _ends(session, [row], seconds)
+                await _offer(session, job.id, kept)
+            await count_ends(session, [row], seconds)
+            posted = 0 if webhook is None else await post_ends(session, [row])
         self._tell(posted)
         added = _job(row)
         self._observer(JobSubmitted(added.id, added.upload.size))
@@ -87,6 +91,19 @@ class JobStore(Sessions):
         query = (
             select(JobRow)
             .where(JobRow.owner == owner, JobRow.idempotency_key == key, JobRow.created_at > since)
+            .order_by(JobRow.seq.desc())
+            .limit(1)
+        )
+        async with self.reading() as session:
+            row = await session.scalar(query)
+            return None if row is None else _job(row)
+
+    async def failed(self, owner: str, fingerprint: str) -> Job | None:
+        """Return the owner's newest job of the same request that has failed within `RETRY_WINDOW`."""
+        query = (
+            select(JobRow)
+            .where(JobRow.completed_at > _now() - RETRY_WINDOW, JobRow.status == JobStatus.FAILED.value)
+            .where(JobRow.owner == owner, JobRow.fingerprint == fingerprint)
             .order_by(JobRow.seq.desc())
             .limit(1)
         )
@@ -182,15 +199,20 @@ class JobStore(Sessions):
 
     # --- what callers ask for ---
 
-    async def cancel(self, task_id: str) -> Job | None:
-        """Cancel a job; None if it has ended or is not there. A run that is in work is stale from here on."""
+    async def cancel(self, task_id: str, stage: Stage | None = None) -> Job | None:
+        """Cancel a job; None if it has ended or is not there. A run that is in work is stale from here on.
+
+        `stage` is where it was, if that is known better than the record knows it.
+        """
         unfinished = (JobStatus.PENDING.value, JobStatus.PROCESSING.value)
+        where: dict[str, Any] = {} if stage is None else {"stage": stage.value}
         return first(
             await self._update(
                 and_(JobRow.id == task_id, JobRow.status.in_(unfinished)),
                 status=JobStatus.CANCELLED.value,
                 epoch=JobRow.epoch + 1,
                 completed_at=_now(),
+                **where,
             )
         )
 
@@ -246,7 +268,9 @@ class JobStore(Sessions):
         """
         async with self.transaction() as session:
             rows = (await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))).all()
-            session.add_all(_result(row.id, kept) for row in rows if kept is not None)
+            if kept is not None:
+                for row in rows:
+                    await _offer(session, row.id, kept)
             posted = await _ends(session, rows, seconds) if "status" in values else 0
         self._tell(posted)
         jobs = [_job(row) for row in rows]
@@ -272,8 +296,16 @@ async def _ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | 
     return await post_ends(session, rows)
 
 
-def _result(task_id: str, kept: KeptResult) -> ResultRow:
-    return ResultRow(task_id=task_id, used_at=_now(), **asdict(kept))
+async def _offer(session: AsyncSession, task_id: str, kept: KeptResult) -> None:
+    """Put on record that a task has a transcript for others.
+
+    The one used before it is in use with it: this one's task may be deleted soon.
+    """
+    now = _now()
+    same = select(ResultRow.task_id).where(ResultRow.work == kept.work).order_by(ResultRow.used_at.desc()).limit(1)
+    before = update(ResultRow).where(ResultRow.task_id == same.scalar_subquery()).values(used_at=now)
+    await session.execute(before.execution_options(synchronize_session=False))
+    session.add(ResultRow(task_id=task_id, used_at=now, **asdict(kept)))
 
 
 def first(jobs: Sequence[Job]) -> Job | None:

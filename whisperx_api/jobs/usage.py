@@ -8,7 +8,7 @@ from datetime import date, timezone
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from whisperx_api.jobs.sessions import Sessions
@@ -37,9 +37,13 @@ class Usage:
 async def count_ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | None = None) -> None:
     """Count the jobs that end in this transaction. Their audio is `seconds` long, or as their files state it."""
     for usage in [_of(row, seconds) for row in rows if row.status in ("completed", "failed")]:
-        insert = _insert(session)(UsageRow).values(day=usage.day, owner=usage.owner, **_counts(usage))
-        added = {name: getattr(UsageRow, name) + insert.excluded[name] for name in COUNTS}
-        await session.execute(insert.on_conflict_do_update(index_elements=["day", "owner"], set_=added))
+        of_it = (UsageRow.day == usage.day, UsageRow.owner == usage.owner)
+        more = {name: getattr(UsageRow, name) + count for name, count in _counts(usage).items()}
+        change = update(UsageRow).where(*of_it).values(more).returning(UsageRow.day)
+        found = await session.execute(change.execution_options(synchronize_session=False))
+        if found.first() is None:  # the first of its day, here at least: SQLAlchemy compiles this one anew each time
+            insert = _insert(session)(UsageRow).values(day=usage.day, owner=usage.owner, **_counts(usage))
+            await session.execute(insert.on_conflict_do_update(index_elements=["day", "owner"], set_=more))
 
 
 class UsageBook(Sessions):

@@ -55,6 +55,8 @@ class LiveViews:
         """Return how an unfinished job is; None for any other."""
         if (running := self._runs.get(task_id)) is not None:
             run = running[0]
+            if run.job.status.finished:
+                return None
             eta = self._eta_of_run(task_id)
             return JobView(run.job, run.told, run.stage, run.message, eta=eta, begun=bool(run.heard))
         if (waiting := self._waiting.get(task_id)) is not None:
@@ -69,7 +71,8 @@ class LiveViews:
         """Return how a job is that has another do its work: it is where that one is."""
         leader = self._sharing.leader(follower)
         if leader is None or leader.id == follower.id or (shown := self.live(leader.id)) is None:
-            return JobView(follower, follower.progress, follower.stage, IN_QUEUE)
+            begun = bool(self._sharing.heard(follower))
+            return JobView(follower, follower.progress, follower.stage, IN_QUEUE, begun=begun)
         return replace(shown, job=follower, progress=max(shown.progress, follower.progress))
 
     def _eta_of_run(self, task_id: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from whisperx_api.models.catalog import STARTER, TRANSCRIPTION_MODELS
 from whisperx_api.models.resolve import available
 from whisperx_api.settings import Settings
@@ -11,6 +13,8 @@ OPENAI_NAMES = (
     "gpt-4o-transcribe-diarize",
 )  # fmt: skip
 """What OpenAI's clients ask for: the default model."""
+DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+"""What OpenAI puts after a name for the model as it was then."""
 
 
 class ModelNotAllowed(ValueError):
@@ -27,12 +31,17 @@ def default_names(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((settings.whisper_model, *settings.whisper_model_alias, *OPENAI_NAMES)))
 
 
+def undated(name: str) -> str:
+    """Return one of OpenAI's names without its date."""
+    return DATE.sub("", name)
+
+
 def resolve_requested(name: str | None, settings: Settings) -> str | None:
     """Return the model that a request means by `name`; None for the default one.
 
     Raises `ModelNotAllowed`, whose message goes on from the field `model`.
     """
-    if name is None or name in default_names(settings):
+    if name is None or name in default_names(settings) or undated(name) in OPENAI_NAMES:
         return None
     if name not in allowed(settings):
         names = dict.fromkeys((*default_names(settings), *allowed(settings)))

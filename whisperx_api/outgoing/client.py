@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -24,12 +25,14 @@ def trusted() -> ssl.SSLContext:
 def guarded_client(guard: Guard, context: ssl.SSLContext) -> httpx.AsyncClient:
     """Return a client whose every request goes through `guard`. It raises `Refused`, `Unresolved`, `httpx.HTTPError`.
 
-    No proxy is taken from the environment: it would do the connecting, to wherever it likes.
+    No proxy is taken from the environment: it would do the connecting, to wherever it likes. No cookie is kept, for one
+    that was set on one caller's behalf would be sent on another's.
     """
     return httpx.AsyncClient(
         transport=GuardedTransport(guard, context),
         follow_redirects=False,
         trust_env=False,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=httpx.Timeout(IDLE_SECONDS, connect=CONNECT_SECONDS, pool=None),
         headers={"User-Agent": f"whisperx-api/{__version__}"},
     )

@@ -10,6 +10,8 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from anyio import fail_after
+
 from whisperx_api.outgoing.addresses import HOST, Allowed
 
 if TYPE_CHECKING:
@@ -66,7 +68,8 @@ class Guard:
             raise Refused(f"must have at most {LONGEST_URL} characters")
         try:
             url = httpx.URL(text)
-        except httpx.InvalidURL:
+            _ = url.host
+        except (httpx.InvalidURL, UnicodeError):  # or a host in punycode that stands for no name
             raise _no_url() from None
         self._check(url)
         return url
@@ -84,8 +87,9 @@ class Guard:
             found = [url.host]
         else:
             try:
-                found = list(dict.fromkeys(await asyncio.wait_for(self._resolve(host, port), RESOLVE_SECONDS)))
-            except (OSError, UnicodeError, asyncio.TimeoutError, TimeoutError) as error:
+                with fail_after(RESOLVE_SECONDS):
+                    found = list(dict.fromkeys(await self._resolve(host, port)))
+            except (OSError, UnicodeError, TimeoutError) as error:
                 raise Unresolved(f"the host {host} has no address") from error
             if not found:
                 raise Unresolved(f"the host {host} has no address")

@@ -7,12 +7,15 @@ fsynced. Names come from the service, never from a client. Files are readable by
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Collection
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 PART = ".part"
 """Ends the name of what is still being written."""
@@ -84,7 +87,10 @@ class LocalStorage:
     # --- the end ---
 
     async def clear(self, task_id: str, keep: Collection[str]) -> None:
-        """Delete what was made for a task except the files named in `keep`, also while one is being written."""
+        """Delete what was made for a task except the files named in `keep`, also while one is being written.
+
+        What can't be deleted stays until its task is, which is logged.
+        """
         await asyncio.to_thread(_clear, self._root / task_id, keep)
 
     async def delete(self, task_id: str) -> None:
@@ -159,4 +165,7 @@ def _clear(folder: Path, keep: Collection[str]) -> None:
     if folder.is_dir():
         for path in folder.iterdir():
             if path.name.removesuffix(PART) not in keep:
-                path.unlink(missing_ok=True)
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    logger.warning("%s can't be deleted: %s", path, error)

@@ -48,6 +48,8 @@ async def body(job: Job, transcript: Transcript, wanted: AudioWanted) -> bytes:
 def _body(job: Job, transcript: Transcript, wanted: AudioWanted) -> bytes:
     if format_of(wanted).is_json:
         return writing.encoded(as_dict(job.options.task, transcript, wanted))
+    if format_of(wanted) is writing.Format.TEXT:  # OpenAI's names nobody in it
+        return f"{transcript.text}\n".encode()
     return writing.write(transcript, format_of(wanted), writing.Wanted(job.id, job.upload.name, job.options.task))
 
 

@@ -15,6 +15,7 @@ from whisperx_api.api.attended import Attended, BrokenOff, HungUp, ended_soon, k
 from whisperx_api.api.auth import Reader
 from whisperx_api.api.errors import OPENAI_ERRORS, ApiError, bad_parameter, openai_body
 from whisperx_api.api.limits import Submitter
+from whisperx_api.api.multipart import PLAIN, Rules
 from whisperx_api.api.openai import answers, fields, stream
 from whisperx_api.api.openai.schemas import ANSWERS, RESULT
 from whisperx_api.api.parts import Parts, PartsOf
@@ -31,6 +32,8 @@ from whisperx_api.keys import Caller
 router = APIRouter(prefix="/v1/audio", tags=["openai"], responses=OPENAI_ERRORS)
 
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
+RETRY_COUNT = "x-stainless-retry-count"
+"""In this header OpenAI's clients say how often they have sent a request before."""
 BLANKS = {"text/vtt": "WEBVTT\n\n"}
 """What has to be sent first of a form before white space means nothing in it."""
 
@@ -42,7 +45,7 @@ async def transcriptions(
 ) -> Response:
     """What is said in a recording. The answer comes when it is known; `stream` sends text as it comes, and `async`
     only the task, to be asked for later. Hanging up cancels it, unless it has an `Idempotency-Key`."""
-    job, wanted = await _accepted(request, parts, caller, idempotency_key, fields.of_transcription)
+    job, wanted = await _accepted(request, parts, caller, idempotency_key, fields.of_transcription, fields.RULES)
     if wanted.asynchronous:
         place = str(request.url_for("transcription", task_id=job.id).path)
         return JSONResponse(answers.task(JobView(job, 0.0)), HTTPStatus.ACCEPTED, headers={"Location": place})
@@ -91,10 +94,16 @@ async def transcription(
 
 
 async def _accepted(
-    request: Request, parts: Parts, caller: Caller, idempotency_key: str | None, read: Read[fields.AudioWanted]
+    request: Request,
+    parts: Parts,
+    caller: Caller,
+    idempotency_key: str | None,
+    read: Read[fields.AudioWanted],
+    rules: Rules = PLAIN,
 ) -> tuple[Job, fields.AudioWanted]:
+    again = request.headers.get(RETRY_COUNT, "0") != "0"
     try:
-        accepted = await accept(request, parts, caller, idempotency_key, read, fields.RULES)
+        accepted = await accept(request, parts, caller, idempotency_key, read, rules, again)
     except Draining:
         raise SHUTTING_DOWN from None
     return accepted.job, accepted.wanted

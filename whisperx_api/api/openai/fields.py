@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeVar
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from whisperx_api.api import requests
 from whisperx_api.api.errors import bad_parameter
 from whisperx_api.api.multipart import Form, Rules
+from whisperx_api.models.names import undated
 from whisperx_api.options import Options, Task
 from whisperx_api.settings import Settings
 from whisperx_api.validation import what_is_wrong
@@ -23,6 +25,7 @@ DIARIZING_MODEL = "gpt-4o-transcribe-diarize"
 """The name that asks for speakers, whatever the format."""
 REFERENCE_BYTES = 6 * 1024 * 1024
 """Longest data URL of a known speaker: ten seconds of uncompressed stereo sound take some four of these megabytes."""
+LONGEST_KEYWORDS = 4096
 OFFSET = 0.363 / 0.500
 """How far under its onset speech ends, as a part of it: whisperx's two thresholds."""
 STRATEGY = "chunking_strategy"
@@ -90,7 +93,7 @@ class TranscriptionFields(TranslationFields):
     keywords: list[str] = []
     """Words to expect."""
     timestamp_granularities: list[Granularity] = []
-    """What gets its times in `verbose_json`: `segment`, which is the default, and `word`."""
+    """What gets its times: `segment`, the default, which clients send with any form, and `word`, in `verbose_json`."""
     include: list[Include] = []
     """`logprobs` gives the log-probability of each token, in `json` and in a stream."""
     known_speaker_names: list[str] = []
@@ -108,9 +111,7 @@ class TranscriptionFields(TranslationFields):
 LISTS = frozenset(
     ("languages", "keywords", "timestamp_granularities", "include", "known_speaker_names", "known_speaker_references")
 )
-RULES = Rules(
-    lists=LISTS, longest={"known_speaker_references": REFERENCE_BYTES}, room=4 * REFERENCE_BYTES
-)  # fmt: skip
+RULES = Rules(LISTS, {"known_speaker_references": REFERENCE_BYTES}, room=4 * REFERENCE_BYTES, most_fields=1000)
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,8 @@ def of_transcription(form: Form, settings: Settings) -> AudioWanted:
     """Return what a transcription asks for. Raises a 400."""
     given = _given(TranscriptionFields, form)
     requests.check_source(None, form.filename is not None, settings)
-    speakers = given.response_format is ResponseFormat.DIARIZED_JSON or given.model == DIARIZING_MODEL
-    if given.timestamp_granularities and given.response_format is not ResponseFormat.VERBOSE_JSON:
+    speakers = given.response_format is ResponseFormat.DIARIZED_JSON or undated(given.model) == DIARIZING_MODEL
+    if Granularity.WORD in given.timestamp_granularities and given.response_format is not ResponseFormat.VERBOSE_JSON:
         raise bad_parameter("timestamp_granularities", "timestamp_granularities needs response_format=verbose_json.")
     if given.include and given.response_format is not ResponseFormat.JSON:
         raise bad_parameter("include", "include=logprobs needs response_format=json.")
@@ -146,7 +147,7 @@ def of_transcription(form: Form, settings: Settings) -> AudioWanted:
         model=requests.model(given.model, settings),
         enable_diarization=speakers,
         prompt=given.prompt,
-        hotwords=", ".join(word.strip() for word in given.keywords if word.strip()) or None,
+        hotwords=_hotwords(given.keywords),
         temperature=given.temperature,
         token_logprobs=bool(given.include),
     )
@@ -193,6 +194,13 @@ def _given(kind: type[Fields], form: Form) -> Fields:
         return kind.model_validate(values)
     except ValidationError as error:
         raise requests.explained(error, kind) from None
+
+
+def _hotwords(keywords: Sequence[str]) -> str | None:
+    words = ", ".join(word.strip() for word in keywords if word.strip())
+    if len(words) > LONGEST_KEYWORDS:
+        raise bad_parameter("keywords", f"keywords must have at most {LONGEST_KEYWORDS} characters in all.")
+    return words or None
 
 
 def _languages(given: TranscriptionFields) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+from anyio import fail_after
+
 from whisperx_api.api.errors import ApiError, openai_body
 from whisperx_api.api.openai import answers
 from whisperx_api.api.openai.fields import AudioWanted, ResponseFormat
@@ -57,8 +59,9 @@ async def events(parts: Parts, job: Job, wanted: AudioWanted) -> AsyncIterator[s
 async def _next(queue: asyncio.Queue[Event], told: _Told, seconds: float) -> AsyncIterator[str]:
     """Wait for the next event and yield what is to be said of it; a comment where nothing comes for so many seconds."""
     try:
-        event = await asyncio.wait_for(queue.get(), seconds)
-    except (asyncio.TimeoutError, TimeoutError):
+        with fail_after(seconds):
+            event = await queue.get()
+    except TimeoutError:
         yield ALIVE
         return
     for sent in told.hear(event):
