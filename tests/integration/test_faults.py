@@ -121,7 +121,7 @@ def full_database(client: TestClient) -> Iterator[None]:
 
     async def fill(parts: Parts) -> None:
         event.listen(parts.store._sessions.kw["bind"].sync_engine.pool, "checkout", bound)
-        filler = replace(JOB, owner="somebody", status=JobStatus.FAILED)
+        filler = replace(JOB, owner="somebody", status=JobStatus.FAILED, completed_at=JOB.created_at)
         with suppress(StoreUnavailable):
             while True:
                 await parts.store.add(replace(filler, id=str(uuid.uuid4())))
