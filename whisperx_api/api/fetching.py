@@ -13,8 +13,9 @@ from typing import BinaryIO
 import httpx
 from anyio import fail_after
 
+from whisperx_api.api.arrivals import create, not_written, shown_name, too_large
 from whisperx_api.api.errors import ApiError, bad_parameter
-from whisperx_api.api.multipart import BUFFER, Form, create, not_written, shown_name, too_large
+from whisperx_api.api.multipart import BUFFER, Form
 from whisperx_api.outgoing.guard import Guard, Refused, Unresolved
 
 PARAM = "url"

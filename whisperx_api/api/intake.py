@@ -8,9 +8,9 @@ from http import HTTPStatus
 
 from fastapi import Request
 
+from whisperx_api.api.arrivals import too_large
 from whisperx_api.api.bodies import stated_length
 from whisperx_api.api.errors import ApiError
-from whisperx_api.api.multipart import too_large
 from whisperx_api.api.parts import Parts
 from whisperx_api.jobs.admission import QueueFull
 from whisperx_api.jobs.manager import Draining

@@ -6,12 +6,9 @@ Nobody's code runs before the key is checked, and reading stops at the limit (RF
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
-import logging
 import os
 import re
-import unicodedata
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,9 +19,8 @@ from urllib.parse import unquote
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from whisperx_api.api.arrivals import create, not_written, readable, shown_name, too_large
 from whisperx_api.api.errors import ApiError, bad_parameter
-
-logger = logging.getLogger(__name__)
 
 BUFFER = 1024 * 1024
 """Bytes gathered before they are written."""
@@ -40,8 +36,6 @@ LONGEST_BOUNDARY = 70
 EXTENDED = re.compile(r"filename\*\s*=\s*(utf-8|iso-8859-1)'[^']*'([^;\s]*)", re.IGNORECASE)
 OVERHEAD = 1024 * 1024
 """Bytes that a form may have besides its file and its long fields."""
-STEERING = ("Cc", "Zl", "Zp")
-"""Unicode's categories of control characters and of ends of lines and paragraphs."""
 LIST = "[]"
 """Ends the name of a field that may be there several times, where a client writes it so."""
 
@@ -115,19 +109,6 @@ async def receive(
     except OSError as error:
         raise not_written(error, target) from error
     return reader.form
-
-
-def create(target: Path) -> BinaryIO:
-    """Open a new file for a recording, for the service's user alone."""
-    return open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-
-
-def not_written(error: OSError, target: Path) -> ApiError:
-    """Return what is answered where the disk does not take a recording: 507 when it is full, else 503."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.")
-    logger.error("an upload could not be written to %s", target.parent, exc_info=error)
-    return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "The server's disk does not take the recording: its log says why.")
 
 
 class _FormReader:
@@ -284,31 +265,3 @@ def extended(disposition: bytes) -> str | None:
     """Return the file name of a header that has it only as `filename*=utf-8''…` (RFC 5987), as some clients do."""
     found = EXTENDED.search(disposition.decode("latin-1"))
     return unquote(found[2], found[1], errors="replace") if found else None
-
-
-def shown_name(path: str) -> str:
-    """Return a recording's name. It is only shown to people, and never that of a file here.
-
-    What stands before a separator is somebody's folder; characters that steer a terminal or end a line are left out.
-    """
-    name = path.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in name if unicodedata.category(char) not in STEERING)[:255] or "recording"
-
-
-def too_large(limit: int, param: str = "file") -> ApiError:
-    """A 413 that says what the limit is."""
-    return ApiError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The recording is larger than {readable(limit)}, the most this server takes (MAX_FILE_SIZE).",
-        param=param,
-    )
-
-
-def readable(size: int) -> str:
-    """Return a number of bytes for people: 500 bytes, 1.5 MiB."""
-    amount, unit = float(size), "bytes"
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if amount < 1024 or unit == "TiB":
-            break
-        amount /= 1024
-    return f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"
