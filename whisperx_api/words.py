@@ -1,4 +1,4 @@
-"""Where words are in a text, and how a text is made of words."""
+"""Where words are in a text, and when they are said."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def word_starts(text: str, words: Sequence[Word]) -> list[int] | None:
         starts.append(start)
         position = start + len(word.word)
     return starts or None
+
+
+def said_at(position: int, length: int, start: float, end: float) -> float:
+    """Return when the character at `position` is said, of a text of `length` that lasts evenly from `start` to `end`.
+
+    It is in the unit of `start` and `end`.
+    """
+    return start + (end - start) * position / length

@@ -51,6 +51,8 @@ def test_each_channel_is_a_speaker_with_words_at_their_times(server: Server, sam
     assert np.abs(np.array(shifts) - LATER).max() < 0.2
     assert result["duration"] == CUT + LATER
     assert (result["models"]["diarize"], result["warnings"]) == (None, [])
+    turns = server.client.get(f"/api/v1/transcribe/result/{result['task_id']}?format=rttm").text.splitlines()
+    assert {(line.split()[2], line.split()[7]) for line in turns} == {("1", "SPEAKER_00"), ("2", "SPEAKER_01")}
 
 
 def test_silent_channel_has_no_speaker(server: Server, sample_dir: Path, tmp_path: Path) -> None:

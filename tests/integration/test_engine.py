@@ -202,8 +202,10 @@ def test_engine_computes_at_a_lower_priority_than_the_server(server: Server, cal
 
 def test_translation_keeps_segments_and_speakers_but_no_words(server: Server, call: Path) -> None:
     result = server.wait(server.upload(call, task="translate", language="en"), seconds=120)["result"]
-    assert result["segments"] and result["text"]
+    assert " ".join(segment["text"] for segment in result["segments"]) == result["text"]
     assert all(segment["words"] == [] and segment["speaker"] for segment in result["segments"])
+    assert len(result["segments"]) > 3 and len({segment["speaker"] for segment in result["segments"]}) == 2
+    assert any("estimated" in warning for warning in result["warnings"])
 
 
 def test_text_is_heard_by_listeners_before_the_task_is_done(server: Server, call: Path) -> None:

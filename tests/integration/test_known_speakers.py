@@ -58,4 +58,8 @@ def test_speaker_who_is_not_there_is_not_named(diarizer: Diarizer, sample: np.nd
                 alone[int(start * SAMPLE_RATE) : int((start + length) * SAMPLE_RATE)] = 0.0
         found = diarizer(alone, voices={other: cuts[other][1]})
         assert found.embeddings and found.names == {}
+        (said,) = found.warnings
+        assert said.startswith(
+            f"Nobody in the recording sounds like the reference of {other}: the nearest speaker is at"
+        )
         assert set(diarizer(alone, voices={who: cuts[who][1] for who in cuts}).names.values()) == {one}

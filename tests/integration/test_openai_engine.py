@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,10 @@ def test_log_probabilities_are_those_of_the_text(api: openai.OpenAI, telephone: 
     assert math.isclose(sum(logprobs) / len(logprobs), mean, abs_tol=0.15)
 
 
-def test_translation_is_english(api: openai.OpenAI, telephone: Path) -> None:
+def test_translation_is_english_and_cut_into_sentences(api: openai.OpenAI, telephone: Path) -> None:
     answer = api.audio.translations.create(file=telephone, model="whisper-1", response_format="verbose_json")
     assert answer.to_dict()["language"] == "english" and answer.text
+    assert answer.segments and len({segment.seek for segment in answer.segments}) < len(answer.segments)
+    assert " ".join(segment.text for segment in answer.segments) == answer.text
+    assert all(segment.tokens and segment.end - segment.start < 15 for segment in answer.segments)
+    assert all(one.end <= other.start for one, other in pairwise(answer.segments))

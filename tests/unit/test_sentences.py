@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from whisperx_api.pipeline.sentences import cut_at_words, sentence_spans, split_sentences
-from whisperx_api.transcript import Segment, Word
+from whisperx_api.pipeline.sentences import cut_at_words, sentence_spans, split_sentences, split_untimed
+from whisperx_api.transcript import Segment, TokenLogprob, Word, joined
 
 
 def sentences(text: str, language: str) -> list[str]:
@@ -107,3 +107,43 @@ def test_words_that_are_not_in_the_text_are_joined_as_the_language_writes(langua
     parts = cut_at_words(replace(chunk("something else", ["a", "b", "c"]), tokens=(1, 2)), [1], language)
     assert [part.text for part in parts] == ["a", text]
     assert [part.tokens for part in parts] == [(), ()]
+
+
+def test_text_without_words_is_cut_into_sentences_with_times_by_length() -> None:
+    text = "Mr. Smith came. He went!"  # sentences at 0..15 and 16..24 of 24
+    first, second = split_untimed(Segment(10.0, 22.0, text, avg_logprob=-0.3, seek=1000, channel=1), "en")
+    assert (first.text, first.start, first.end) == ("Mr. Smith came.", 10.0, 17.5)
+    assert (second.text, second.start, second.end) == ("He went!", 18.0, 22.0)
+    assert {(part.avg_logprob, part.seek, part.channel) for part in (first, second)} == {(-0.3, 1000, 1)}
+
+
+def test_tokens_and_logprobs_go_with_sentences_without_words() -> None:
+    logprobs = tuple(TokenLogprob("00", -float(number)) for number in range(6))
+    # "Yes", "." | "Go", "on", "." and the bytes of a character that broke off
+    whole = Segment(
+        0.0, 3.0, "Yes. Go on.", tokens=(1, 2, 3, 4, 5, 6), token_starts=(0, 3, 5, 8, 10, 11), logprobs=logprobs
+    )
+    first, second = split_untimed(whole, "en")
+    assert (first.tokens, first.token_starts, first.logprobs) == ((1, 2), (0, 3), logprobs[:2])
+    assert (second.tokens, second.token_starts, second.logprobs) == ((3, 4, 5, 6), (0, 3, 5, 6), logprobs[2:])
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "parts"),
+    [
+        ("en", "Well.  Two spaces. One space.\nA line.", 2),
+        ("en", 'He said (so.) And went... on! "Did he?" Yes.', 4),
+        ("ja", "はい。いいえ。 そうです。", 2),
+        ("en", "no end at all", 1),
+        ("en", "", 1),
+    ],
+)
+def test_sentences_without_words_joined_are_the_text(language: str, text: str, parts: int) -> None:
+    found = split_untimed(Segment(0.0, 30.0, text), language)
+    assert len(found) == parts
+    assert joined((part.text, language) for part in found) == text
+
+
+def test_segment_with_words_has_no_estimated_times() -> None:
+    text = "Hello there. How are you?"
+    assert split_untimed(whole := chunk(text, text.split()), "en") == (whole,)

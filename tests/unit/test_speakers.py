@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from whisperx_api.pipeline.attribution import NEAREST_TURN_SECONDS
-from whisperx_api.pipeline.speakers import assign
+from whisperx_api.pipeline.speakers import ESTIMATED, assign
 from whisperx_api.transcript import Alignment, Diarization, Segment, Transcript, Transcription, Turn, Word
 
 
@@ -99,6 +99,56 @@ def test_segment_without_words_takes_the_speaker_with_most_of_its_time() -> None
     assert result.speakers[0].duration == 10.0
     assert assigned([Segment(0.0, 10.0, "x"), Segment(4.5, 5.0, "y")], turns).segments[1].speaker == "SPEAKER_01"
     assert result.models == {"transcribe": "t", "align": None, "diarize": "d"}
+
+
+DIALOGUE = Segment(0.0, 20.0, "How are you today? I am very well. And how are you? I'm not so.", avg_logprob=-0.2)
+"""A translated chunk whose sentences, of 18, 15, 16 and 11 of 63 characters, last 6.0, 5.0, 5.4 and 3.5 seconds."""
+
+
+def test_each_sentence_of_a_translation_has_the_speaker_of_most_of_it() -> None:
+    turns = diarized((0.0, 6.5, "x"), (6.5, 10.0, "y"), (10.0, 16.5, "x"), (16.5, 20.0, "y"))
+    result = assign(Transcription("fr", (replace(DIALOGUE, language="en"),), "t"), None, turns, duration=20.0)
+    assert [(part.text, part.speaker) for part in result.segments] == [
+        ("How are you today?", "SPEAKER_00"),
+        ("I am very well.", "SPEAKER_01"),
+        ("And how are you?", "SPEAKER_00"),
+        ("I'm not so.", "SPEAKER_01"),
+    ]
+    assert result.text == DIALOGUE.text
+    assert result.segments[0].start == 0.0 and result.segments[-1].end == 20.0
+    assert [part.avg_logprob for part in result.segments] == [-0.2] * 4
+
+
+def test_sentence_of_a_translation_far_from_every_turn_has_the_speaker_of_the_one_beside_it() -> None:
+    turns = diarized((8.0, 10.0, "x"))
+    result = assign(Transcription("en", (DIALOGUE,), "t"), None, turns, duration=20.0)
+    assert [part.speaker for part in result.segments] == ["SPEAKER_00"] * 4
+
+
+def test_a_warning_says_that_speakers_of_a_translation_are_estimated() -> None:
+    spoken = Transcription("en", (DIALOGUE,), "t", warnings=("w",))
+    turns = diarized((0.0, 20.0, "x"))
+    assert assign(spoken, None, turns, duration=20.0).warnings == ("w", ESTIMATED)
+    assert assign(spoken, None, None, duration=20.0).warnings == ("w",)
+    assert assign(spoken, None, Diarization((), ()), duration=20.0).warnings == ("w",)
+    assert assign(replace(spoken, segments=()), None, turns, duration=20.0).warnings == ("w",)
+    assert assigned([segment(("a", 0.0, 1.0))], turns).warnings == ()
+
+
+def test_translation_is_cut_into_sentences_also_without_speakers_and_by_channel() -> None:
+    later = replace(DIALOGUE, start=2.0, end=22.0, channel=1)
+    spoken = Transcription("en", (replace(DIALOGUE, channel=0), later), "t")
+    assert [len(assign(spoken, None, some, duration=22.0).segments) for some in (None, Diarization((), ()))] == [8, 8]
+    apart = assign(spoken, None, None, duration=22.0, by_channel=True)
+    assert [part.speaker for part in apart.segments] == ["SPEAKER_00", "SPEAKER_01"] * 4
+    assert apart.warnings == ()
+
+
+def test_only_what_has_no_words_is_cut_by_its_length() -> None:
+    timed = segment(("One.", 0.0, 1.0), ("Two.", 1.0, 2.0))
+    result = assigned([timed, replace(DIALOGUE, start=5.0)], diarized((0.0, 20.0, "x")))
+    assert [part.text for part in result.segments][:2] == ["One. Two.", "How are you today?"]
+    assert len(result.segments) == 5
 
 
 def test_speakers_are_numbered_as_they_appear() -> None:

@@ -45,6 +45,12 @@ def test_rttm_has_a_turn_a_segment_of_somebody() -> None:
     assert rttm(TWO, "").startswith("SPEAKER recording 1 ")
 
 
+def test_rttm_has_each_speaker_on_its_channel() -> None:
+    parts = tuple(Segment(float(at), at + 0.5, "Hm.", (), f"SPEAKER_0{at}", channel=at) for at in (1, 0))
+    lines = rttm(Transcript("en", 9.0, parts), "call.wav").splitlines()
+    assert [(line.split()[2], line.split()[7]) for line in lines] == [("2", "SPEAKER_01"), ("1", "SPEAKER_00")]
+
+
 @many_times
 @given(transcripts())
 def test_csv_reads_every_segment_back(written: Transcript) -> None:

@@ -107,7 +107,10 @@ def _cut(segment: Segment, language: str, layout: Layout, reserved: int) -> Iter
 
 
 def _sentences(pieces: list[Unit]) -> Iterator[list[Unit]]:
-    """Yield the sentences of a segment: one with words is a sentence already, a translation's may hold several."""
+    """Yield the sentences of a segment: one with words is a sentence already.
+
+    One without may hold several, in translations from before they were cut.
+    """
     first = 0
     for index, (unit, following) in enumerate(pairwise(pieces), start=1):
         if not unit.timed and ends_sentence(unit, following):

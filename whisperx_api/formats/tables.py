@@ -40,8 +40,9 @@ def tsv(transcript: Transcript) -> str:
 def rttm(transcript: Transcript, name: str) -> str:
     """Return Rich Transcription Time Marks (NIST, "Rich Transcription 2009 evaluation plan"), a turn a segment.
 
-    `name` is the recording's; the file is called so without its ending. Segments of nobody, and those that last no
-    time, are no turns. A field can't hold white space: underscores stand for it.
+    `name` is the recording's; the file is called so without its ending. Channels count from 1, which is that of a mixed
+    recording as well. Segments of nobody, and those that last no time, are no turns. A field can't hold white space:
+    underscores stand for it.
     """
     names = speaker_names(transcript)
     file = _field(PurePath(name).stem) or "recording"
@@ -49,8 +50,8 @@ def rttm(transcript: Transcript, name: str) -> str:
     for segment in transcript.segments:
         duration = round(segment.end - segment.start, 3)
         if segment.speaker and duration > 0:
-            speaker = _field(_name(segment, names))
-            lines.append(f"SPEAKER {file} 1 {segment.start:.3f} {duration:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
+            channel, speaker = (segment.channel or 0) + 1, _field(_name(segment, names))
+            lines.append(f"SPEAKER {file} {channel} {segment.start:.3f} {duration:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
     return "".join(lines)
 
 

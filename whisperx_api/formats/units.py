@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from whisperx_api.languages import WITHOUT_SPACES
 from whisperx_api.transcript import Segment
-from whisperx_api.words import word_starts
+from whisperx_api.words import said_at, word_starts
 
 SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 """Characters of scripts without spaces (Chinese, Japanese, Thai, Lao, Burmese): a line may end beside one."""
@@ -98,7 +98,7 @@ def _untimed(segment: Segment) -> list[Unit]:
     start, end = milliseconds(segment.start), milliseconds(max(segment.start, segment.end))
 
     def at(position: int) -> int:
-        return start + round((end - start) * position / len(text))
+        return round(said_at(position, len(text), start, end))
 
     return [Unit(text[a:b], at(a), at(b), text[:a][-1:] == " ") for a, b in spans]
 

@@ -25,7 +25,7 @@ from whisperx_api.storage.local import LocalStorage
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Part of every key: to be raised when the same request would now give another transcript."""
 ONLY_SHOWN = ("word_timestamps",)
 """Options that change what is shown of a transcript, and not what it is."""

@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 
 from whisperx_api.languages import WITHOUT_SPACES
 from whisperx_api.transcript import Segment, Word
+from whisperx_api.words import said_at
 
 
 def corrected(segment: Segment, text: str, language: str) -> Segment:
@@ -51,7 +52,7 @@ def _shared(written: Sequence[str], start: float, end: float, segment: Segment) 
     said = 0
     for word in written:
         begin, said = said, said + len(word)
-        times = (round(start + (end - start) * place / length, 3) for place in (begin, said))
+        times = (round(said_at(place, length, start, end), 3) for place in (begin, said))
         words.append(Word(word, *times, score=None, speaker=segment.speaker))
     return words
 

@@ -6,7 +6,7 @@ and is compared with the recording's speakers by cosine distance, 0 (the same) t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,8 @@ def recognise(
         voices[name] = voice
         if several:
             warnings.append(f"The reference of {name} holds several voices: the one heard most was taken.")
-    return Found(match(speakers, voices, farthest), tuple(warnings))
+    names = match(speakers, voices, farthest)
+    return Found(names, (*warnings, *misses(speakers, voices, farthest, set(names.values()))))
 
 
 def farthest_of(pipeline: Any) -> float | None:
@@ -108,7 +109,7 @@ def match(
     if not speakers or not voices:
         return {}
     names, labels = list(voices), list(speakers)
-    distances = 1.0 - _unit(list(speakers.values())) @ _unit(list(voices.values())).T  # (n_speakers, n_names)
+    distances = _distances(speakers, voices)
     nearest = distances.argmin(axis=1)
     found: dict[str, tuple[float, str]] = {}
     for speaker, name in enumerate(nearest.tolist()):
@@ -117,6 +118,46 @@ def match(
         if distance < farthest and next_best - distance >= margin:
             found[names[name]] = min(found.get(names[name], (np.inf, "")), (distance, labels[speaker]))
     return {label: name for name, (_, label) in found.items()}
+
+
+def misses(
+    speakers: Mapping[str, Sequence[float]],
+    voices: Mapping[str, np.ndarray],
+    farthest: float,
+    given: Collection[str],
+    margin: float = MARGIN,
+) -> list[str]:
+    """Say for each voice whose name `match` gave to nobody, those not in `given`, why that is."""
+    names = list(voices)
+    unknown = [index for index, name in enumerate(names) if name not in given]
+    if not speakers:
+        return [
+            f"Nobody in the recording talks enough to be compared with the reference of {names[one]}."
+            for one in unknown
+        ]
+    distances = _distances(speakers, voices)
+    said: list[str] = []
+    for one in unknown:
+        speaker = distances[:, one].argmin()
+        distance = distances[speaker, one]
+        if distance >= farthest:
+            said.append(
+                f"Nobody in the recording sounds like the reference of {names[one]}: the nearest speaker is at "
+                f"{distance:.2f}, and {farthest:.2f} is the farthest that counts."
+            )
+            continue
+        other = min((index for index in range(len(names)) if index != one), key=lambda index: distances[speaker, index])
+        said.append(
+            f"The reference of {names[one]} named nobody: the nearest speaker is at {distance:.2f} from it and at "
+            f"{distances[speaker, other]:.2f} from that of {names[other]}, and a name must be nearer than any other by "
+            f"{margin:.2f}."
+        )
+    return said
+
+
+def _distances(speakers: Mapping[str, Sequence[float]], voices: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the cosine distances of speakers and voices, (n_speakers, n_names)."""
+    return 1.0 - _unit(list(speakers.values())) @ _unit(list(voices.values())).T
 
 
 def _unit(vectors: Sequence[Sequence[float] | np.ndarray]) -> np.ndarray:

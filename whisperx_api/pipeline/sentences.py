@@ -17,7 +17,7 @@ from punkt.rules.presets import CHINESE, URDU
 
 from whisperx_api.languages import joint
 from whisperx_api.transcript import Segment
-from whisperx_api.words import word_starts
+from whisperx_api.words import said_at, word_starts
 
 PUNKT_MODELS = {
     "cs": "czech",
@@ -74,6 +74,28 @@ def split_sentences(segment: Segment, language: str) -> tuple[Segment, ...]:
             index += 1
         cuts.append(index)
     return cut_at_words(segment, cuts, language)
+
+
+def split_untimed(segment: Segment, language: str) -> tuple[Segment, ...]:
+    """Cut a segment without words into its sentences, each with its share of the time (seconds) by its length.
+
+    It is cut where the parts joined, as the language writes them, are the text, and nowhere else. A segment with words
+    is returned as it is: their times say where to cut.
+    """
+    text, between = segment.text, joint(language)
+    spans = [] if segment.words else sentence_spans(text, language)
+    cuts = [start for (_, end), (start, _) in pairwise(spans) if text[end:start] == between]
+    if not cuts:
+        return (segment,)
+
+    def at(position: int) -> float:
+        return said_at(position, len(text), segment.start, segment.end)
+
+    parts: list[Segment] = []
+    for start, end in zip([0, *cuts], [*cuts, None], strict=True):
+        part = cut_text(segment, start, end)
+        parts.append(replace(part, start=at(start), end=at(start + len(part.text))))
+    return tuple(parts)
 
 
 def cut_at_words(segment: Segment, cuts: Iterable[int], language: str) -> tuple[Segment, ...]:

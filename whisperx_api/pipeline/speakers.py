@@ -12,7 +12,7 @@ import numpy as np
 
 from whisperx_api.pipeline.attribution import NEAREST_TURN_SECONDS, SpeakerTimes, attribute
 from whisperx_api.pipeline.likeness import Likeness
-from whisperx_api.pipeline.sentences import cut_at_words
+from whisperx_api.pipeline.sentences import cut_at_words, split_untimed
 from whisperx_api.transcript import (
     Alignment,
     Diarization,
@@ -21,6 +21,11 @@ from whisperx_api.transcript import (
     Transcript,
     Transcription,
     Word,
+)
+
+ESTIMATED = (
+    "In a translation the times of sentences within a decoded chunk, and with them their speakers, are estimated from "
+    "the length of the text."
 )
 
 
@@ -36,18 +41,20 @@ def assign(
 ) -> Transcript:
     """Put the stages' results together into the finished transcript.
 
-    Segments are those of `alignment`, or of `transcription` where there is none (a translation). `diarization` is None
-    where none was asked for: speakers are then None and nothing is cut, or, `by_channel`, each channel is a speaker.
+    Segments are those of `alignment`, or of `transcription` where there is none (a translation); those without words
+    are cut into sentences with estimated times, and a warning says so where a translation's speakers depend on them.
+    `diarization` is None where none was asked for: speakers are then None, or, `by_channel`, each channel is a speaker.
     `duration` is the recording's, in seconds. Speakers are numbered SPEAKER_00 … as they first appear in the segments;
     those who say no word are left out. With `embeddings` each has the voice vector that diarization found for it.
     """
     found = alignment.segments if alignment is not None else transcription.segments
-    if by_channel:
-        pieces = [(segment, None if segment.channel is None else str(segment.channel)) for segment in found]
-    elif diarization is not None:
+    estimated: tuple[str, ...] = ()
+    if not by_channel and diarization is not None and diarization.exclusive:
         pieces = _labelled(found, diarization, transcription.language)
+        estimated = (ESTIMATED,) if alignment is None and pieces else ()
     else:
-        pieces = [(segment, None) for segment in found]
+        sentences = [part for one in found for part in split_untimed(one, one.language or transcription.language)]
+        pieces = [(part, str(part.channel) if by_channel and part.channel is not None else None) for part in sentences]
     pieces.sort(key=lambda piece: (piece[0].start, piece[0].end))
     labels = dict.fromkeys(label for _, label in pieces if label is not None)
     ids = {label: f"SPEAKER_{index:02d}" for index, label in enumerate(labels)}
@@ -68,27 +75,25 @@ def assign(
             transcription.warnings,
             alignment.warnings if alignment is not None else (),
             diarization.warnings if diarization is not None else (),
+            estimated,
         ),
     )
 
 
 def _labelled(segments: Sequence[Segment], diarization: Diarization, language: str) -> list[tuple[Segment, str | None]]:
-    """Return the segments, cut where the speaker changes, each with its speaker's label in the diarization."""
+    """Return the segments, cut where the speaker changes, each with its speaker's label in the diarization.
+
+    Those without words are cut into their sentences.
+    """
     times = SpeakerTimes(diarization)
     labels = times.speakers
-    if not labels:
-        return [(segment, None) for segment in segments]
     of_words = times.of_words([word for segment in segments for word in segment.words])
-    of_segments = times.exclusive(
-        np.array([segment.start for segment in segments]), np.array([segment.end for segment in segments])
-    )
     likeness = Likeness(times, diarization.subsegments) if diarization.subsegments is not None else None
     pieces: list[tuple[Segment, str | None]] = []
     first = 0
-    for segment, of_segment in zip(segments, of_segments, strict=True):
+    for segment in segments:
         if not segment.words:
-            speaker = labels[of_segment.argmax()] if of_segment.max() > -NEAREST_TURN_SECONDS else None
-            pieces.append((segment, speaker))
+            pieces.extend(_by_sentence(segment, times, language))
             continue
         last = first + len(segment.words)
         found = _inherited(attribute(segment.words, of_words[first:last]))
@@ -102,6 +107,20 @@ def _labelled(segments: Sequence[Segment], diarization: Diarization, language: s
     return pieces
 
 
+def _by_sentence(segment: Segment, times: SpeakerTimes, language: str) -> list[tuple[Segment, str | None]]:
+    """Return the sentences of a segment without words, each with who has the floor for most of it.
+
+    One that is far from every turn has the speaker of the sentence beside it: its times are estimated.
+    """
+    parts = split_untimed(segment, segment.language or language)
+    closeness = times.exclusive(np.array([part.start for part in parts]), np.array([part.end for part in parts]))
+    near = [int(row.argmax()) if row.max() > -NEAREST_TURN_SECONDS else None for row in closeness]
+    return [
+        (part, None if index is None else times.speakers[index])
+        for part, index in zip(parts, _inherited(near), strict=True)
+    ]
+
+
 def _by_voice(words: Sequence[Word], found: Sequence[int | None], likeness: Likeness) -> list[int | None]:
     """Return the speakers of a sentence's words, each run of one speaker's listened to."""
     heard: list[int | None] = []
@@ -113,7 +132,7 @@ def _by_voice(words: Sequence[Word], found: Sequence[int | None], likeness: Like
 
 
 def _inherited(speakers: Sequence[int | None]) -> list[int | None]:
-    """Fill in words that have no speaker from the word before in the segment; the first ones from the word after."""
+    """Fill in words, or sentences, that have no speaker from the one before; the first ones from the one after."""
     current = next((speaker for speaker in speakers if speaker is not None), None)
     filled: list[int | None] = []
     for speaker in speakers:
