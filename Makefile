@@ -48,8 +48,14 @@ demo: setup
 serve: setup
 	$(BIN)/whisperx-api serve
 
+# What measures time runs after the rest, with nothing beside it. TESTS may name none of either.
+NONE_OF_THEM = test $$? -eq 5
+
 test: setup $(VENV)/tested
-	$(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(TESTS) || $(NONE_OF_THEM)
+	$(BIN)/coverage run -m pytest -m alone $(TESTS) || $(NONE_OF_THEM)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='whisperx_api/jobs/*,whisperx_api/api/*,whisperx_api/storage/*' --fail-under=90
 
 test-data: setup $(VENV)/tested

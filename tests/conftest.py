@@ -26,6 +26,22 @@ HEADERS = {"X-API-Key": KEY}
 UPLOAD = "/api/v1/transcribe/upload"
 
 
+LONGEST = ("test_engine", "test_transcribe", "test_embeddings", "test_diarize", "test_restart", "test_result_cache")
+"""Files that take minutes, the longest first: begun last, one would be left to run alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the longest files begin first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def measured_here_alone() -> None:
+    """Measure the coverage of no process that a test starts: many are killed, and some are to start fast."""
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the environment's own settings and any .env out of the tests."""

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pyannote import audio as pyannote_audio
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
+from tests.server import ROOT
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.options import DiarizationMode
 from whisperx_api.pipeline import diarizers
@@ -258,13 +259,14 @@ from typing import Any
 import torch
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.pipeline.diarizers import load_diarizer
-said = {}
-for model in sys.argv[2:]:
-    try:
-        load_diarizer(model, device=torch.device("cpu"), batch_size=1, token="hf_x", cache_dir=Path(sys.argv[1]))
-    except ModelUnavailable as error:
-        said[model] = str(error)
-print(json.dumps(said))
+for models in sys.stdin:
+    said = {}
+    for model in json.loads(models):
+        try:
+            load_diarizer(model, device=torch.device("cpu"), batch_size=1, token="hf_x", cache_dir=Path(sys.argv[1]))
+        except ModelUnavailable as error:
+            said[model] = str(error)
+    print(json.dumps(said), flush=True)
 """
 
 
@@ -282,37 +284,75 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Loader:
+    """Loads models in a process of its own, for the hub's client reads its environment when it is imported."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LOAD, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        )
+
+    def ask(self, *models: str) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(models) + "\n")
+        self._process.stdin.flush()
+
+    def said(self) -> dict[str, str]:
+        assert self._process.stdout
+        return json.loads(self._process.stdout.readline())
+
+    def end(self) -> None:
+        self._process.communicate(timeout=30)
+        assert self._process.returncode == 0
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is said of models that can't be had: with the hub there, with it gone, and offline."""
+
+    folder: str
+    """A folder without a model."""
+    hub: dict[str, str]
+    gone: dict[str, str]
+    offline: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
+def said(tmp_path_factory: pytest.TempPathFactory) -> Said:
+    cache, folder = tmp_path_factory.mktemp("cache"), str(tmp_path_factory.mktemp("empty"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    offline = Loader(cache, HF_HUB_OFFLINE="1")
+    online = Loader(cache, HF_HUB_OFFLINE="0", HF_ENDPOINT=f"http://127.0.0.1:{server.server_port}")
+    offline.ask("org/model")
+    online.ask(folder, "/no/such", *(f"org/{name}" for name in ANSWERS))
+    hub = online.said()
     server.shutdown()
+    server.server_close()
+    online.ask("org/model")
+    said = Said(folder, hub, online.said(), offline.said())
+    online.end()
+    offline.end()
+    return said
 
 
-def said(tmp_path: Path, *models: str, **environment: str) -> dict[str, str]:
-    """Load models in a process of its own, for the hub's client reads its environment when it is imported."""
-    command = [sys.executable, "-c", LOAD, str(tmp_path), *models]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=True)
-    return json.loads(done.stdout)
-
-
-def test_what_keeps_a_model_away_is_said_in_one_sentence(hub: str, tmp_path: Path) -> None:
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    sentences = said(tmp_path, str(folder), "/no/such", *(f"org/{name}" for name in ANSWERS), HF_ENDPOINT=hub)
-    assert "config.yaml" in sentences[str(folder)]
-    assert "neither a folder here nor a Hugging Face id" in sentences["/no/such"]
+def test_what_keeps_a_model_away_is_said_in_one_sentence(said: Said) -> None:
+    assert "config.yaml" in said.hub[said.folder]
+    assert "neither a folder here nor a Hugging Face id" in said.hub["/no/such"]
     for name, words in SAYS.items():
-        assert words in sentences[f"org/{name}"]
-    for model, sentence in sentences.items():
+        assert words in said.hub[f"org/{name}"]
+    for model, sentence in said.hub.items():
         assert model in sentence and "\n" not in sentence and sentence.endswith("enable_diarization=false.")
 
 
-def test_offline_and_unreachable_are_told_apart(tmp_path: Path) -> None:
-    assert "HF_HUB_OFFLINE forbids" in said(tmp_path, "org/model", HF_HUB_OFFLINE="1")["org/model"]
-    away = said(tmp_path, "org/model", HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0")["org/model"]
-    assert "can't be reached" in away and "whisperx-api models pull org/model" in away
+def test_offline_and_unreachable_are_told_apart(said: Said) -> None:
+    assert "HF_HUB_OFFLINE forbids" in said.offline["org/model"]
+    gone = said.gone["org/model"]
+    assert "can't be reached" in gone and "whisperx-api models pull org/model" in gone
 
 
 def test_model_that_is_fetched_keeps_no_other_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

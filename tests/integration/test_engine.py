@@ -86,6 +86,7 @@ def test_killed_engine_and_killed_server_lose_no_task(start_server, call: Path) 
     assert sorted(task["task_id"] for task in listed) == sorted(tasks)
 
 
+@pytest.mark.alone
 def test_status_is_polled_in_milliseconds_while_the_engine_works_at_full_load(server: Server, call: Path) -> None:
     task = server.upload(call)
     server.listen(task, "Transcribing speech")
@@ -183,6 +184,7 @@ def test_same_call_is_transcribed_once(start_server, call: Path) -> None:
     assert ended[0]["result"]["segments"] == ended[1]["result"]["segments"] == ended[2]["result"]["segments"]
 
 
+@pytest.mark.alone
 def test_cancel_stops_the_real_engine_within_two_seconds(server: Server, call: Path) -> None:
     task = server.upload(call)
     server.listen(task, "Transcribing speech")

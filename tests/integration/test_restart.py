@@ -24,6 +24,7 @@ def gone(pids: list[int], seconds: float = 3.0) -> bool:
     return False
 
 
+@pytest.mark.alone
 def test_server_answers_within_two_seconds_of_its_start(start_server) -> None:
     server = start_server(fake=True)
     server.kill()
@@ -142,6 +143,7 @@ def test_broken_checkpoint_is_made_again(start_server, tone, tmp_path: Path) -> 
     assert status["status"] == "completed" and status["result"]["text"] == "Hello there."
 
 
+@pytest.mark.alone
 def test_idle_engine_gives_the_device_back(start_server, tone) -> None:
     server = start_server(fake=True, model_unload_idle_minutes=0.5 / 60)
     task = server.upload(tone())

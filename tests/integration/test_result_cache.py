@@ -85,6 +85,7 @@ def test_same_recording_is_answered_at_once_with_its_own_task(caching, tone, cou
     assert runs() == 1
 
 
+@pytest.mark.alone
 def test_cached_upload_is_answered_within_50_ms_of_the_upload_itself(caching, tone) -> None:
     client, path = caching(), tone()
     wait(client, task_of(client, path))

@@ -69,6 +69,7 @@ def test_progress_never_goes_back_and_what_is_at_work_is_seen(client: TestClient
     assert "Transcribing speech, finding speakers" in messages
 
 
+@pytest.mark.alone
 def test_running_task_tells_stage_message_and_time_left(client: TestClient, tone) -> None:
     task = task_of(client, tone(), prompt=script(seconds=1.0))
     deadline = time.monotonic() + 10
@@ -179,6 +180,7 @@ def test_transcript_that_cant_be_read_is_said_so_and_the_status_still_answers(
     assert "can't be read" in status["message"]
 
 
+@pytest.mark.alone
 def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, tone, tmp_path: Path) -> None:
     task = task_of(client, tone(), prompt=script(seconds=60, stage="transcribe", what="hang"))
     deadline = time.monotonic() + 10
@@ -219,6 +221,7 @@ def test_retry_goes_on_after_the_last_finished_stage(client: TestClient, tone, t
     assert left == ["assign.2.json"]
 
 
+@pytest.mark.alone
 def test_retry_of_a_running_task_is_409_at_once_and_holds_nobody_up(client: TestClient, tone) -> None:
     task = task_of(client, tone(), prompt=script(seconds=3))
     wait(client, task, "processing")

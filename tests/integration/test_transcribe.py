@@ -60,13 +60,19 @@ def pipeline(starter_dir: Path) -> FasterWhisperPipeline:
     return whisperx.load_model(str(starter_dir / "whisper"), "cpu", compute_type="int8", threads=2, language="en")
 
 
-@pytest.mark.parametrize("batch_size", [1, 16])
-def test_text_is_whisperx_own(
-    transcriber: Transcriber, pipeline: FasterWhisperPipeline, sample: np.ndarray, batch_size: int
-) -> None:
-    # chunks of 6 s make several: whisperx decodes all of them in one batch, this stage in 1, 2, 4 …
-    expected: list = pipeline.transcribe(np.array(sample), batch_size=batch_size, chunk_size=6)["segments"]
-    result = run(transcriber, sample, Options(language="en"), batch_size=batch_size, chunk_size=6)
+@pytest.fixture(scope="module")
+def expected(pipeline: FasterWhisperPipeline, sample: np.ndarray) -> list:
+    """What whisperx hears in the sample: chunks of 6 s make several, all in one batch; this stage takes 1, 2, 4 …"""
+    return pipeline.transcribe(np.array(sample), batch_size=16, chunk_size=6)["segments"]
+
+
+@pytest.fixture(scope="module")
+def one_by_one(transcriber: Transcriber, sample: np.ndarray) -> Transcription:
+    """What two threads hear in the sample, chunk by chunk."""
+    return run(transcriber, sample, ENGLISH, chunk_size=6)
+
+
+def assert_is_that_of_whisperx(result: Transcription, expected: list) -> None:
     assert len(expected) > 3
     assert [segment.text for segment in result.segments] == [segment["text"].strip() for segment in expected]
     assert [segment.start for segment in result.segments] == [segment["start"] for segment in expected]
@@ -74,19 +80,42 @@ def test_text_is_whisperx_own(
     np.testing.assert_allclose(logprobs, [segment["avg_logprob"] for segment in expected], atol=1e-4)
 
 
+def test_text_is_whisperx_own(transcriber: Transcriber, sample: np.ndarray, expected: list) -> None:
+    assert_is_that_of_whisperx(run(transcriber, sample, ENGLISH, batch_size=16, chunk_size=6), expected)
+
+
+def test_text_of_chunks_one_by_one_is_whisperx_own(one_by_one: Transcription, expected: list) -> None:
+    assert_is_that_of_whisperx(one_by_one, expected)
+
+
+@pytest.fixture(scope="module")
+def greeting(sample: np.ndarray) -> np.ndarray:
+    """The part of the sample in which names are said."""
+    return sample[6 * SAMPLE_RATE : 16 * SAMPLE_RATE]
+
+
+@pytest.fixture(scope="module")
+def unbiased(transcriber: Transcriber, greeting: np.ndarray) -> tuple[Segment, ...]:
+    """What is heard there without prompt or hotwords."""
+    return run(transcriber, greeting, ENGLISH).segments
+
+
 @pytest.mark.parametrize("name", ["prompt", "hotwords"])
 def test_prompt_and_hotwords_are_given_as_whisperx_gives_them(
-    transcriber: Transcriber, pipeline: FasterWhisperPipeline, sample: np.ndarray, name: str
+    transcriber: Transcriber,
+    pipeline: FasterWhisperPipeline,
+    greeting: np.ndarray,
+    unbiased: tuple[Segment, ...],
+    name: str,
 ) -> None:
-    bias, audio = "Diane and Sheela, Chicagoe", sample[6 * SAMPLE_RATE :]
-    plain = run(transcriber, audio, Options(language="en")).segments
-    biased = run(transcriber, audio, replace(ENGLISH, **{name: bias})).segments
+    bias = "Diane and Sheela, Chicagoe"
+    biased = run(transcriber, greeting, replace(ENGLISH, **{name: bias})).segments
     before = pipeline.options
     pipeline.options = replace(before, **{"initial_prompt" if name == "prompt" else name: bias})
-    expected: list = pipeline.transcribe(np.array(audio), batch_size=1)["segments"]
+    expected: list = pipeline.transcribe(np.array(greeting), batch_size=1)["segments"]
     pipeline.options = before
     assert [segment.text for segment in biased] == [segment["text"].strip() for segment in expected]
-    assert biased != plain
+    assert [segment.text for segment in biased] != [segment.text for segment in unbiased]
 
 
 def test_words_progress_and_segments_come_as_they_are_made(transcriber: Transcriber, sample: np.ndarray) -> None:
@@ -144,6 +173,12 @@ def test_first_text_comes_while_most_is_still_to_be_looked_through(
     infer, seen, seen_at, fractions = scores.infer, [], [], []
     monkeypatch.setattr(scores, "infer", lambda windows: seen.append(len(windows)) or infer(windows))
     audio = np.tile(sample, 6)
+
+    def unheard(_audio: np.ndarray, _request: Any, chunks: Sequence[Chunk]) -> list[Segment]:
+        return [Segment(chunk.start, chunk.end, f"from {chunk.start}") for chunk in chunks]
+
+    # the first chunk is heard once its language is known; what is said in those after it is not the point
+    monkeypatch.setattr(transcriber, "_decode", unheard)
     result = run(
         transcriber, audio, report=fractions.append, on_segment=lambda _: seen_at.append(sum(seen)), batch_size=4,
         chunk_size=10,
@@ -154,19 +189,27 @@ def test_first_text_comes_while_most_is_still_to_be_looked_through(
     assert fractions == sorted(fractions) and fractions[-1] == 1.0 and len(set(fractions)) > 15
 
 
+@pytest.fixture(scope="module")
+def call(sample: np.ndarray) -> np.ndarray:
+    """Somewhat more than 80 s."""
+    return np.tile(sample, 3)[: 80 * SAMPLE_RATE + 1234]
+
+
+@pytest.fixture(scope="module")
+def scores(transcriber: Transcriber, call: np.ndarray) -> Any:
+    """How much of it is speech, as whisperx has it."""
+    return transcriber._vad.vad_pipeline({"waveform": torch.from_numpy(call)[None], "sample_rate": SAMPLE_RATE})
+
+
 @pytest.mark.parametrize("chunk_size", [5.0, 30.0])
 def test_chunks_are_whisperx_own_and_come_early(
-    transcriber: Transcriber, sample: np.ndarray, chunk_size: float
+    transcriber: Transcriber, call: np.ndarray, scores: Any, chunk_size: float
 ) -> None:
-    audio = np.tile(sample, 3)[: 80 * SAMPLE_RATE + 1234]
     thresholds, done, came = Thresholds(DEFAULTS.vad_onset, DEFAULTS.vad_offset), [], []
-    for chunks in speech_chunks(
-        transcriber._vad, audio, thresholds, Crew(2), chunk_size=chunk_size, report=done.append
-    ):
+    for chunks in speech_chunks(transcriber._vad, call, thresholds, Crew(2), chunk_size=chunk_size, report=done.append):
         came += [(done[-1], chunk) for chunk in chunks]
-    scores = transcriber._vad.vad_pipeline({"waveform": torch.from_numpy(audio)[None], "sample_rate": SAMPLE_RATE})
     expected: list = Pyannote.merge_chunks(scores, chunk_size, onset=thresholds.onset, offset=thresholds.offset)
-    end = len(audio) / SAMPLE_RATE
+    end = len(call) / SAMPLE_RATE
     assert [(chunk.start, chunk.end) for _, chunk in came] == [(one["start"], min(one["end"], end)) for one in expected]
     assert [chunk.speech for _, chunk in came][:-1] == [tuple(one["segments"]) for one in expected][:-1]
     assert done == sorted(done) and done[0] == 0.0 and done[-1] == 1.0
@@ -199,7 +242,10 @@ def test_speech_below_the_threshold_asked_for_is_not_decoded(transcriber: Transc
     assert run(transcriber, spoken, replace(ENGLISH, vad_onset=1.0)).segments == ()
 
 
-def test_prompt_longer_than_whisper_reads_is_cut_with_a_warning(transcriber: Transcriber, sample: np.ndarray) -> None:
+def test_prompt_longer_than_whisper_reads_is_cut_with_a_warning(
+    transcriber: Transcriber, sample: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallback, "TEMPERATURES", ())  # such a prompt makes Whisper repeat itself at any of them
     options = Options(language="en", prompt="a lot of words " * 200, hotwords="more of them " * 100)
     result = run(transcriber, sample[: 12 * SAMPLE_RATE], options)
     assert len(result.warnings) == 1 and "223 tokens" in result.warnings[0]
@@ -257,11 +303,11 @@ def test_batches_are_the_same_however_the_chunks_come_and_none_waits_for_more_th
     assert one_by_one.index(chunks[1:3]) == side_by_side + 2
 
 
-def test_threads_hear_the_same(starter_dir: Path, transcriber: Transcriber, sample: np.ndarray) -> None:
+def test_threads_hear_the_same(starter_dir: Path, one_by_one: Transcription, sample: np.ndarray) -> None:
     alone = load_transcriber(starter_dir / "whisper", name="starter", device="cpu", compute_type="int8", workers=1)
-    found, expected = (run(one, sample, ENGLISH, chunk_size=6) for one in (transcriber, alone))
-    assert [(part.start, part.end, part.text) for part in found.segments] == [
-        (part.start, part.end, part.text) for part in expected.segments
+    heard_alone = run(alone, sample, ENGLISH, chunk_size=6)
+    assert [(part.start, part.end, part.text) for part in one_by_one.segments] == [
+        (part.start, part.end, part.text) for part in heard_alone.segments
     ]
 
 

@@ -41,6 +41,7 @@ def plain_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.mark.alone
 def test_help_comes_at_once_and_names_every_command():
     taken = []
     for _ in range(3):

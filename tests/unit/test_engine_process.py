@@ -56,6 +56,7 @@ def test_stage_runs_and_its_result_comes_back() -> None:
     with_engine(test)
 
 
+@pytest.mark.alone
 def test_cancel_ends_an_engine_that_does_not_read() -> None:
     async def test(engine: EngineProcess) -> None:
         assert engine.pid
@@ -114,6 +115,7 @@ def ignore(message: object) -> None:
     """Listen to nothing."""
 
 
+@pytest.mark.alone
 def test_stages_of_two_kinds_run_at_once_and_hear_only_of_themselves() -> None:
     async def test(engine: EngineProcess) -> None:
         heard: dict[Stage, list] = {Stage.TRANSCRIBE: [], Stage.DIARIZE: []}
@@ -203,6 +205,7 @@ async def hanging_beside(engine: EngineProcess, seconds: float) -> tuple[asyncio
     return hanging, speakers
 
 
+@pytest.mark.alone
 def test_cancelled_stage_that_hangs_beside_another_is_killed_and_the_other_runs_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -222,6 +225,7 @@ def test_cancelled_stage_that_hangs_beside_another_is_killed_and_the_other_runs_
     with_engine(test)
 
 
+@pytest.mark.alone
 def test_stage_that_is_cancelled_again_while_it_stops_leaves_the_other_at_work() -> None:
     async def test(engine: EngineProcess) -> None:
         pid = engine.pid
@@ -239,6 +243,7 @@ def test_stage_that_is_cancelled_again_while_it_stops_leaves_the_other_at_work()
     with_engine(test)
 
 
+@pytest.mark.alone
 def test_stages_of_a_cancelled_task_do_not_spare_each_other() -> None:
     async def test(engine: EngineProcess) -> None:
         stages = [stage(Stage.TRANSCRIBE, what="hang"), stage(Stage.DIARIZE, what="hang")]
