@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import pickle
+import pickle  # nosec B403  # for the name of an error
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
