@@ -70,7 +70,7 @@ def unreachable() -> int:
 def run(models: Path, recording: Path, alone: bool) -> Outcome:
     """Run a job with everything that the service does for one, in the current folder."""
     record = Path("calls").absolute()
-    os.environ["CALLS_FILE"] = str(record)
+    os.environ["PYTHONCALLS"] = str(record)
     if alone:
         loopback_up()
     before = unreachable()

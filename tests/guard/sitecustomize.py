@@ -1,6 +1,7 @@
 """Imported by every Python that finds it on its path: writes down whom it would call, and lets it call nobody outside.
 
-The environment names the file to write to. Lines are `process …`, the command of each that was watched, and `call …`.
+`PYTHONCALLS` names the file to write to: variables of such names come as far as the decoder process. Lines are
+`process …`, the command of each that was watched, and `call …`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-RECORD = os.environ.get("CALLS_FILE", "")
+RECORD = os.environ.get("PYTHONCALLS", "")
 CONNECTING = ("socket.connect", "socket.sendto", "socket.sendmsg")
 LOOKING_UP = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr")
 HERE = ("", "localhost", "::1", "0.0.0.0", "::", "None")  # the last is no host: an address to listen on

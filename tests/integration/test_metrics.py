@@ -258,9 +258,9 @@ def test_requests_are_counted_by_the_template_of_their_path(make_client, tone) -
 
 def test_apps_in_one_process_count_each_their_own(make_client, tmp_path: Path) -> None:
     one, other = make_client(align_model="doomed"), make_client(align_model="doomed", data_dir=tmp_path / "other")
-    one.get("/ready")
-    assert value(one, "whisperx_http_requests_total", method="GET", route="/ready", status="200") == 1
-    assert value(other, "whisperx_http_requests_total", method="GET", route="/ready", status="200") == 0
+    one.get("/health")
+    assert value(one, "whisperx_http_requests_total", method="GET", route="/health", status="200") == 1
+    assert value(other, "whisperx_http_requests_total", method="GET", route="/health", status="200") == 0
 
 
 # --- what asking costs ---

@@ -51,7 +51,7 @@ def test_whole_job_calls_nobody(model_dir: Path, sample_dir: Path, tmp_path: Pat
 
 def test_call_to_elsewhere_is_seen_and_stopped(tmp_path: Path) -> None:
     record = tmp_path / "calls"
-    environment = os.environ | {"CALLS_FILE": str(record), "PYTHONPATH": f"{offline.GUARD}{os.pathsep}{ROOT}"}
+    environment = os.environ | {"PYTHONCALLS": str(record), "PYTHONPATH": f"{offline.GUARD}{os.pathsep}{ROOT}"}
     lookup = "import socket; socket.getaddrinfo('telemetry.example', 443)"
     for code in (offline.CALL, lookup):
         done = subprocess.run(
