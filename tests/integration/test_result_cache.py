@@ -6,7 +6,7 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.waiting import on_server, send, wait
+from whisperx_api.storage.local import LocalStorage
 
 API = "/api/v1/transcribe"
 ANN, BEN = {"X-API-Key": "key-a"}, {"X-API-Key": "key-b"}
@@ -428,6 +429,23 @@ def test_second_runs_itself_when_the_first_fails(caching, tone, tmp_path: Path) 
     assert (ended[0]["error"], ended[1]["error"]) == ("The model is out of reach.", None)
     client.post(f"{API}/retry/{first}")
     assert wait(client, first)["cached"]
+
+
+def test_second_goes_on_though_the_end_of_the_first_is_not_tidy(caching, tone, tmp_path: Path, monkeypatch) -> None:
+    client = caching()
+    script = json.dumps({"seconds": 0.3, "stage": "align", "what": "refuse", "marker": str(tmp_path / "once")})
+    clear, refused = LocalStorage.clear, []
+
+    async def once_out_of_order(storage: LocalStorage, task_id: str, keep: Collection[str]) -> None:
+        if not refused:
+            refused.append(task_id)
+            raise RuntimeError("out of order")
+        await clear(storage, task_id, keep)
+
+    monkeypatch.setattr(LocalStorage, "clear", once_out_of_order)
+    first, second = (task_of(client, tone(), prompt=script) for _ in range(2))
+    assert wait(client, first)["status"] == "failed" and refused == [first]
+    assert wait(client, second)["status"] == "completed"
 
 
 def test_each_fails_by_itself_where_all_do(caching, tone, counted, runs) -> None:
