@@ -32,6 +32,7 @@ from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.places import Places
 from whisperx_api.api.proxy import RootPath, TrustedProxies
+from whisperx_api.api.remembered import Remembered
 from whisperx_api.engine import decoder
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.engine.process import WORKER, EngineProcess
@@ -125,7 +126,7 @@ async def lifespan(
         store, told = JobStore(database, observers), Events()
         calls = Calls(Allowed.read(settings.outgoing_allow))
         stack.push_async_callback(calls.aclose)
-        outbox, sender = Outbox(database, store.posted, store.erased, observers), Sender(calls)
+        outbox, sender = Outbox(database, store.posted, store.erased, observers, store.changes), Sender(calls)
         deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds), observer=observers)
         stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
         decode = functools.partial(
@@ -151,7 +152,7 @@ async def lifespan(
         book = UsageBook(database, observer=observers)
         app.state.parts = Parts(
             settings, keys, store, storage, manager, told, fleet, calls, outbox, sender, book, counted,
-            Places(settings.max_uploads), limiter, failures,
+            Places(settings.max_uploads), Remembered(store.changes), limiter, failures,
         )  # fmt: skip
         try:
             await manager.start()

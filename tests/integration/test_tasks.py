@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.receiver import Receiver, eventually, receiving
 from tests.waiting import on_server, send, wait
+from whisperx_api.api.parts import Parts
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs.telling import AT_WORK
 
@@ -20,6 +22,11 @@ API = "/api/v1/transcribe"
 
 def script(**what) -> str:
     return json.dumps(what)
+
+
+async def forget_answers(parts: Parts) -> None:
+    """Have the next poll of an ended task read everything again, as after any change."""
+    parts.store.changes.happened()
 
 
 def task_of(client: TestClient, path: Path, **fields: Any) -> str:
@@ -48,6 +55,31 @@ def test_another_keys_task_is_404(make_client, tone) -> None:
         assert client.request(method, f"{API}/{path}/{task}", headers={"X-API-Key": "key-b"}).status_code == 404
     assert client.get(f"{API}/tasks", headers={"X-API-Key": "key-b"}).json()["tasks"] == []
     assert client.get(f"{API}/status/{task}", headers={"X-API-Key": "key-a"}).status_code == 200
+
+
+def test_poll_of_an_ended_task_shows_every_later_change(make_client, tone) -> None:
+    client = make_client(api_keys="ann:key-a,ben:key-b", api_key=None, outgoing_allow="127.0.0.1")
+    ann, ben = {"X-API-Key": "key-a"}, {"X-API-Key": "key-b"}
+    task = send(client, tone(), headers=ann).json()["task_id"]
+
+    def poll(headers: dict[str, str] = ann, **query: Any) -> Any:
+        answers = [client.get(f"{API}/status/{task}", headers=headers, params=query) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [answers[0].status_code] * 2
+        assert answers[0].json() == answers[1].json() or answers[0].json()["completed_at"] is None
+        return answers[1].json()
+
+    client.headers |= ann
+    assert wait(client, task)["status"] == "completed"
+    assert poll()["result"]["speakers"][0]["name"] is None and poll(include_result=False)["result"] is None
+    assert client.patch(f"{API}/result/{task}", json={"speakers": {"SPEAKER_00": "Ann"}}).status_code == 200
+    assert poll()["result"]["speakers"][0]["name"] == "Ann"
+    assert poll(ben)["status"] == 404
+    with receiving(Receiver()) as receiver:
+        assert client.post("/v1/webhooks", json={"task_id": task, "url": receiver.url}).status_code == 201
+        receiver.wait(1)
+        eventually(lambda: poll()["webhooks"][0]["messages"][0]["status"] == "delivered")
+    assert client.delete(f"{API}/task/{task}").status_code == 204
+    assert poll()["status"] == 404
 
 
 def test_progress_never_goes_back_and_what_is_at_work_is_seen(client: TestClient, tone) -> None:
@@ -175,6 +207,7 @@ def test_transcript_that_cant_be_read_is_said_so_and_the_status_still_answers(
     harm(result)
     answer = client.get(f"{API}/result/{task}")
     assert answer.status_code == 500 and "can't be read from the server's disk" in answer.json()["detail"]
+    on_server(client, forget_answers)
     status = client.get(f"{API}/status/{task}").json()
     assert status["status"] == "completed" and status["result"] is None
     assert "can't be read" in status["message"]

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from whisperx_api.api.places import Places
+from whisperx_api.api.remembered import Remembered
 from whisperx_api.engine.fleet import Fleet
 from whisperx_api.failures import Failures
 from whisperx_api.jobs.events import Events
@@ -49,6 +50,8 @@ class Parts:
     metrics: Metrics
     uploads: Places
     """For uploads on their way."""
+    remembered: Remembered
+    """What polls of ended tasks are answered."""
     limiter: Limiter | None = None
     """None where submissions are not limited."""
     failures: Failures | None = None

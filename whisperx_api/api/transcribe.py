@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import FileResponse, Response
 
+from whisperx_api import log
 from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.errors import PROBLEMS, ApiError
@@ -17,6 +18,7 @@ from whisperx_api.api.intake import queueing
 from whisperx_api.api.limits import Submitter
 from whisperx_api.api.parts import PartsOf
 from whisperx_api.api.ranges import RangedFile
+from whisperx_api.api.remembered import Poll
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
@@ -65,19 +67,24 @@ async def upload(
 @router.get("/status/{task_id}", response_model=TaskStatus)
 async def status(task_id: str, parts: PartsOf, caller: Reader, include_result: bool = True) -> Response | TaskStatus:
     """How a task is; `result` is the transcript once it is completed, `webhooks` who was told of its end."""
-    view = await answers.find(parts, task_id, caller)
-    answer = answers.status_of(view)
-    if view.job.status.finished:
+    poll, mark = Poll(caller.name, task_id, include_result), parts.remembered.mark
+    if (known := parts.remembered.get(poll)) is None:
+        view = await answers.find(parts, task_id, caller)
+        answer = answers.status_of(view)
+        if not view.job.status.finished:
+            return answer
         told = await parts.outbox.page(caller.name, task_id, MAX_WEBHOOKS, None)
         answer = answer.model_copy(update={"webhooks": [shown(webhook) for webhook in told]})
-    if not include_result or view.job.status is not JobStatus.COMPLETED:
-        return answer
-    try:
-        result = await answers.transcript(parts, view.job)
-    except ApiError as error:
-        return answer.model_copy(update={"message": error.detail})
-    content = answer.model_dump(mode="json") | {"result": result}
-    return Response(await answers.encode(content), media_type="application/json")
+        content = answer.model_dump(mode="json")
+        if include_result and view.job.status is JobStatus.COMPLETED:
+            try:
+                content["result"] = await answers.transcript(parts, view.job)
+            except ApiError as error:
+                return answer.model_copy(update={"message": error.detail})
+        known = await answers.encode(content)
+        parts.remembered.keep(poll, known, mark)
+    log.note(task_id=task_id)
+    return Response(known, media_type="application/json")
 
 
 @router.head("/audio/{task_id}", include_in_schema=False, response_class=FileResponse)

@@ -144,7 +144,10 @@ class JobManager:
         async with self._change_of(task_id):
             if await self._shop.store.get(task_id) is None:
                 return False
-            await edits.add(self._shop.storage, task_id, changes)
+            try:
+                await edits.add(self._shop.storage, task_id, changes)
+            finally:
+                self._shop.store.changes.happened()
             return True
 
     async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from whisperx_api.happenings import Observer, nobody
-from whisperx_api.jobs.sessions import Sessions
+from whisperx_api.jobs.sessions import Changes, Sessions
 from whisperx_api.jobs.tables import JobRow, MessageRow, WebhookRow
 from whisperx_api.jobs.webhooks import MAX_WEBHOOKS, Answer, Message, MessageStatus, MessageType, Webhook, body, utc
 
@@ -110,9 +110,9 @@ class Outbox(Sessions):
 
     def __init__(
         self, engine: AsyncEngine, posted: asyncio.Event, erased: asyncio.Event | None = None,
-        observer: Observer = nobody,
+        observer: Observer = nobody, changes: Changes | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(engine, erased, observer)
+        super().__init__(engine, erased, observer, changes)
         self.posted = posted
 
     # --- webhooks ---

@@ -35,14 +35,29 @@ class StoreUnavailable(RuntimeError):
         self.reason = reason or sentence
 
 
-class Sessions:
-    """Sessions on one database, for stores to build on."""
+class Changes:
+    """Counts what is written of tasks, so that who has read something can tell whether it may still be so."""
 
-    def __init__(self, engine: AsyncEngine, erased: asyncio.Event | None = None, observer: Observer = nobody) -> None:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def happened(self) -> None:
+        """Count one. To be called when it is written, and before whoever asked for it hears of that."""
+        self.count += 1
+
+
+class Sessions:
+    """Sessions on one database, for stores to build on. What they change is counted in `changes`."""
+
+    def __init__(
+        self, engine: AsyncEngine, erased: asyncio.Event | None = None, observer: Observer = nobody,
+        changes: Changes | None = None,
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._observer = observer
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._writers = asyncio.Semaphore(WRITERS)
+        self.changes = changes or Changes()
         self.erased = erased or asyncio.Event()
         """Set when something was deleted that may still be read in the database's log: `wipe` is to be called."""
 
@@ -58,7 +73,8 @@ class Sessions:
             try:
                 async with self._sessions.begin() as session:
                     yield session
-            finally:
+            finally:  # what failed, or was given up, may be written all the same
+                self.changes.happened()
                 self._writers.release()
 
     @asynccontextmanager

@@ -1,0 +1,65 @@
+"""Answers kept in memory: true as long as nothing is written, and no more of them than there is room for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from whisperx_api.api.remembered import Poll, Remembered
+from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.sessions import Changes, Sessions
+
+POLL = Poll("me", "a", True)
+
+
+def test_answer_is_kept_until_something_changes() -> None:
+    changes = Changes()
+    remembered = Remembered(changes)
+    remembered.keep(POLL, b"answer", remembered.mark)
+    assert remembered.get(POLL) == b"answer"
+    assert remembered.get(replace(POLL, owner="another")) is None
+    assert remembered.get(replace(POLL, with_result=False)) is None
+    changes.happened()
+    assert remembered.get(POLL) is None
+
+
+def test_answer_whose_data_were_read_before_a_change_is_not_kept() -> None:
+    changes = Changes()
+    remembered = Remembered(changes)
+    mark = remembered.mark
+    changes.happened()
+    remembered.keep(POLL, b"of before", mark)
+    assert remembered.get(POLL) is None
+
+
+def test_oldest_answers_make_room_and_large_ones_are_not_kept() -> None:
+    remembered = Remembered(Changes(), room=30, largest=20)
+    polls = [replace(POLL, task_id=name) for name in "abcd"]
+    for poll in (*polls, polls[-1]):
+        remembered.keep(poll, b"0123456789", remembered.mark)
+    assert [remembered.get(poll) is not None for poll in polls] == [False, True, True, True]
+    large = replace(POLL, task_id="large")
+    remembered.keep(large, bytes(21), remembered.mark)
+    assert remembered.get(large) is None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_transaction_counts_as_a_change_and_no_reading_does(tmp_path: Path, fails: bool) -> None:
+    async def count() -> tuple[int, int]:
+        engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
+        sessions = Sessions(engine)
+        async with sessions.reading():
+            pass
+        read = sessions.changes.count
+        try:
+            async with sessions.transaction():
+                assert not fails
+        except AssertionError:
+            pass
+        await engine.dispose()
+        return read, sessions.changes.count
+
+    assert asyncio.run(count()) == (0, 1)
