@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import statistics
 import threading
@@ -446,6 +447,28 @@ def test_second_goes_on_though_the_end_of_the_first_is_not_tidy(caching, tone, t
     first, second = (task_of(client, tone(), prompt=script) for _ in range(2))
     assert wait(client, first)["status"] == "failed" and refused == [first]
     assert wait(client, second)["status"] == "completed"
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_second_does_not_go_back_while_the_first_has_ended_and_not_tidied_up(caching, tone, monkeypatch, end) -> None:
+    client = caching()
+    script = json.dumps({"seconds": 0.3, "stage": "assign" if end == "failed" else "", "what": "refuse"})
+    clear, go_on, begun = LocalStorage.clear, threading.Event(), threading.Event()
+
+    async def later(storage: LocalStorage, task_id: str, keep: Collection[str]) -> None:
+        begun.set()
+        await asyncio.to_thread(go_on.wait, 20)
+        await clear(storage, task_id, keep)
+
+    monkeypatch.setattr(LocalStorage, "clear", later)
+    first, second = (task_of(client, tone(), prompt=script) for _ in range(2))
+    reached = until_at(client, second, "align")["progress"]
+    assert begun.wait(20)
+    ended, waiting = status_of(client, first), status_of(client, second)
+    go_on.set()
+    assert ended["status"] == end and waiting["status"] == "processing"
+    assert waiting["progress"] > reached and waiting["message"] != "Waiting in the queue"
+    assert wait(client, second)["status"] == end
 
 
 def test_each_fails_by_itself_where_all_do(caching, tone, counted, runs) -> None:

@@ -53,12 +53,8 @@ class LiveViews:
 
     def live(self, task_id: str) -> JobView | None:
         """Return how an unfinished job is; None for any other."""
-        if (running := self._runs.get(task_id)) is not None:
-            run = running[0]
-            if run.job.status.finished:
-                return None
-            eta = self._eta_of_run(task_id)
-            return JobView(run.job, run.told, run.stage, run.message, eta=eta, begun=bool(run.heard))
+        if (shown := self._at_work(task_id)) is not None:
+            return None if shown.job.status.finished else shown
         if (waiting := self._waiting.get(task_id)) is not None:
             position = self._queue.position(task_id)
             eta, begun = self._eta_in_queue(waiting), bool(self._sharing.heard(waiting))
@@ -67,10 +63,20 @@ class LiveViews:
             return self._follower(follower)
         return None
 
+    def _at_work(self, task_id: str) -> JobView | None:
+        """Return how a job is that has a run, also one that has just ended; None for any other."""
+        if (running := self._runs.get(task_id)) is None:
+            return None
+        run, eta = running[0], self._eta_of_run(task_id)
+        return JobView(run.job, run.told, run.stage, run.message, eta=eta, begun=bool(run.heard))
+
     def _follower(self, follower: Job) -> JobView:
-        """Return how a job is that has another do its work: it is where that one is."""
+        """Return how a job is that has another do its work: it is where that one is, or was at its end just now."""
         leader = self._sharing.leader(follower)
-        if leader is None or leader.id == follower.id or (shown := self.live(leader.id)) is None:
+        shown = None
+        if leader is not None and leader.id != follower.id:
+            shown = self._at_work(leader.id) or self.live(leader.id)
+        if shown is None:
             begun = bool(self._sharing.heard(follower))
             return JobView(follower, follower.progress, follower.stage, IN_QUEUE, begun=begun)
         return replace(shown, job=follower, progress=max(shown.progress, follower.progress))
