@@ -1,5 +1,5 @@
 # Nothing is needed before any of these: each target makes what it stands on.
-#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | lint | format | lock
+#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | soak | lint | format | lock
 #   make bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
 
 SHELL := bash
@@ -22,7 +22,7 @@ export DIARIZATION_MODEL ?= starter
 export ALIGN_MODEL ?= attention
 STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.json
 
-.PHONY: setup demo serve test test-data fuzz bench accuracy lint format lock
+.PHONY: setup demo serve test test-data fuzz soak bench accuracy lint format lock
 
 setup: $(VENV)/installed $(STARTER)
 
@@ -65,6 +65,10 @@ test-data: setup $(VENV)/tested
 fuzz: setup $(VENV)/tested
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest --timeout=7200 tests/fuzz
 
+# Hundreds of jobs and kills.
+soak: setup $(VENV)/tested
+	SOAK=long $(BIN)/python -m pytest --timeout=7200 --capture=no tests/soak
+
 bench: setup $(VENV)/tested
 	$(BIN)/python -m bench.service $(AUDIO)
 	$(BIN)/python -W ignore -m bench.job $(DATA)
@@ -73,6 +77,8 @@ bench: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.alignment
 	$(BIN)/python -W ignore -m bench.accuracy $(DATA)
 	$(BIN)/python -W ignore -m bench.length $(DATA)
+	$(BIN)/python -W ignore -m bench.polls $(DATA)
+	$(BIN)/python -W ignore -m bench.upload
 	$(BIN)/python -m bench.report
 
 accuracy: setup $(VENV)/tested

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -128,13 +128,16 @@ def client(make_client: Callable[..., TestClient]) -> TestClient:
     return make_client()
 
 
-def starter_server(folder: Path, model_dir: Path, fake: bool = False, **settings) -> Server:
-    """Return a server on the starter models, or on the fake engine, that keeps everything in `folder`."""
+def starter_server(folder: Path, model_dir: Path, fake: bool = False, path: Sequence[Path] = (), **settings) -> Server:
+    """Return a server on the starter models, or on the fake engine, that keeps everything in `folder`.
+
+    `path` are folders from which all its processes import first.
+    """
     chosen = {
         "data_dir": folder / "data", "api_key": KEY, "whisper_model": "starter", "align_model": "attention",
         "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False, "result_cache": False,
     } | settings  # fmt: skip
-    return Server(chosen, KEY, engine="tests.fake_engine" if fake else None, log=folder / "server.log")
+    return Server(chosen, KEY, engine="tests.fake_engine" if fake else None, log=folder / "server.log", path=path)
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+class Gone(AssertionError):
+    """A server has ended before it answered. The message is its log."""
+
+
 class Server:
     """One server; `start` after `kill` starts it on the same data again."""
 
@@ -58,19 +62,23 @@ class Server:
             self._command = [sys.executable, "-c", RUN, engine, str(self.port)]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> float:
-        """Start it, wait until it answers, and return how many seconds that took."""
+    def start(self, **environment: str) -> float:
+        """Start it, wait until it answers, and return how many seconds that took. Raises `Gone` if it ends instead.
+
+        `environment` is what it has in it besides its settings, this time.
+        """
         began = time.monotonic()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command, env=self._environment, cwd=self.log.parent, stdout=log, stderr=log
+                self._command, env=self._environment | environment, cwd=self.log.parent, stdout=log, stderr=log
             )
         while time.monotonic() - began < 30:
             try:
                 self.client.get("/health")
                 return time.monotonic() - began
             except httpx.TransportError:
-                assert self.process.poll() is None, self.log.read_text()
+                if self.process.poll() is not None:
+                    raise Gone(self.log.read_text()) from None
                 time.sleep(0.02)
         raise AssertionError(f"the server did not answer within 30 s:\n{self.log.read_text()}")
 
