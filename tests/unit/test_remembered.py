@@ -46,6 +46,26 @@ def test_oldest_answers_make_room_and_large_ones_are_not_kept() -> None:
     assert remembered.get(large) is None
 
 
+def test_of_many_who_ask_at_once_one_reads() -> None:
+    remembered, read = Remembered(Changes()), []
+
+    async def ask(poll: Poll) -> bytes:
+        async with remembered.turn(poll):
+            if (answer := remembered.get(poll)) is None:
+                read.append(poll)
+                mark = remembered.mark
+                await asyncio.sleep(0.01)
+                remembered.keep(poll, answer := b"answer", mark)
+            return answer
+
+    async def all_at_once() -> list[bytes]:
+        return await asyncio.gather(*(ask(replace(POLL, task_id=name)) for name in "abab" * 5))
+
+    assert asyncio.run(all_at_once()) == [b"answer"] * 20
+    assert sorted(poll.task_id for poll in read) == ["a", "b"]
+    assert not remembered._turns
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_every_transaction_counts_as_a_change_and_no_reading_does(tmp_path: Path, fails: bool) -> None:
     async def count() -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from whisperx_api.jobs.sessions import Changes
 
@@ -34,11 +36,16 @@ class Remembered:
         self._answers: dict[Poll, bytes] = {}
         self._size = 0
         self._since = changes.count
+        self._turns: WeakValueDictionary[Poll, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def mark(self) -> int:
         """What to take before an answer's data are read, and to hand in with the answer."""
         return self._changes.count
+
+    def turn(self, poll: Poll) -> asyncio.Lock:
+        """Return what is held while an answer is made, so that of many who ask at once one reads."""
+        return self._turns.setdefault(poll, asyncio.Lock())
 
     def get(self, poll: Poll) -> bytes | None:
         """Return the answer to a poll, or None."""

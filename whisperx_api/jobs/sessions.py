@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 WRITERS = 4
 """Changes at once: more would take the connections that readers need, and SQLite takes one at a time anyway."""
+READERS = 4
+"""Readings at once: more would each open a connection of its own, and keep who waits no shorter."""
 LONGEST_WAIT = 10.0
 """Seconds that a change waits for those before it."""
 SHORT_WAIT, USUAL_WAIT = 100, 10_000
@@ -57,6 +59,7 @@ class Sessions:
         self._observer = observer
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         self._writers = asyncio.Semaphore(WRITERS)
+        self._readers = asyncio.Semaphore(READERS)
         self.changes = changes or Changes()
         self.erased = erased or asyncio.Event()
         """Set when something was deleted that may still be read in the database's log: `wipe` is to be called."""
@@ -81,7 +84,7 @@ class Sessions:
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
         with self._explained("does not answer"):
-            async with self._sessions() as session:
+            async with self._readers, self._sessions() as session:
                 yield session
 
     async def wipe(self) -> None:
