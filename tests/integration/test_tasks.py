@@ -113,6 +113,7 @@ def test_running_task_tells_stage_message_and_time_left(client: TestClient, tone
 
 def test_task_that_waits_for_an_engine_to_come_up_says_so(make_client, tone) -> None:
     client = make_client(engine="tests.late_engine")
+    eventually(lambda: client.get("/health").json()["devices"][0]["name"])  # it is up
     on_server(client, lambda parts: parts.fleet.stop())  # as after idleness
     task = task_of(client, tone())
     deadline = time.monotonic() + 20

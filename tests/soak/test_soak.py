@@ -108,7 +108,7 @@ def killing(server: Server, crowd: Crowd) -> Iterator[list[str]]:
     chance, over, killed, wrong = random.Random(7), threading.Event(), [], []
     kinds = ["engine"] * SIZE.engine_kills + ["server"] * SIZE.server_kills
     chance.shuffle(kinds)
-    first, last = crowd.ended, SIZE.jobs * 0.9
+    first, last = crowd.ended, SIZE.jobs * 0.8
     turns = [first + (last - first) * (place + chance.random()) / len(kinds) for place in range(len(kinds))]
 
     def kill() -> None:
