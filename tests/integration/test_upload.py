@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from bench.upload import highest, recording
+from bench.upload import send as sent
 from tests.conftest import KEY, UPLOAD
 from tests.waiting import send, wait
 from whisperx_api.api.requests import options, parse
 from whisperx_api.engine import decoder
 from whisperx_api.options import Channels
 from whisperx_api.settings import load_settings
+
+LARGE = 300_000_000
+"""Bytes of a large upload."""
 
 
 def test_upload_is_accepted_and_becomes_a_transcript(client: TestClient, tone) -> None:
@@ -307,3 +312,14 @@ def test_body_after_the_form_counts_towards_the_limit(make_client, tone) -> None
     body = iter([form + b"\r\n--B--\r\n", *[bytes(65536)] * 40])
     answer = client.post(UPLOAD, content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
     assert answer.status_code == 413
+
+
+def test_large_upload_takes_no_memory_of_the_server(start_server, tone, tmp_path: Path) -> None:
+    server, file = start_server(fake=True), tmp_path / "long.wav"
+    recording(file, LARGE)
+    server.wait(server.upload(tone()))  # what is made once is there
+    with highest(server.process.pid) as grown:
+        _, answer = sent(str(server.client.base_url), UPLOAD, KEY, file)
+        task = json.loads(answer.read())["task_id"]
+    assert server.client.delete(f"/api/v1/transcribe/task/{task}").status_code == 204
+    assert grown[0] < 32_000_000, f"{grown[0] / 1e6:.0f} MB"
