@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from whisperx_api.api.remembered import Poll, Remembered
-from whisperx_api.jobs.database import open_database
-from whisperx_api.jobs.sessions import Changes, Sessions
+from whisperx_api.jobs.sessions import Changes
 
 POLL = Poll("me", "a", True)
 
@@ -64,22 +60,3 @@ def test_of_many_who_ask_at_once_one_reads() -> None:
     assert asyncio.run(all_at_once()) == [b"answer"] * 20
     assert sorted(poll.task_id for poll in read) == ["a", "b"]
     assert not remembered._turns
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_every_transaction_counts_as_a_change_and_no_reading_does(tmp_path: Path, fails: bool) -> None:
-    async def count() -> tuple[int, int]:
-        engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
-        sessions = Sessions(engine)
-        async with sessions.reading():
-            pass
-        read = sessions.changes.count
-        try:
-            async with sessions.transaction():
-                assert not fails
-        except AssertionError:
-            pass
-        await engine.dispose()
-        return read, sessions.changes.count
-
-    assert asyncio.run(count()) == (0, 1)

@@ -21,7 +21,7 @@ WRITERS = 4
 READERS = 4
 """Readings at once: more would each open a connection of its own, and keep who waits no shorter."""
 LONGEST_WAIT = 10.0
-"""Seconds that a change waits for those before it."""
+"""Seconds that a change, or a reading, waits for those before it."""
 SHORT_WAIT, USUAL_WAIT = 100, 10_000
 """Milliseconds that SQLite waits for a lock: to empty its log, which can be done later as well, and for all else."""
 
@@ -67,25 +67,18 @@ class Sessions:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
-        with self._explained("did not take a change"):
-            try:
-                with fail_after(LONGEST_WAIT):
-                    await self._writers.acquire()
-            except TimeoutError:
-                raise StoreUnavailable("The database did not take a change: too many wait for it.") from None
+        async with self._in_turn(self._writers, "did not take a change"):
             try:
                 async with self._sessions.begin() as session:
                     yield session
             finally:  # what failed, or was given up, may be written all the same
                 self.changes.happened()
-                self._writers.release()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
-        with self._explained("does not answer"):
-            async with self._readers, self._sessions() as session:
-                yield session
+        async with self._in_turn(self._readers, "does not answer"), self._sessions() as session:
+            yield session
 
     async def wipe(self) -> None:
         """Empty SQLite's write-ahead log, where what was deleted can still be read. Where somebody reads in it just
@@ -107,6 +100,20 @@ class Sessions:
             in_use = True
         if in_use:
             self.erased.set()
+
+    @asynccontextmanager
+    async def _in_turn(self, places: asyncio.Semaphore, what: str) -> AsyncIterator[None]:
+        """Hold a place, as soon as one is free. `what` says how the database fails who gets none in time."""
+        with self._explained(what):
+            try:
+                with fail_after(LONGEST_WAIT):
+                    await places.acquire()
+            except TimeoutError:
+                raise StoreUnavailable(f"The database {what}: too many wait for it.") from None
+            try:
+                yield
+            finally:
+                places.release()
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
