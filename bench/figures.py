@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,31 @@ def timed(run: Callable[[], T], repeat: int = 1) -> tuple[float, T]:
         best, repeat = min(best, time.perf_counter() - began), repeat - 1
         if repeat <= 0:
             return best, result
+
+
+@dataclass
+class Peak:
+    """The highest that something was."""
+
+    size: int = 0
+
+
+@contextmanager
+def watched(look: Callable[[], int], pause: float) -> Iterator[Peak]:
+    """Look at something for the time of the block, again after so many seconds; give the highest that it was."""
+    peak, over = Peak(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(pause):
+            peak.size = max(peak.size, look())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextmanager

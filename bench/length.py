@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import soundfile
 
-from bench.figures import Figure, publish, timed
+from bench.figures import Figure, publish, timed, watched
 from bench.job import MODELS, joined
 from whisperx_api.client import Client
 from whisperx_api.demo import serving
@@ -26,13 +24,6 @@ from whisperx_api.transcript import SAMPLE_RATE
 
 LOOK_SECONDS = 0.5
 TRANSCRIBED = "completed"
-
-
-@dataclass
-class Peak:
-    """The most anonymous memory that was seen, in bytes, of all processes together."""
-
-    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,25 +46,12 @@ def anonymous(process: psutil.Process) -> int:
     return 0
 
 
-@contextmanager
-def watched(pid: int) -> Iterator[Peak]:
-    """Look at a process and all its children for the time of the block."""
-    peak, done = Peak(), threading.Event()
-    server = psutil.Process(pid)
-
-    def look() -> None:
-        while not done.wait(LOOK_SECONDS):
-            with suppress(psutil.Error):
-                family = [server, *server.children(recursive=True)]
-                peak.size = max(peak.size, sum(map(anonymous, family)))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        thread.join()
+def held(pid: int) -> int:
+    """Return how many bytes of anonymous memory a process and all its children have."""
+    with suppress(psutil.Error):
+        server = psutil.Process(pid)
+        return sum(map(anonymous, (server, *server.children(recursive=True))))
+    return 0
 
 
 def run(hours: float, folder: Path | None) -> Run:
@@ -84,7 +62,7 @@ def run(hours: float, folder: Path | None) -> Run:
         with (
             serving("--log-level", "warning", "--no-result-cache", *MODELS) as (url, key, pid),
             Client(url, api_key=key) as client,
-            watched(pid) as peak,
+            watched(lambda: held(pid), LOOK_SECONDS) as peak,
         ):
             seconds, status = timed(lambda: client.wait(client.upload(recording).task_id))
             if status.status.value != TRANSCRIBED:

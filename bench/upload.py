@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import wave
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 
-from bench.figures import Figure, publish
+from bench.figures import Figure, Peak, publish, watched
 from whisperx_api.client import Client
 from whisperx_api.demo import free_port, serving, wait_for
 
@@ -40,6 +39,7 @@ TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 RATE, CHANNELS, WIDTH = 48000, 2, 2
 BLOCK = 1 << 24
 """Bytes of the noise that is repeated."""
+LOOK_SECONDS = 0.02
 
 PLAIN = """
 import sys, uvicorn
@@ -94,22 +94,12 @@ def send(url: str, path: str, key: str, file: Path) -> tuple[float, HTTPResponse
 
 
 @contextmanager
-def highest(pid: int) -> Iterator[list[int]]:
-    """Give a list that holds, at the end, how many bytes the process grew by at most."""
-    process, over, grown = psutil.Process(pid), threading.Event(), [0]
+def growth(pid: int) -> Iterator[Peak]:
+    """Give the most that a process's memory is above what it is now, in bytes, for the time of the block."""
+    process = psutil.Process(pid)
     before = process.memory_info().rss
-
-    def watch() -> None:
-        while not over.wait(0.02):
-            grown[0] = max(grown[0], process.memory_info().rss - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield grown
-    finally:
-        over.set()
-        watcher.join()
+    with watched(lambda: process.memory_info().rss - before, LOOK_SECONDS) as peak:
+        yield peak
 
 
 @contextmanager
@@ -136,7 +126,7 @@ def main() -> None:
         serving("--log-level", "warning", "--max-file-size", str(2 * size)) as (url, key, pid),
         plain(Path(folder) / "plain") as other,
         Client(url, api_key=key) as client,
-        highest(pid) as grown,
+        growth(pid) as grown,
     ):
         file = Path(folder) / "long.wav"
         recording(file, size)
@@ -153,7 +143,7 @@ def main() -> None:
     publish("upload", [
         Figure(f"upload of {gigabytes:.3g} GB", "s", min(ours), min(theirs), "a plain starlette handler", "0.5 times",
                f"{1000 * gigabytes / min(ours):.0f} MB a second"),
-        Figure(f"memory of the server, {gigabytes:.3g} GB", "MB", grown[0] / 1e6, reach="less than 32 MB",
+        Figure(f"memory of the server, {gigabytes:.3g} GB", "MB", grown.size / 1e6, reach="less than 32 MB",
                note=f"at its highest above before, {RUNS} uploads"),
     ])  # fmt: skip
 
