@@ -34,7 +34,7 @@ class Way(Enum):
     CANCEL = "cancels"
     RETRY = "cancels and retries"
     DELETE = "deletes"
-    HANG_UP = "hangs up while it sends"
+    HANG_UP = "hangs up while it sends, and sends it anew"
 
 
 OFTEN = {Way.POLL: 40, Way.LISTEN: 20, Way.CANCEL: 12, Way.RETRY: 8, Way.DELETE: 12, Way.HANG_UP: 8}
@@ -89,9 +89,8 @@ class Crowd:
         chance = random.Random(number)
         with httpx.Client(base_url=self._url, headers=self._headers, timeout=30) as http:
             told = _Client(http, number, chance, self._hook).do(self._work(chance))
-        if told is not None:
-            with self._lock:
-                self.told.append(told)
+        with self._lock:
+            self.told.append(told)
 
 
 class _Client:
@@ -103,22 +102,22 @@ class _Client:
         self._chance = chance
         self._hook = hook
 
-    def do(self, work: Work) -> Told | None:
-        """Do a job in one of the ways; None where it was never accepted."""
+    def do(self, work: Work) -> Told:
+        """Do a job in one of the ways."""
         (way,) = self._chance.choices(list(OFTEN), list(OFTEN.values()))
         if way is Way.HANG_UP:
-            return self._hang_up(work)
+            self._hang_up(work)
         told = Told(way, self._upload(work))
         if way in (Way.CANCEL, Way.RETRY):
             self._linger()
             told.ends.append(self._ask("POST", "cancel", told.task_id).json()["status"])
             assert told.ends[-1] in ("cancelled", "completed"), told
             if way is Way.RETRY and told.ends == ["cancelled"]:
-                self._ask("POST", "retry", told.task_id, 200, 409)  # 409: an answer was lost, and it runs already
+                self._ask("POST", "retry", told.task_id, done_already=409)
                 told.ends.append(self._end(told.task_id))
         elif way is Way.DELETE:
             self._linger()
-            self._ask("DELETE", "task", told.task_id, 204, 404)
+            self._ask("DELETE", "task", told.task_id, 204, done_already=404)
             self._ask("GET", "status", told.task_id, 404)
             told.deleted = True
         else:
@@ -183,24 +182,30 @@ class _Client:
                 return ends[0]
         raise AssertionError(f"no end of task {task_id} was told within {PATIENCE} s")
 
-    def _ask(self, method: str, what: str, task_id: str, *good: int) -> httpx.Response:
-        return _until(lambda: self._http.request(method, f"{API}/{what}/{task_id}"), *(good or (200,)))
+    def _ask(
+        self, method: str, what: str, task_id: str, good: int = 200, done_already: int | None = None
+    ) -> httpx.Response:
+        return _until(lambda: self._http.request(method, f"{API}/{what}/{task_id}"), good, done_already)
 
 
-def _until(call: Callable[[], httpx.Response], *good: int) -> httpx.Response:
-    """Call until there is an answer. Raises `AssertionError` for one that is none of the good."""
-    deadline = time.monotonic() + PATIENCE
+def _until(call: Callable[[], httpx.Response], good: int, done_already: int | None = None) -> httpx.Response:
+    """Call until there is an answer. Raises `AssertionError` for one that is not the good one.
+
+    `done_already` is as good where an answer before it was lost.
+    """
+    deadline, fine = time.monotonic() + PATIENCE, {good}
     while True:
         try:
             answer = call()
         except httpx.TransportError:
             assert time.monotonic() < deadline, f"no answer within {PATIENCE} s"
+            fine.add(done_already or good)
             time.sleep(0.1)
             continue
         if answer.status_code == 503 and "Retry-After" in answer.headers and time.monotonic() < deadline:
             time.sleep(0.2)  # it is just being started or stopped
             continue
-        assert answer.status_code in good, f"{answer.request.url}: {answer.status_code} {answer.text}"
+        assert answer.status_code in fine, f"{answer.request.url}: {answer.status_code} {answer.text}"
         return answer
 
 

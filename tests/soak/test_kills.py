@@ -41,13 +41,15 @@ class Errand:
              self._delete, self._wait_for_second)
         )  # fmt: skip
         self._cut_off: Callable[[], None] | None = None
+        self._again = False
+        """Whether the step at work was cut off before: it may be done already, and its answer lost."""
         self.first = self.second = ""
         self.cancelled = ""
 
     def go_on(self) -> bool:
         """Do what is left; False when the server goes away meanwhile."""
         while (step := self._cut_off or next(self._steps, None)) is not None:
-            self._cut_off = step
+            self._again, self._cut_off = self._cut_off is not None, step
             try:
                 step()
             except httpx.TransportError:
@@ -77,10 +79,11 @@ class Errand:
     def _retry(self) -> None:
         if self.cancelled == "cancelled":
             answer = self._server.client.post(f"{API}/retry/{self.second}")
-            assert answer.status_code in (200, 409), answer.text  # 409: it was taken up, and the answer was lost
+            assert answer.status_code == 200 or (self._again and answer.status_code == 409), answer.text
 
     def _delete(self) -> None:
-        assert self._server.client.delete(f"{API}/task/{self.first}").status_code in (204, 404)
+        answer = self._server.client.delete(f"{API}/task/{self.first}")
+        assert answer.status_code == 204 or (self._again and answer.status_code == 404), answer.text
 
     def _wait_for_second(self) -> None:
         status = self._server.wait(self.second)

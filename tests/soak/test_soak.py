@@ -93,6 +93,7 @@ def level(server: Server) -> Level:
     assert server.process is not None
     eventually(lambda: server.client.get("/health").json()["active_tasks"] == 0, 60)
     time.sleep(1)
+    assert engines_of(server), "there is no engine whose memory could be counted"
     processes = [psutil.Process(server.process.pid), *server.children()]
     return Level(sum(process.memory_full_info().uss for process in processes), processes[0].num_fds())
 

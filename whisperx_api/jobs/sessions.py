@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 WRITERS = 4
 """Changes at once: more would take the connections that readers need, and SQLite takes one at a time anyway."""
 READERS = 4
-"""Readings at once: more would each open a connection of its own, and keep who waits no shorter."""
+"""Readings at once: more would open connections that the pool does not keep."""
 LONGEST_WAIT = 10.0
 """Seconds that a change, or a reading, waits for those before it."""
 SHORT_WAIT, USUAL_WAIT = 100, 10_000
