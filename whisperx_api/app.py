@@ -23,6 +23,7 @@ from whisperx_api.api import (
     models,
     results,
     server,
+    status,
     transcribe,
     usage,
     webhooks,
@@ -67,6 +68,10 @@ from whisperx_api.storage.local import LocalStorage
 
 logger = logging.getLogger(__name__)
 
+ENDPOINTS = (
+    status, transcribe, results, events, webhooks, audio, models, usage, server, health, metrics, documents,
+)  # fmt: skip
+"""What has endpoints: what is asked most comes first, for they are looked through in this order."""
 DELIVERY_GRACE = 1.0
 """Seconds that messages on their way have when the server stops; the next start sends what was not taken."""
 
@@ -95,7 +100,7 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
         app.add_middleware(RateLimitHeaders)
     if settings.trusted_proxies:
         app.add_middleware(TrustedProxies, proxies=Proxies.read(settings.trusted_proxies))
-    for module in (transcribe, results, events, webhooks, audio, models, usage, server, health, metrics, documents):
+    for module in ENDPOINTS:
         app.include_router(module.router)
     entrance.install(app, observers, settings.allowed_origins)
     return app

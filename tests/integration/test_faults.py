@@ -120,7 +120,7 @@ def full_database(client: TestClient) -> Iterator[None]:
         cursor.close()
 
     async def fill(parts: Parts) -> None:
-        event.listen(parts.store._sessions.kw["bind"].sync_engine.pool, "checkout", bound)
+        event.listen(parts.store.database.engine.sync_engine.pool, "checkout", bound)
         filler = replace(JOB, owner="somebody", status=JobStatus.FAILED, completed_at=JOB.created_at)
         with suppress(StoreUnavailable):
             while True:
@@ -198,11 +198,11 @@ def made(path: Path) -> None:
     """Make a database that holds jobs."""
 
     async def go() -> None:
-        engine = await open_database(f"sqlite+aiosqlite:///{path}")
-        store = JobStore(engine)
+        opened = await open_database(f"sqlite+aiosqlite:///{path}")
+        store = JobStore(opened)
         for _ in range(50):
             await store.add(replace(JOB, id=str(uuid.uuid4())))
-        await engine.dispose()
+        await opened.dispose()
 
     path.parent.mkdir(exist_ok=True)
     asyncio.run(go())
@@ -306,10 +306,10 @@ def test_ten_thousand_tasks_that_wait_cost_little(start_server, tone, tmp_path: 
     jobs[0] = replace(jobs[0], options=long, priority=1)
 
     async def fill() -> None:
-        engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'data' / 'whisperx-api.db'}")
-        async with engine.begin() as connection:
+        opened = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'data' / 'whisperx-api.db'}")
+        async with opened.engine.begin() as connection:
             await connection.execute(insert(JobRow), [_columns(job) for job in jobs])
-        await engine.dispose()
+        await opened.dispose()
 
     (tmp_path / "data" / "uploads").mkdir(parents=True)
     asyncio.run(fill())

@@ -102,7 +102,7 @@ def test_ready_is_503_when_the_disk_is_nearly_full(client: TestClient, monkeypat
 
 
 def test_ready_is_503_when_the_database_is_gone(client: TestClient, tmp_path: Path) -> None:
-    on_server(client, lambda parts: parts.store._sessions.kw["bind"].dispose())
+    on_server(client, lambda parts: parts.store.database.dispose())
     for file in (tmp_path / "data").glob("whisperx-api.db*"):
         file.unlink()
     (tmp_path / "data" / "whisperx-api.db").mkdir()

@@ -200,14 +200,14 @@ def test_slow_json_is_408(serve, tone, monkeypatch: pytest.MonkeyPatch, what: st
 def test_client_that_does_not_read_holds_neither_memory_nor_the_database(serve, tone) -> None:
     server = serve(patience=Patience(answer=0.5))
     task = transcribed(server, tone(300.0))
-    pool: Any = parts_of(server).store._sessions.kw["bind"].pool
+    database: Any = parts_of(server).store.database
     with ExitStack() as stack:
         for _ in range(5):
             client = stack.enter_context(Raw(server, receive_buffer=4096))
             client.head(f"GET /api/v1/transcribe/audio/{task}", **HEADERS)
             client.until(b"\r\n\r\n")
         assert len(server.server_state.tasks) == 5  # the recording is larger than what the system's buffers take
-        assert pool.checkedout() == 0
+        assert database.engine.pool.checkedout() == database.readers.pool.checkedout() == 0
         with Raw(server) as other:
             other.head("GET /api/v1/transcribe/tasks", **HEADERS, Connection="close")
             assert other.rest().startswith(b"HTTP/1.1 200 ")

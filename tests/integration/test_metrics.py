@@ -229,7 +229,7 @@ def test_tries_of_webhooks_are_counted_by_what_came_of_them(service: Server, ton
 
 
 def test_faults_of_the_database_are_counted(client: TestClient, tmp_path: Path) -> None:
-    on_server(client, lambda parts: parts.store._sessions.kw["bind"].dispose())
+    on_server(client, lambda parts: parts.store.database.dispose())
     for file in (tmp_path / "data").glob("whisperx-api.db*"):
         file.unlink()
     (tmp_path / "data" / "whisperx-api.db").mkdir()

@@ -551,7 +551,7 @@ def test_deleted_task_leaves_no_entry(caching, tone) -> None:
 
         from whisperx_api.jobs.tables import ResultRow
 
-        async with parts.store.reading() as session:
-            assert await session.scalar(select(func.count()).select_from(ResultRow)) == 0
+        count = select(func.count()).select_from(ResultRow)
+        assert await parts.store.read(lambda session: session.scalar(count)) == 0
 
     on_server(client, entries)

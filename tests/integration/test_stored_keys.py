@@ -124,8 +124,9 @@ def test_no_request_asks_the_database_for_its_key(make_client, keys, monkeypatch
     monkeypatch.setattr(key_watch, "REFRESH_SECONDS", 3600)
     client = make_client(auth_failures="")
     asked: list[str] = []
-    engine = client.app.state.parts.store._sessions.kw["bind"].sync_engine
-    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    database = client.app.state.parts.store.database
+    for engine in (database.engine.sync_engine, database.readers):
+        event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     for given, status in ((key, 200), (KEY, 200), ("wrong", 401), (key[:-1], 401), (f"wxa_{'0' * 12}_x", 401)):
         for _ in range(5):
             assert status_of(client, given, "/v1/models") == status

@@ -61,9 +61,9 @@ def test_upgrade_keeps_every_row(tmp_path: Path, revision: str) -> None:
     before = rows_of(database)
 
     async def go() -> None:
-        engine = await open_database(f"sqlite+aiosqlite:///{database}")
-        store = JobStore(engine)
-        outbox = Outbox(engine, store.posted)
+        opened = await open_database(f"sqlite+aiosqlite:///{database}")
+        store = JobStore(opened)
+        outbox = Outbox(opened, store.posted)
         jobs = {task_id: await store.get(task_id) for task_id in (PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED)}
         assert [job and job.status for job in jobs.values()] == list(JobStatus)
         waiting, running, done, failed = (jobs[one] for one in (PENDING, PROCESSING, COMPLETED, FAILED))
@@ -77,7 +77,7 @@ def test_upgrade_keeps_every_row(tmp_path: Path, revision: str) -> None:
             assert view is not None and view.webhook.secret == webhook["secret"]
             sent = [row for row in before["webhook_messages"] if row["webhook_id"] == webhook["id"]]
             assert [message.status.value for message in view.messages] == [row["status"] for row in sent]
-        await engine.dispose()
+        await opened.dispose()
 
     asyncio.run(go())
     after = rows_of(database)
@@ -204,11 +204,11 @@ def test_table_that_is_made_anew_takes_no_other_rows_with_it(tmp_path: Path, mon
     monkeypatch.setattr(database_module, "REVISION", "9999")
 
     async def go() -> None:
-        engine = await open_database(f"sqlite+aiosqlite:///{database}")
-        async with engine.begin() as connection:
+        opened = await open_database(f"sqlite+aiosqlite:///{database}")
+        async with opened.engine.begin() as connection:
             assert await connection.scalar(text("SELECT count(*) FROM results")) == 1
             assert await connection.scalar(text("PRAGMA foreign_keys")) == 1
-        await engine.dispose()
+        await opened.dispose()
 
     asyncio.run(go())
     assert rows_of(database)["alembic_version"] == [{"version_num": "9999"}]

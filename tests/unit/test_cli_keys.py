@@ -34,9 +34,9 @@ def made(*arguments: str) -> str:
 
 def on_record() -> list[StoredKey]:
     async def read() -> list[StoredKey]:
-        engine = await open_database(f"sqlite+aiosqlite:///{DATABASE}")
-        found = list(await KeyStore(engine).keys())
-        await engine.dispose()
+        opened = await open_database(f"sqlite+aiosqlite:///{DATABASE}")
+        found = list(await KeyStore(opened).keys())
+        await opened.dispose()
         return found
 
     return asyncio.run(read())

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.jobs import key_watch
-from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.database import Database, open_database
 from whisperx_api.jobs.key_store import KeyStore
 from whisperx_api.jobs.key_watch import KeyWatch
 from whisperx_api.keys import Caller, KeyRing, Scope, StoredKey, new_key
@@ -23,18 +22,18 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
 @asynccontextmanager
-async def database(path: Path) -> AsyncIterator[AsyncEngine]:
-    engine = await open_database(f"sqlite+aiosqlite:///{path}")
-    yield engine
-    await engine.dispose()
+async def database(path: Path) -> AsyncIterator[Database]:
+    opened = await open_database(f"sqlite+aiosqlite:///{path}")
+    yield opened
+    await opened.dispose()
 
 
 @pytest.fixture
 def on_store(tmp_path: Path) -> Callable[[Callable[[KeyStore], Awaitable[None]]], None]:
     def run(test: Callable[[KeyStore], Awaitable[None]]) -> None:
         async def go() -> None:
-            async with database(tmp_path / "jobs.db") as engine:
-                await test(KeyStore(engine))
+            async with database(tmp_path / "jobs.db") as opened:
+                await test(KeyStore(opened))
 
         asyncio.run(go())
 
@@ -120,7 +119,7 @@ def test_while_the_database_is_away_keys_stay_known_and_it_is_said_once(on_store
         await store.add(stored)
         ring = KeyRing([], [stored])
         watch = KeyWatch(store, ring)
-        engine = store._sessions.kw["bind"].sync_engine
+        engines = [store.database.engine.sync_engine, store.database.readers]
         asked: list[str] = []
 
         def away(connection, cursor, statement: str, *rest: object) -> None:
@@ -129,12 +128,14 @@ def test_while_the_database_is_away_keys_stay_known_and_it_is_said_once(on_store
             asked.append(statement.split()[0])
             raise OperationalError(statement, {}, Exception("gone"))
 
-        event.listen(engine, "before_cursor_execute", away)
+        for engine in engines:
+            event.listen(engine, "before_cursor_execute", away)
         assert ring.caller(key) is not None
         watch.start()
         await until(lambda: asked.count("SELECT") > 3 and asked.count("UPDATE") > 3)
         assert ring.caller(key) is not None
-        event.remove(engine, "before_cursor_execute", away)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", away)
         await watch.stop()
         used = (await store.keys())[0].last_used_at
         assert used is not None and used > stored.created_at  # the use before it was away

@@ -16,7 +16,7 @@ from whisperx_api.engine.session import Listener, StageError
 from whisperx_api.jobs import faults
 from whisperx_api.jobs import manager as manager_module
 from whisperx_api.jobs import run as run_module
-from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.database import Database, open_database
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.manager import JobManager
@@ -248,9 +248,10 @@ def test_worker_outlives_whatever_goes_wrong_at_a_start(tmp_path: Path, monkeypa
 
 def test_pool_without_a_free_connection_is_a_database_that_is_away(tmp_path: Path) -> None:
     async def go() -> None:
-        database = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}", pool_size=1, max_overflow=0,
-                                       pool_timeout=0.05)  # fmt: skip
-        async with database.connect():
+        url = f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}"
+        pool = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
+        database = Database(create_async_engine(url, **pool))
+        async with database.engine.connect():
             for ask in (JobStore(database).get("x"), JobStore(database).add(JOB)):
                 with pytest.raises(StoreUnavailable):
                     await ask

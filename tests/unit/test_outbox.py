@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook as Verifier
 
 from whisperx_api.jobs import faults
-from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.database import Database, open_database
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.job import Job, Upload
 from whisperx_api.jobs.outbox import NoSuchTask, Outbox, WebhookView
@@ -76,7 +75,7 @@ class Clock:
 class Office:
     """A store, its outbox and a deliverer that tries again after 10 s, 30 s, then gives up."""
 
-    engine: AsyncEngine
+    database: Database
     store: JobStore
     outbox: Outbox
     receivers: Receivers
@@ -113,14 +112,14 @@ class Office:
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Office]:
-    engine = await open_database(f"sqlite+aiosqlite:///{path}")
-    store, receivers, clock = JobStore(engine), Receivers(), Clock()
-    outbox = Outbox(engine, store.posted)
+    database = await open_database(f"sqlite+aiosqlite:///{path}")
+    store, receivers, clock = JobStore(database), Receivers(), Clock()
+    outbox = Outbox(database, store.posted)
     backoff = Backoff(first=10, factor=3, tries=3, spread=0)
     deliverer = Deliverer(outbox, receivers, backoff, now=clock, chance=lambda: 0.5)
-    yield Office(engine, store, outbox, receivers, clock, deliverer)
+    yield Office(database, store, outbox, receivers, clock, deliverer)
     await deliverer.stop(0)
-    await engine.dispose()
+    await database.dispose()
 
 
 @pytest.fixture
@@ -174,10 +173,10 @@ def test_job_and_its_message_are_written_together_or_not_at_all(in_office) -> No
             if statement.startswith("INSERT INTO webhook_messages"):
                 raise RuntimeError("the power is cut")
 
-        event.listen(office.engine.sync_engine, "before_cursor_execute", cut)
+        event.listen(office.database.engine.sync_engine, "before_cursor_execute", cut)
         with pytest.raises(RuntimeError, match="the power is cut"):
             await office.store.complete(job, {})
-        event.remove(office.engine.sync_engine, "before_cursor_execute", cut)
+        event.remove(office.database.engine.sync_engine, "before_cursor_execute", cut)
         assert any(statement.startswith("UPDATE jobs") for statement in statements)
         assert await office.store.get(job.id) == job
         await office.store.complete(job, {})
@@ -215,7 +214,7 @@ def test_deleted_job_leaves_nothing_in_the_outbox(in_office) -> None:
         other = await office.job(kept := webhook())
         await office.store.complete(other, {})
         await office.store.delete(job.id)
-        async with office.engine.connect() as connection:
+        async with office.database.engine.connect() as connection:
             for table in ("webhooks", "webhook_messages"):
                 found = (await connection.execute(text(f"SELECT task_id FROM {table}"))).scalars().all()
                 assert found == [other.id]

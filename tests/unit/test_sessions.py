@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeVar
+from threading import Event
+from typing import Any, TypeVar
 
 import pytest
+from sqlalchemy import literal, select, text
 
 from whisperx_api.jobs import sessions
 from whisperx_api.jobs.database import open_database
@@ -23,11 +24,11 @@ def with_sessions(tmp_path: Path) -> Callable[[Callable[[Sessions], Awaitable[T]
 
     def run(use: Callable[[Sessions], Awaitable[T]]) -> T:
         async def go() -> T:
-            engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
+            database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'test.db'}")
             try:
-                return await use(Sessions(engine))
+                return await use(Sessions(database))
             finally:
-                await engine.dispose()
+                await database.dispose()
 
         return asyncio.run(go())
 
@@ -37,8 +38,7 @@ def with_sessions(tmp_path: Path) -> Callable[[Callable[[Sessions], Awaitable[T]
 @pytest.mark.parametrize("fails", [False, True])
 def test_every_transaction_counts_as_a_change_and_no_reading_does(with_sessions, fails: bool) -> None:
     async def count(on: Sessions) -> tuple[int, int]:
-        async with on.reading():
-            pass
+        assert await on.read(lambda session: session.scalar(select(1))) == 1
         read = on.changes.count
         try:
             async with on.transaction():
@@ -53,24 +53,53 @@ def test_every_transaction_counts_as_a_change_and_no_reading_does(with_sessions,
 @pytest.mark.parametrize(
     ("kind", "places", "sentence"),
     [
-        ("reading", READERS, "The database does not answer: too many wait for it."),
-        ("transaction", WRITERS, "The database did not take a change: too many wait for it."),
+        ("read", READERS, "The database does not answer: too many wait for it."),
+        ("change", WRITERS, "The database did not take a change: too many wait for it."),
     ],
 )
 def test_who_gets_no_turn_in_time_is_told_so_and_the_next_gets_one(
     with_sessions, monkeypatch: pytest.MonkeyPatch, kind: str, places: int, sentence: str
 ) -> None:
     monkeypatch.setattr(sessions, "LONGEST_WAIT", 0.05)
+    held = Event()
+
+    async def use(on: Sessions) -> bool:
+        if kind == "read":
+            return await on.read(lambda session: held.wait(10))
+        async with on.transaction():
+            return await asyncio.to_thread(held.wait, 10)
 
     async def one_too_many(on: Sessions) -> None:
-        async with AsyncExitStack() as held:
-            for _ in range(places):
-                await held.enter_async_context(getattr(on, kind)())
+        others = [asyncio.create_task(use(on)) for _ in range(places)]
+        await asyncio.sleep(0.02)
+        try:
             with pytest.raises(StoreUnavailable) as refused:
-                async with getattr(on, kind)():
-                    pass
-            assert str(refused.value) == sentence
-        async with getattr(on, kind)():
-            pass
+                await use(on)
+        finally:
+            held.set()
+        assert str(refused.value) == sentence
+        assert all(await asyncio.gather(*others, use(on)))
 
     with_sessions(one_too_many)
+
+
+def test_question_waits_for_the_event_loop_once(with_sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    async def ask(on: Sessions) -> None:
+        loop = asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+        monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *what, **how: calls.append(what) or call(*what, **how))
+        assert await on.read(lambda session: [session.scalar(select(literal(n))) for n in range(3)]) == [0, 1, 2]
+        monkeypatch.undo()
+
+    with_sessions(ask)
+    assert len(calls) == 1
+
+
+def test_question_changes_nothing(with_sessions) -> None:
+    async def write(on: Sessions) -> None:
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            await on.read(lambda session: session.execute(text("DELETE FROM jobs")))
+
+    with_sessions(write)

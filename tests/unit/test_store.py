@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.errors import StartError
-from whisperx_api.jobs.database import DatabaseUnusable, open_database
+from whisperx_api.jobs.database import Database, DatabaseUnusable, open_database
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.store import JobStore, StaleEpoch
 from whisperx_api.jobs.tables import REVISION, Base
@@ -25,18 +25,18 @@ UPLOAD = Upload("meeting.wav", 32044, "ab" * 32, 1.0)
 
 
 @asynccontextmanager
-async def database(path: Path) -> AsyncIterator[AsyncEngine]:
-    engine = await open_database(f"sqlite+aiosqlite:///{path}")
-    yield engine
-    await engine.dispose()
+async def database(path: Path) -> AsyncIterator[Database]:
+    opened = await open_database(f"sqlite+aiosqlite:///{path}")
+    yield opened
+    await opened.dispose()
 
 
 @pytest.fixture
 def on_store(tmp_path: Path) -> Callable[[Callable[[JobStore], Awaitable[None]]], None]:
     def run(test: Callable[[JobStore], Awaitable[None]]) -> None:
         async def go() -> None:
-            async with database(tmp_path / "jobs.db") as engine:
-                await test(JobStore(engine))
+            async with database(tmp_path / "jobs.db") as opened:
+                await test(JobStore(opened))
 
         asyncio.run(go())
 
@@ -203,7 +203,7 @@ def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
     from alembic.migration import MigrationContext
 
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as engine, engine.connect() as connection:
+        async with database(tmp_path / "jobs.db") as opened, opened.engine.connect() as connection:
             differences = await connection.run_sync(
                 lambda plain: compare_metadata(MigrationContext.configure(plain), Base.metadata)
             )
@@ -240,7 +240,7 @@ def test_failures_counted_before_stages_ran_side_by_side_are_those_of_the_stage_
         async with plain.connect() as connection:
             await connection.run_sync(old_schema)
         await plain.dispose()
-        async with database(tmp_path / "jobs.db") as engine, engine.connect() as connection:
+        async with database(tmp_path / "jobs.db") as opened, opened.engine.connect() as connection:
             found = (await connection.execute(text("SELECT id, failures FROM jobs ORDER BY seq"))).all()
             assert [(row.id, json.loads(row.failures)) for row in found] == [("job-1", {"align": 2}), ("job-2", {})]
             made = await connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'jobs'"))
@@ -255,7 +255,7 @@ def test_database_of_the_newest_schema_is_opened_without_alembic(tmp_path: Path,
     from whisperx_api.jobs import migrate
 
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as engine, engine.connect() as connection:
+        async with database(tmp_path / "jobs.db") as opened, opened.engine.connect() as connection:
             configuration = await connection.run_sync(migrate.configuration)
             assert ScriptDirectory.from_config(configuration).get_current_head() == REVISION
         monkeypatch.setattr(migrate, "upgrade", lambda connection: pytest.fail("there is nothing to upgrade"))
@@ -267,7 +267,7 @@ def test_database_of_the_newest_schema_is_opened_without_alembic(tmp_path: Path,
 
 def test_database_of_a_newer_version_is_refused_with_a_sentence(tmp_path: Path) -> None:
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as engine, engine.begin() as connection:
+        async with database(tmp_path / "jobs.db") as opened, opened.engine.begin() as connection:
             await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         with pytest.raises(StartError, match="made by a newer version"):
             await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
@@ -300,10 +300,10 @@ def replace_by_folder(path: Path) -> None:
 
 def test_database_that_is_gone_is_told(tmp_path: Path) -> None:
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as engine:
-            store = JobStore(engine)
+        async with database(tmp_path / "jobs.db") as opened:
+            store = JobStore(opened)
             assert await store.fault() is None
-            await engine.dispose()
+            await opened.dispose()
             replace_by_folder(tmp_path / "jobs.db")
             assert "unable to open" in (await store.fault() or "")
 

@@ -26,9 +26,9 @@ def test_nothing_can_be_read_of_deleted_jobs_among_many(tmp_path: Path) -> None:
     chance = random.Random(7)
 
     async def go() -> None:
-        engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
-        store = JobStore(engine)
-        outbox = Outbox(engine, store.posted, store.erased)
+        opened = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+        store = JobStore(opened)
+        outbox = Outbox(opened, store.posted, store.erased)
         there: dict[str, str] = {}
         gone: list[str] = []
         for number in range(TASKS):
@@ -59,7 +59,7 @@ def test_nothing_can_be_read_of_deleted_jobs_among_many(tmp_path: Path) -> None:
         await store.wipe()
         assert readable(tmp_path, [*gone, "Qwzx"]) == {}
         assert await outbox.page("ann", None, 10, None) == []
-        await engine.dispose()
+        await opened.dispose()
 
     asyncio.run(go())
 
@@ -68,8 +68,8 @@ def test_log_that_somebody_reads_is_emptied_later(tmp_path: Path) -> None:
     database = tmp_path / "jobs.db"
 
     async def go() -> None:
-        engine = await open_database(f"sqlite+aiosqlite:///{database}")
-        store = JobStore(engine)
+        opened = await open_database(f"sqlite+aiosqlite:///{database}")
+        store = JobStore(opened)
         job = await store.add(Job("ann", Options(prompt="Qwzx"), Upload("a.wav", 1, "ab" * 32)))
         with closing(sqlite3.connect(database, isolation_level=None)) as reader:
             reader.execute("BEGIN")
@@ -82,6 +82,6 @@ def test_log_that_somebody_reads_is_emptied_later(tmp_path: Path) -> None:
             assert await store.add(Job("ann", Options(), Upload("b.wav", 1, "ab" * 32)))
         await store.wipe()
         assert not store.erased.is_set() and not readable(tmp_path, ["Qwzx"])
-        await engine.dispose()
+        await opened.dispose()
 
     asyncio.run(go())

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.jobs import store as store_module
-from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.database import Database, open_database
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.store import JobStore, StaleEpoch
 from whisperx_api.jobs.usage import Usage, UsageBook
@@ -26,7 +25,7 @@ TODAY = NOON.date()
 
 @dataclass
 class Office:
-    engine: AsyncEngine
+    database: Database
     store: JobStore
     book: UsageBook
 
@@ -44,9 +43,9 @@ class Office:
 def in_office(tmp_path: Path, monkeypatch) -> Callable[[Callable[[Office], Awaitable[None]]], None]:
     def run(test: Callable[[Office], Awaitable[None]]) -> None:
         async def go() -> None:
-            engine = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
-            await test(Office(engine, JobStore(engine), UsageBook(engine)))
-            await engine.dispose()
+            database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+            await test(Office(database, JobStore(database), UsageBook(database)))
+            await database.dispose()
 
         asyncio.run(go())
 
@@ -110,10 +109,10 @@ def test_end_and_its_count_are_written_together_or_not_at_all(in_office) -> None
             if statement == "COMMIT" or statement.startswith("INSERT INTO usage"):
                 raise RuntimeError("the power is cut")
 
-        event.listen(office.engine.sync_engine, "after_cursor_execute", cut)
+        event.listen(office.database.engine.sync_engine, "after_cursor_execute", cut)
         with pytest.raises(RuntimeError, match="the power is cut"):
             await office.store.complete(job, {})
-        event.remove(office.engine.sync_engine, "after_cursor_execute", cut)
+        event.remove(office.database.engine.sync_engine, "after_cursor_execute", cut)
         assert await office.store.get(job.id) == job and await office.used() == []
         await office.store.complete(job, {})
         with pytest.raises(StaleEpoch):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi.responses import Response
 
@@ -23,6 +24,8 @@ from whisperx_api.keys import Caller
 from whisperx_api.transcript import Transcript, Unreadable
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MESSAGES = {
     JobStatus.PENDING: "Waiting in the queue",
@@ -54,10 +57,13 @@ def status_of(view: JobView) -> TaskStatus:
     )
 
 
-async def finished(parts: Parts, job: Job) -> Transcript:
-    """Return a completed job's transcript, edits made. Raises a 500 where it can't be read from the disk."""
+async def of_transcript(parts: Parts, job: Job, make: Callable[[Transcript], T]) -> T:
+    """Return what `make`, off the event loop, makes of a completed job's transcript, edits made.
+
+    Raises a 500 where it can't be read from the disk.
+    """
     try:
-        return await parts.manager.result(job)
+        return await parts.manager.result(job, make)
     except (OSError, Unreadable) as error:
         logger.error("task %s: its transcript can't be read: %s", job.id, error)
         raise ApiError(
@@ -67,28 +73,31 @@ async def finished(parts: Parts, job: Job) -> Transcript:
         ) from error
 
 
-async def transcript(parts: Parts, job: Job, **options: Any) -> dict[str, Any]:
-    """Return a completed job's transcript as plain values. Raises as `finished`."""
-    result = await finished(parts, job)
-    return await asyncio.to_thread(to_dict, job.id, result, words=job.options.word_timestamps, **options)
+async def transcript(parts: Parts, job: Job) -> Transcript:
+    """Return a completed job's transcript. Raises as `of_transcript`."""
+    return await of_transcript(parts, job, lambda transcript: transcript)
+
+
+async def with_transcript(parts: Parts, job: Job, status: dict[str, Any]) -> bytes:
+    """Return a completed job's status with its transcript, as JSON. Raises as `of_transcript`."""
+
+    def whole(transcript: Transcript) -> bytes:
+        return encoded(status | {"result": to_dict(job.id, transcript, words=job.options.word_timestamps)})
+
+    return await of_transcript(parts, job, whole)
 
 
 async def written(
     parts: Parts, job: Job, format: Format = Format.JSON, *, page: Page | None = None, layout: Layout | None = None
 ) -> Response:
-    """Return a completed job's transcript in a format; a long one is written off the event loop. Raises as `finished`.
+    """Return a completed job's transcript in a format. Raises as `of_transcript`.
 
     Words stay out of JSON where the job's options say so.
     """
-    result = await finished(parts, job)
     words = job.options.word_timestamps
     wanted = Wanted(job.id, job.upload.name, job.options.task, words, page, layout or Layout())
-    return Response(await asyncio.to_thread(write, result, format, wanted), media_type=format.media_type)
-
-
-async def encode(content: dict[str, Any]) -> bytes:
-    """Return JSON; a long transcript is encoded off the event loop."""
-    return await asyncio.to_thread(encoded, content)
+    text = await of_transcript(parts, job, functools.partial(write, format=format, wanted=wanted))
+    return Response(text, media_type=format.media_type)
 
 
 async def find_completed(parts: Parts, task_id: str, caller: Caller) -> Job:

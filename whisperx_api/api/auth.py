@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from whisperx_api import log
 from whisperx_api.api.errors import ApiError
-from whisperx_api.api.parts import Parts, PartsOf
+from whisperx_api.api.parts import Parts, parts
 from whisperx_api.keys import ANONYMOUS, Caller, KeyExpired, Scope
 from whisperx_api.proxies import counted_as
 
@@ -21,46 +22,41 @@ header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The key, 
 bearer = HTTPBearer(auto_error=False, description="The same key as a bearer token.")
 
 
-async def given_key(
-    key: Annotated[str | None, Security(header)],
-    token: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
-) -> str | None:
-    """Return the key that came with the request."""
-    return key or (token.credentials if token else None)
+HeaderKey = Annotated[str | None, Security(header)]
+Token = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 
 
-async def caller_or_none(
-    request: Request, parts: PartsOf, key: Annotated[str | None, Depends(given_key)]
-) -> Caller | None:
+async def caller_or_none(request: Request, key: HeaderKey, token: Token) -> Caller | None:
     """Return who calls, None without a key. Raises a 401 for a wrong key, and a 429 after too many of them.
 
     What comes from an address that is refused is not looked at, a right key neither: who tries keys out must not learn
     that one was right.
     """
-    if parts.keys is None:
+    of_app = await parts(request)
+    if of_app.keys is None:
         return ANONYMOUS
-    if key is None:
+    if (given := key or (token.credentials if token else None)) is None:
         return None
     address = counted_as(request.client.host if request.client else "")
-    if parts.failures is not None and (seconds := parts.failures.refused(address)) is not None:
+    if of_app.failures is not None and (seconds := of_app.failures.refused(address)) is not None:
         raise _refused(seconds)
     try:
-        caller = parts.keys.caller(key)
+        caller = of_app.keys.caller(given)
     except KeyExpired as error:
         raise unauthorized(str(error)) from None
     if caller is None:
-        _count(request, parts, address)
+        _count(request, of_app, address)
         raise unauthorized("The API key is wrong.")
     log.note(key=caller.name)
     return caller
 
 
-def _count(request: Request, parts: Parts, address: str) -> None:
+def _count(request: Request, of_app: Parts, address: str) -> None:
     """Count a wrong key. Of the one that is too many the log tells, once for as long as the address is refused."""
-    if parts.failures is None or (seconds := parts.failures.add(address)) is None:
+    if of_app.failures is None or (seconds := of_app.failures.add(address)) is None:
         return
     proxy = " It names others in X-Forwarded-For: a proxy of yours belongs into TRUSTED_PROXIES."
-    forwards = "x-forwarded-for" in request.headers and not parts.settings.trusted_proxies
+    forwards = "x-forwarded-for" in request.headers and not of_app.settings.trusted_proxies
     logger.warning("too many wrong keys from %s: refused for %d s.%s", address, seconds, proxy if forwards else "")
 
 
@@ -72,34 +68,26 @@ def _refused(seconds: int) -> ApiError:
     )
 
 
-async def any_caller(caller: Annotated[Caller | None, Depends(caller_or_none)]) -> Caller:
-    """Return who calls. Raises a 401."""
-    if caller is None:
-        raise unauthorized("An API key is needed: send it as X-API-Key or as Authorization: Bearer.")
-    return caller
-
-
 def need(caller: Caller, scope: Scope, what: str) -> None:
     """Raise a 403 unless the caller's key has the scope."""
     if scope not in caller.scopes:
         raise ApiError(HTTPStatus.FORBIDDEN, f"{what} needs a key with the scope {scope.value}.")
 
 
-async def admin(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
-    """Return who calls, allowed to change what everybody uses."""
-    need(caller, Scope.ADMIN, "This")
-    return caller
+def with_scope(scope: Scope | None) -> Callable[..., Awaitable[Caller]]:
+    """Return the dependency of endpoints that need a key, one with this scope.
 
+    It is one and not a chain: each link would cost every poll its time.
+    """
 
-async def transcriber(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
-    """Return who calls, allowed to make and change tasks."""
-    need(caller, Scope.TRANSCRIBE, "This")
-    return caller
+    async def caller(request: Request, key: HeaderKey, token: Token) -> Caller:
+        """Return who calls. Raises a 401 and a 403."""
+        if (found := await caller_or_none(request, key, token)) is None:
+            raise unauthorized("An API key is needed: send it as X-API-Key or as Authorization: Bearer.")
+        if scope is not None:
+            need(found, scope, "This")
+        return found
 
-
-async def reader(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
-    """Return who calls, allowed to read tasks."""
-    need(caller, Scope.READ, "This")
     return caller
 
 
@@ -108,8 +96,20 @@ def unauthorized(detail: str) -> ApiError:
     return ApiError(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="whisperx-api"'})
 
 
-AnyCaller = Annotated[Caller, Depends(any_caller)]
-Admin = Annotated[Caller, Depends(admin)]
+reader = with_scope(Scope.READ)
+"""Who calls, allowed to read tasks."""
+
+
+async def reader_of(request: Request) -> Caller:
+    """Return who calls, allowed to read tasks, before FastAPI has found that out. Raises a 401 and a 403."""
+    return await reader(request, await header(request), await bearer(request))
+
+
+AnyCaller = Annotated[Caller, Depends(with_scope(None))]
+Admin = Annotated[Caller, Depends(with_scope(Scope.ADMIN))]
+"""Who may change what everybody uses."""
 Reader = Annotated[Caller, Depends(reader)]
-Transcriber = Annotated[Caller, Depends(transcriber)]
+"""Who may read tasks."""
+Transcriber = Annotated[Caller, Depends(with_scope(Scope.TRANSCRIBE))]
+"""Who may make and change tasks."""
 MaybeCaller = Annotated[Caller | None, Depends(caller_or_none)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
+import functools
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -77,7 +77,7 @@ async def edit(task_id: str, request: Request, parts: PartsOf, caller: Transcrib
     Edits add up; 409 until the task is completed."""
     job = await answers.find_completed(parts, task_id, caller)
     body = await receive_json(request, corrections.MAX_BODY)
-    changes = await asyncio.to_thread(corrections.parse, body, await answers.finished(parts, job))
+    changes = await answers.of_transcript(parts, job, functools.partial(corrections.parse, body))
     try:
         kept = await parts.manager.edit(job.id, changes)
     except OSError as error:

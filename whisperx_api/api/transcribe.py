@@ -1,4 +1,4 @@
-"""`/api/v1/transcribe`: upload a recording, poll, take the transcript."""
+"""`/api/v1/transcribe`: upload a recording, list, cancel, retry and delete tasks."""
 
 from __future__ import annotations
 
@@ -10,24 +10,19 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import FileResponse, Response
 
-from whisperx_api import log
 from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
 from whisperx_api.api.errors import PROBLEMS, ApiError
 from whisperx_api.api.intake import queueing
 from whisperx_api.api.limits import Submitter
-from whisperx_api.api.parts import Parts, PartsOf
+from whisperx_api.api.parts import PartsOf
 from whisperx_api.api.ranges import RangedFile
-from whisperx_api.api.remembered import Poll
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
-from whisperx_api.api.webhooks import shown
 from whisperx_api.jobs.job import JobStatus
 from whisperx_api.jobs.manager import Draining
 from whisperx_api.jobs.view import JobView
-from whisperx_api.jobs.webhooks import MAX_WEBHOOKS
-from whisperx_api.keys import Caller
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
 
@@ -63,37 +58,6 @@ async def upload(
         webhook_id=webhook.id if webhook else None,
         webhook_secret=webhook.secret if webhook else None,
     )
-
-
-@router.get("/status/{task_id}", response_model=TaskStatus)
-async def status(task_id: str, parts: PartsOf, caller: Reader, include_result: bool = True) -> Response | TaskStatus:
-    """How a task is; `result` is the transcript once it is completed, `webhooks` who was told of its end."""
-    poll = Poll(caller.name, task_id, include_result)
-    if (answer := parts.remembered.get(poll)) is None:
-        async with parts.remembered.turn(poll):
-            answer = parts.remembered.get(poll) or await _status(parts, caller, poll)
-    log.note(task_id=task_id)
-    return Response(answer, media_type="application/json") if isinstance(answer, bytes) else answer
-
-
-async def _status(parts: Parts, caller: Caller, poll: Poll) -> bytes | TaskStatus:
-    """Return how a task is; what is said of one that has ended is remembered, as JSON."""
-    mark = parts.remembered.mark
-    view = await answers.find(parts, poll.task_id, caller)
-    answer = answers.status_of(view)
-    if not view.job.status.finished:
-        return answer
-    told = await parts.outbox.page(caller.name, poll.task_id, MAX_WEBHOOKS, None)
-    answer = answer.model_copy(update={"webhooks": [shown(webhook) for webhook in told]})
-    content = answer.model_dump(mode="json")
-    if poll.with_result and view.job.status is JobStatus.COMPLETED:
-        try:
-            content["result"] = await answers.transcript(parts, view.job)
-        except ApiError as error:
-            return answer.model_copy(update={"message": error.detail})
-    encoded = await answers.encode(content)
-    parts.remembered.keep(poll, encoded, mark)
-    return encoded
 
 
 @router.head("/audio/{task_id}", include_in_schema=False, response_class=FileResponse)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.cli.console import FAILED, USAGE, end, settings_or_end
 from whisperx_api.errors import StartError
-from whisperx_api.jobs.database import DatabaseOutdated, DatabaseUnusable, open_database
+from whisperx_api.jobs.database import Database, DatabaseOutdated, DatabaseUnusable, open_database
 from whisperx_api.jobs.key_store import KeyStore
 from whisperx_api.jobs.key_watch import REFRESH_SECONDS
 from whisperx_api.jobs.sessions import StoreUnavailable
@@ -153,11 +152,11 @@ def _on_record(settings: Settings, errand: Callable[[KeyStore], Awaitable[T]]) -
     """Do something with the keys on record; end with a sentence where the database does not."""
 
     async def go() -> T:
-        engine = await _opened(settings)
+        database = await _opened(settings)
         try:
-            return await errand(KeyStore(engine))
+            return await errand(KeyStore(database))
         finally:
-            await engine.dispose()
+            await database.dispose()
 
     mask = os.umask(0o077)  # a database that is made here is for the service's user alone
     try:
@@ -168,7 +167,7 @@ def _on_record(settings: Settings, errand: Callable[[KeyStore], Awaitable[T]]) -
         os.umask(mask)
 
 
-async def _opened(settings: Settings) -> AsyncEngine:
+async def _opened(settings: Settings) -> Database:
     """Open the database; bring it to the newest schema only where no server is at work on it. Raises `StartError`."""
     try:
         return await open_database(settings.database, upgrade=False)

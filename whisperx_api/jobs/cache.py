@@ -127,9 +127,8 @@ class ResultCache:
             return None
         both = select(ResultRow, JobRow.upload).join(JobRow, JobRow.id == ResultRow.task_id)
         newest = both.where(ResultRow.work == job.work).order_by(ResultRow.used_at.desc()).limit(1)
-        async with self._store.reading() as session:
-            row = (await session.execute(newest)).first()
-            return None if row is None else (row[0], row[1])
+        row = await self._store.read(lambda session: session.execute(newest).first())
+        return None if row is None else (row[0], row[1])
 
 
 async def _digest(data: bytes) -> str:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, event, inspect, make_url, text
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, InvalidRequestError, NoSuchModuleError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 
 from whisperx_api.errors import StartError
-from whisperx_api.jobs.sessions import USUAL_WAIT
 from whisperx_api.jobs.tables import REVISION
+
+T = TypeVar("T")
+
+USUAL_WAIT = 10_000
+"""Milliseconds that SQLite waits for a lock."""
+THREADS = 8
+"""Questions to SQLite at once: more would open connections that the pool does not keep."""
 
 SQLITE_PRAGMAS = {
     "journal_mode": "WAL",
@@ -38,6 +49,32 @@ WAYS_OUT = {
 """What to do about a database, by what SQLite says of it."""
 
 
+@dataclass(frozen=True)
+class Database:
+    """A database that is open: `engine` to change it with, and a way to ask it something."""
+
+    engine: AsyncEngine
+    readers: Engine | None = None
+    """Plain connections to SQLite. aiosqlite has a thread do each step of a question, a dozen of them, and between any
+    two the question waits for the event loop; with these all are one step.
+    """
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
+    """Those that ask are none of asyncio's own, in which others wait for the disk."""
+
+    async def ask(self, question: Callable[[Session], T]) -> T:
+        """Have `question` read what it wants, off the event loop where that would wait for it; return its answer."""
+        if self.readers is not None:
+            return await run_sync(_asked, self.readers, question, limiter=self.threads, abandon_on_cancel=True)
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            return await session.run_sync(question)
+
+    async def dispose(self) -> None:
+        """Close every connection that is not in use."""
+        await self.engine.dispose()
+        if self.readers is not None:
+            self.readers.dispose()
+
+
 class DatabaseUnusable(StartError):
     """The database can't be opened or upgraded. The message says why."""
 
@@ -55,8 +92,8 @@ def unusable(url: str, fault: object) -> DatabaseUnusable:
     return DatabaseUnusable(" ".join([f"{which} can't be used: {said}.", *list(ways)[:1]]))
 
 
-async def open_database(url: str, upgrade: bool = True) -> AsyncEngine:
-    """Return an engine on the database at `url`, migrated to the newest schema. Raises `DatabaseUnusable`.
+async def open_database(url: str, upgrade: bool = True) -> Database:
+    """Return the database at `url`, migrated to the newest schema. Raises `DatabaseUnusable`.
 
     Without `upgrade` one that has another schema raises `DatabaseOutdated`.
     """
@@ -78,7 +115,21 @@ async def open_database(url: str, upgrade: bool = True) -> AsyncEngine:
         if not isinstance(error, DatabaseError | OSError):
             raise
         raise unusable(url, getattr(error, "orig", None) or error) from error
+    return Database(engine, _readers(url))
+
+
+def _readers(url: str) -> Engine | None:
+    """Return plain connections to a file of SQLite, which change nothing; None for any other database."""
+    if sqlite_file(url) is None:
+        return None
+    engine = create_engine(make_url(url).set(drivername="sqlite"), hide_parameters=True, pool_size=THREADS)
+    event.listen(engine, "connect", _only_read)
     return engine
+
+
+def _asked(readers: Engine, question: Callable[[Session], T]) -> T:
+    with Session(readers, expire_on_commit=False) as session:
+        return question(session)
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -107,6 +158,11 @@ def _set_pragmas(connection: Any, record: Any) -> None:
     for name, value in SQLITE_PRAGMAS.items():
         cursor.execute(f"PRAGMA {name}={value}")
     cursor.close()
+
+
+def _only_read(connection: Any, record: Any) -> None:
+    for name, value in (("busy_timeout", SQLITE_PRAGMAS["busy_timeout"]), ("query_only", "ON")):
+        connection.execute(f"PRAGMA {name}={value}").close()
 
 
 def _upgrade(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import Select, bindparam, or_, select, update
 
 from whisperx_api.jobs.sessions import Sessions
 from whisperx_api.jobs.tables import KeyRow
@@ -26,13 +26,11 @@ class KeyStore(Sessions):
 
     async def keys(self) -> Sequence[StoredKey]:
         """Return every key that ever was, the oldest first."""
-        async with self.reading() as session:
-            return [_key(row) for row in await session.scalars(select(KeyRow).order_by(KeyRow.created_at, KeyRow.id))]
+        return await self._keys(select(KeyRow).order_by(KeyRow.created_at, KeyRow.id))
 
     async def known(self) -> Sequence[StoredKey]:
         """Return the keys that are not revoked."""
-        async with self.reading() as session:
-            return [_key(row) for row in await session.scalars(select(KeyRow).where(KeyRow.revoked_at.is_(None)))]
+        return await self._keys(select(KeyRow).where(KeyRow.revoked_at.is_(None)))
 
     async def revoke(self, name_or_id: str) -> Sequence[StoredKey]:
         """Revoke the key with this id, or every key of this name; return those that were not revoked before."""
@@ -51,6 +49,9 @@ class KeyStore(Sessions):
         async with self.transaction() as session:
             connection = await session.connection()
             await connection.execute(noting, [{"key": key, "at": at} for key, at in uses.items()])
+
+    async def _keys(self, wanted: Select[KeyRow]) -> Sequence[StoredKey]:
+        return [_key(row) for row in await self.read(lambda session: session.scalars(wanted).all())]
 
 
 def _key(row: KeyRow) -> StoredKey:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
@@ -133,11 +133,12 @@ class JobManager:
         job = await self._shop.store.get(task_id)
         return None if job is None else JobView(job, job.progress, job.stage)
 
-    async def result(self, job: Job) -> Transcript:
-        """Return the transcript of a completed job, with what people put right in it."""
-        data = await self._shop.storage.read(job.id, job.checkpoints[Stage.ASSIGN.value])
-        made = await asyncio.to_thread(from_json, Transcript, data)
-        return await asyncio.to_thread(edits.edited, made, await edits.read(self._shop.storage, job.id))
+    async def result(self, job: Job, make: Callable[[Transcript], T]) -> T:
+        """Return what `make`, in a thread, makes of a completed job's transcript, with what people put right in it."""
+        storage = self._shop.storage
+        reading = storage.read(job.id, job.checkpoints[Stage.ASSIGN.value]), edits.read(storage, job.id)
+        data, changes = await asyncio.gather(*reading)
+        return await asyncio.to_thread(lambda: make(edits.edited(from_json(Transcript, data), changes)))
 
     async def edit(self, task_id: str, changes: edits.Edits) -> bool:
         """Put edits to a completed job's; False if it is gone."""

@@ -13,9 +13,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from whisperx_api.happenings import Observer, nobody
+from whisperx_api.jobs.database import Database
 from whisperx_api.jobs.sessions import Changes, Sessions
 from whisperx_api.jobs.tables import JobRow, MessageRow, WebhookRow
 from whisperx_api.jobs.webhooks import MAX_WEBHOOKS, Answer, Message, MessageStatus, MessageType, Webhook, body, utc
@@ -109,10 +111,10 @@ class Outbox(Sessions):
     """Webhooks and messages. `posted` is set when there is a new message."""
 
     def __init__(
-        self, engine: AsyncEngine, posted: asyncio.Event, erased: asyncio.Event | None = None,
+        self, database: Database, posted: asyncio.Event, erased: asyncio.Event | None = None,
         observer: Observer = nobody, changes: Changes | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(engine, erased, observer, changes)
+        super().__init__(database, erased, observer, changes)
         self.posted = posted
 
     # --- webhooks ---
@@ -162,17 +164,19 @@ class Outbox(Sessions):
         return True
 
     async def _views(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[WebhookView]:
-        async with self.reading() as session:
+        def views(session: Session) -> list[WebhookView]:
             query = select(WebhookRow).where(*conditions).order_by(WebhookRow.seq.desc()).limit(limit)
-            webhooks = [_webhook(row) for row in await session.scalars(query)]
+            webhooks = [_webhook(row) for row in session.scalars(query)]
             if not webhooks:
                 return []
             sent = select(MessageRow).where(MessageRow.webhook_id.in_([webhook.id for webhook in webhooks]))
-            messages = [_message(row) for row in await session.scalars(sent.order_by(MessageRow.seq))]
+            messages = [_message(row) for row in session.scalars(sent.order_by(MessageRow.seq))]
             return [
                 WebhookView(webhook, tuple(message for message in messages if message.webhook_id == webhook.id))
                 for webhook in webhooks
             ]
+
+        return await self.read(views)
 
     # --- delivery ---
 
@@ -191,13 +195,13 @@ class Outbox(Sessions):
             .order_by(MessageRow.attempts, MessageRow.next_attempt_at, MessageRow.seq)
             .limit(limit)
         )
-        async with self.reading() as session:
-            return [Due(_message(message), _webhook(webhook)) for message, webhook in await session.execute(query)]
+        rows = await self.read(lambda session: session.execute(query).all())
+        return [Due(_message(message), _webhook(webhook)) for message, webhook in rows]
 
     async def next_due(self, at_work: Collection[str], busy: Collection[str]) -> datetime | None:
         """Return when the next message is to be sent; None if there is none."""
-        async with self.reading() as session:
-            return await session.scalar(select(func.min(MessageRow.next_attempt_at)).where(_pending(at_work, busy)))
+        first = select(func.min(MessageRow.next_attempt_at)).where(_pending(at_work, busy))
+        return await self.read(lambda session: session.scalar(first))
 
     async def tried(self, message: Message, answer: Answer, now: datetime, again_at: datetime | None) -> MessageStatus:
         """Record a try. Without `again_at` a message that was not taken is given up; return where it stands.

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from anyio import fail_after
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
 
 from whisperx_api.happenings import DatabaseFault, Observer, nobody
+from whisperx_api.jobs.database import USUAL_WAIT, Database
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 WRITERS = 4
 """Changes at once: more would take the connections that readers need, and SQLite takes one at a time anyway."""
@@ -22,8 +27,8 @@ READERS = 4
 """Readings at once: more would open connections that the pool does not keep."""
 LONGEST_WAIT = 10.0
 """Seconds that a change, or a reading, waits for those before it."""
-SHORT_WAIT, USUAL_WAIT = 100, 10_000
-"""Milliseconds that SQLite waits for a lock: to empty its log, which can be done later as well, and for all else."""
+SHORT_WAIT = 100
+"""Milliseconds that SQLite waits for a lock to empty its log, which can be done later as well."""
 
 
 class StoreUnavailable(RuntimeError):
@@ -52,12 +57,12 @@ class Sessions:
     """Sessions on one database, for stores to build on. What they change is counted in `changes`."""
 
     def __init__(
-        self, engine: AsyncEngine, erased: asyncio.Event | None = None, observer: Observer = nobody,
+        self, database: Database, erased: asyncio.Event | None = None, observer: Observer = nobody,
         changes: Changes | None = None,
     ) -> None:  # fmt: skip
-        self._engine = engine
+        self.database = database
         self._observer = observer
-        self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        self._sessions = async_sessionmaker(database.engine, expire_on_commit=False)
         self._writers = asyncio.Semaphore(WRITERS)
         self._readers = asyncio.Semaphore(READERS)
         self.changes = changes or Changes()
@@ -74,21 +79,23 @@ class Sessions:
             finally:  # what failed, or was given up, may be written all the same
                 self.changes.happened()
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Give a session to read with. Raises `StoreUnavailable` where the database does not answer."""
-        async with self._in_turn(self._readers, "does not answer"), self._sessions() as session:
-            yield session
+    async def read(self, question: Callable[[Session], T]) -> T:
+        """Return the answer to a question: it reads with the session that it is given, in a thread.
+
+        Raises `StoreUnavailable` where the database does not answer.
+        """
+        async with self._in_turn(self._readers, "does not answer"):
+            return await self.database.ask(question)
 
     async def wipe(self) -> None:
         """Empty SQLite's write-ahead log, where what was deleted can still be read. Where somebody reads in it just
         now, `erased` stays set.
         """
         self.erased.clear()
-        if self._engine.dialect.name != "sqlite":
+        if self.database.engine.dialect.name != "sqlite":
             return
         try:
-            async with self._engine.connect() as connection:
+            async with self.database.engine.connect() as connection:
                 await connection.exec_driver_sql(f"PRAGMA busy_timeout={SHORT_WAIT}")
                 try:
                     emptied = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -13,11 +13,13 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.happenings import End, JobEnded, JobSubmitted, Observer, nobody
+from whisperx_api.jobs.database import Database
 from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
 from whisperx_api.jobs.outbox import add_webhook, forget, post_ends
 from whisperx_api.jobs.sessions import Sessions, StoreUnavailable
@@ -47,8 +49,8 @@ class JobStore(Sessions):
     The end of a job writes the messages of its webhooks and is counted for its owner, in the same transaction.
     """
 
-    def __init__(self, engine: AsyncEngine, observer: Observer = nobody) -> None:
-        super().__init__(engine, observer=observer)
+    def __init__(self, database: Database, observer: Observer = nobody) -> None:
+        super().__init__(database, observer=observer)
         self.posted = asyncio.Event()
         """Set when there is a new message to a webhook."""
 
@@ -81,9 +83,7 @@ class JobStore(Sessions):
 
     async def get(self, task_id: str) -> Job | None:
         """Return a job, or None."""
-        async with self.reading() as session:
-            row = await session.scalar(select(JobRow).where(JobRow.id == task_id))
-            return None if row is None else _job(row)
+        return await self._first(select(JobRow).where(JobRow.id == task_id))
 
     async def by_idempotency_key(self, owner: str, key: str) -> Job | None:
         """Return the owner's newest job with this key, if it is not too old."""
@@ -94,9 +94,7 @@ class JobStore(Sessions):
             .order_by(JobRow.seq.desc())
             .limit(1)
         )
-        async with self.reading() as session:
-            row = await session.scalar(query)
-            return None if row is None else _job(row)
+        return await self._first(query)
 
     async def failed(self, owner: str, fingerprint: str) -> Job | None:
         """Return the owner's newest job of the same request that has failed within `RETRY_WINDOW`."""
@@ -107,9 +105,7 @@ class JobStore(Sessions):
             .order_by(JobRow.seq.desc())
             .limit(1)
         )
-        async with self.reading() as session:
-            row = await session.scalar(query)
-            return None if row is None else _job(row)
+        return await self._first(query)
 
     async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:
         """Return at most `limit` of the owner's jobs, newest first, older than the one with the seq `before`."""
@@ -118,21 +114,19 @@ class JobStore(Sessions):
             query = query.where(JobRow.status == status.value)
         if before is not None:
             query = query.where(JobRow.seq < before)
-        async with self.reading() as session:
-            return [_job(row) for row in await session.scalars(query.order_by(JobRow.seq.desc()).limit(limit))]
+        newest = query.order_by(JobRow.seq.desc()).limit(limit)
+        return await self.read(lambda session: [_job(row) for row in session.scalars(newest)])
 
     async def ids(self) -> set[str]:
         """Return the ids of all jobs."""
-        async with self.reading() as session:
-            return set(await session.scalars(select(JobRow.id)))
+        return await self.read(lambda session: set(session.scalars(select(JobRow.id))))
 
     async def expired(self, before: datetime, task_id: str | None = None) -> Sequence[str]:
         """Return the ids of jobs that ended before a time: of all of them, or of the one named."""
         query = select(JobRow.id).where(JobRow.completed_at < before)
         if task_id is not None:
             query = query.where(JobRow.id == task_id)
-        async with self.reading() as session:
-            return list(await session.scalars(query))
+        return await self.read(lambda session: session.scalars(query).all())
 
     async def recover(self) -> Sequence[Job]:
         """Make every unfinished job pending, and return them in the order in which they are to run."""
@@ -239,11 +233,19 @@ class JobStore(Sessions):
     async def fault(self) -> str | None:
         """Return what is wrong with the database; None if it answers."""
         try:
-            async with self.reading() as session:
-                await session.scalar(select(1))
+            await self.read(lambda session: session.scalar(select(1)))
         except StoreUnavailable as error:
             return str(error)
         return None
+
+    async def _first(self, query: Select[JobRow]) -> Job | None:
+        """Return the job that a query finds, or None."""
+
+        def first_of(session: Session) -> Job | None:
+            row = session.scalar(query)
+            return None if row is None else _job(row)
+
+        return await self.read(first_of)
 
     async def _end(
         self, job: Job, status: JobStatus, kept: KeptResult | None = None, seconds: float | None = None, **values: Any

@@ -51,12 +51,12 @@ class UsageBook(Sessions):
 
     async def days(self, first: date, last: date, owner: str | None, limit: int) -> Sequence[Usage]:
         """Return at most `limit` entries from the day `first` to `last`, in order: of one owner, or of all."""
-        query = select(UsageRow).where(UsageRow.day >= first, UsageRow.day <= last)
+        of_days = select(UsageRow).where(UsageRow.day >= first, UsageRow.day <= last)
+        query = of_days.order_by(UsageRow.day, UsageRow.owner).limit(limit)
         if owner is not None:
             query = query.where(UsageRow.owner == owner)
-        async with self.reading() as session:
-            rows = await session.scalars(query.order_by(UsageRow.day, UsageRow.owner).limit(limit))
-            return [Usage(row.day, row.owner, **_counts(row)) for row in rows]
+        rows = await self.read(lambda session: session.scalars(query).all())
+        return [Usage(row.day, row.owner, **_counts(row)) for row in rows]
 
 
 def _of(row: JobRow, seconds: float | None) -> Usage:

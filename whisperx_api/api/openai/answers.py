@@ -32,7 +32,7 @@ async def completed(parts: Parts, view: JobView | None) -> Transcript:
         if job.stage is Stage.DECODE:
             raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, job.error or "", param="file", headers=NO_RETRY)
         raise ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, job.error or "", headers=NO_RETRY)
-    return await answers.finished(parts, job)
+    return await answers.transcript(parts, job)
 
 
 def format_of(wanted: AudioWanted) -> writing.Format:

@@ -90,7 +90,7 @@ async def transcription(
         shown = Page(page or 1, page_size or 100) if page or page_size else None
         transcript = await answers.completed(parts, view)
         content |= await asyncio.to_thread(answers.as_dict, view.job.options.task, transcript, wanted, shown)
-    return Response(await tasks.encode(content), media_type=form.media_type)
+    return Response(await asyncio.to_thread(encoded, content), media_type=form.media_type)
 
 
 async def _accepted(
