@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import literal, select, text
 
 from whisperx_api.jobs import sessions
-from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.database import Database, open_database
 from whisperx_api.jobs.sessions import READERS, WRITERS, Sessions, StoreUnavailable
+from whisperx_api.jobs.tables import REVISION
 
 T = TypeVar("T")
 
@@ -95,6 +96,15 @@ def test_question_waits_for_the_event_loop_once(with_sessions, monkeypatch: pyte
 
     with_sessions(ask)
     assert len(calls) == 1
+
+
+def test_database_without_connections_for_readers_is_asked_all_the_same(with_sessions) -> None:
+    async def both(on: Sessions) -> list[str | None]:
+        others = Sessions(Database(on.database.engine))
+        revision = text("SELECT version_num FROM alembic_version")
+        return [await each.read(lambda session: session.scalar(revision)) for each in (on, others)]
+
+    assert with_sessions(both) == [REVISION, REVISION]
 
 
 def test_question_changes_nothing(with_sessions) -> None:
