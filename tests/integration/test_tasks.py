@@ -63,6 +63,7 @@ def test_poll_of_an_ended_task_shows_every_later_change(make_client, tone) -> No
     task = send(client, tone(), headers=ann).json()["task_id"]
 
     def poll(headers: dict[str, str] = ann, **query: Any) -> Any:
+        """Poll twice: nothing changes meanwhile, and the second answer may be a remembered one."""
         answers = [client.get(f"{API}/status/{task}", headers=headers, params=query) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [answers[0].status_code] * 2
         assert answers[0].json() == answers[1].json() or answers[0].json()["completed_at"] is None
@@ -77,7 +78,9 @@ def test_poll_of_an_ended_task_shows_every_later_change(make_client, tone) -> No
     with receiving(Receiver()) as receiver:
         assert client.post("/v1/webhooks", json={"task_id": task, "url": receiver.url}).status_code == 201
         receiver.wait(1)
-        eventually(lambda: poll()["webhooks"][0]["messages"][0]["status"] == "delivered")
+        told = f"{API}/status/{task}"
+        eventually(lambda: client.get(told).json()["webhooks"][0]["messages"][0]["status"] == "delivered")
+        assert poll()["webhooks"][0]["messages"][0]["status"] == "delivered"
     assert client.delete(f"{API}/task/{task}").status_code == 204
     assert poll()["status"] == 404
 
