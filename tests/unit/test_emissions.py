@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -81,7 +83,16 @@ def test_batches_hold_what_they_may_with_the_longest_first() -> None:
     assert [[index for index, _ in batch] for batch in emissions(sounds)] == [[1], [2, 3], [0]]
 
 
-def test_threads_compute_the_same() -> None:
+@pytest.fixture
+def one_thread_each() -> Iterator[None]:
+    """Have the library compute with one thread, as it does in an engine: more would share each sum out anew."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_compute_the_same(one_thread_each) -> None:
     random = np.random.default_rng(3)
     sounds = [
         0.1 * random.standard_normal(int(random.uniform(0.3, 2.0) * SAMPLE_RATE)).astype(np.float32) for _ in range(9)
