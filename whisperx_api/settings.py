@@ -6,7 +6,6 @@ takes each as a flag that overrides both. This is the only module that reads the
 
 from __future__ import annotations
 
-import os
 import re
 from enum import Enum
 from pathlib import Path
@@ -34,9 +33,6 @@ COMPUTE_TYPES = (
 )  # fmt: skip
 """What ctranslate2 can compute in."""
 
-
-PLAIN_VARIABLES = re.compile(r"PATH|(LD|DYLD)_LIBRARY_PATH|PYTHON[A-Z]+|VIRTUAL_ENV|LANG|LC_[A-Z]+|TZ|TMPDIR")
-"""Variables that say where code lies and how text is written."""
 
 MODEL_NAMES = f"one of {', '.join(TRANSCRIPTION_MODELS)}, starter, a Hugging Face id or a folder"
 """What a transcription model may be called in a setting."""
@@ -423,11 +419,6 @@ class Settings(BaseSettings):
 
 def _can_name_a_model(name: str) -> bool:
     return "/" in name or name == "starter" or name in TRANSCRIPTION_MODELS or Path(name).is_dir()
-
-
-def plain_environment() -> dict[str, str]:
-    """Return what a process gets of the environment that reads what strangers send: where code lies, and no secret."""
-    return {name: value for name, value in os.environ.items() if PLAIN_VARIABLES.fullmatch(name)}
 
 
 def load_settings(**overrides: Any) -> Settings:

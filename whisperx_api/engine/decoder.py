@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from anyio import fail_after
 
 from whisperx_api.lifeline import python_module
 from whisperx_api.options import Channels
-from whisperx_api.settings import plain_environment
 from whisperx_api.transcript import Audio
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 20.0
 """Longest time for a look at the first frame."""
+PLAIN_VARIABLES = re.compile(r"PATH|(LD|DYLD)_LIBRARY_PATH|PYTHON[A-Z]+|VIRTUAL_ENV|LANG|LC_[A-Z]+|TZ|TMPDIR")
+"""Variables that say where code lies and how text is written."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """For the libraries of arrays: threads of theirs would take memory, and have nothing to do."""
 KEPT_OF_STDERR = 2000
@@ -64,7 +66,7 @@ async def _run(seconds: float, *arguments: str, report: Callable[[float], None] 
         process = await asyncio.create_subprocess_exec(
             *python_module("whisperx_api.pipeline.decoder_process"), str(os.getpid()), *arguments,
             start_new_session=True, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, env=plain_environment() | ONE_THREAD,
+            stderr=asyncio.subprocess.PIPE, env=_plain_environment() | ONE_THREAD,
         )  # fmt: skip
     except OSError as error:
         raise DecoderDied(f"the decoder process can't be started: {error}") from error
@@ -86,6 +88,11 @@ async def _run(seconds: float, *arguments: str, report: Callable[[float], None] 
             process.kill()
             await process.wait()
         said.cancel()
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return what of the environment a process gets that reads what strangers send: where code lies, and no secret."""
+    return {name: value for name, value in os.environ.items() if PLAIN_VARIABLES.fullmatch(name)}
 
 
 async def _answer(stdout: asyncio.StreamReader, report: Callable[[float], None] | None) -> dict[str, Any] | None:
