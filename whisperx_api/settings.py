@@ -1,7 +1,7 @@
 """Every setting of the service: name, type, default and one line of meaning.
 
 A setting is an environment variable of the same name in capitals, also read from a file `.env`; `whisperx-api serve`
-takes each as a flag that overrides both. This is the only module that reads the environment.
+takes each as a flag that overrides both. Nothing else reads a setting from the environment.
 """
 
 from __future__ import annotations
