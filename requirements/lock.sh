@@ -9,8 +9,8 @@ lock() {
         --no-emit-index-url --no-emit-find-links --no-header --no-annotate "$@"
 }
 
-lock pyproject.toml --extra engine --group dev --output-file requirements/dev.txt
-lock pyproject.toml --extra engine --constraint requirements/dev.txt --output-file requirements/engine.txt
-lock pyproject.toml --constraint requirements/engine.txt --output-file requirements/base.txt
+lock pyproject.toml --extra engine --extra cluster --group dev --output-file requirements/dev.txt
+lock pyproject.toml --extra engine --extra cluster --constraint requirements/dev.txt --output-file requirements/engine.txt
+lock pyproject.toml --extra cluster --constraint requirements/engine.txt --output-file requirements/base.txt
 python3 requirements/without_torch.py < requirements/engine.txt > requirements/engine-cpu.txt
 lock requirements/uv.in --output-file requirements/uv.txt
