@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.postgres import Postgres, running
 from tests.server import Server
 from whisperx_api import telemetry
 from whisperx_api.app import create_app
@@ -81,6 +82,13 @@ def sample_dir() -> Path:
     spec = find_spec("pyannote.audio")
     assert spec and spec.origin
     return Path(spec.origin).parent / "sample"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests: each takes a database of its own. Who stops it starts one with `running`."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture
