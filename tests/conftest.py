@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import wave
@@ -17,6 +18,7 @@ from tests.postgres import Postgres, running
 from tests.server import Server
 from whisperx_api import telemetry
 from whisperx_api.app import create_app
+from whisperx_api.jobs.database import open_database
 from whisperx_api.settings import Settings, load_settings
 
 telemetry.switch_off()  # before the tests that compute in this process import what would tell of it
@@ -89,6 +91,30 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL for all tests: each takes a database of its own. Who stops it starts one with `running`."""
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def newest(postgres: Postgres) -> str:
+    """The name of a database of the newest schema, to make others like it."""
+    url = postgres.new_database()
+
+    async def migrate() -> None:
+        await (await open_database(url)).dispose()
+
+    asyncio.run(migrate())
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of the test's own, without tasks: of SQLite, `jobs.db`, and of PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}"
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    url = postgres.new_database(like=request.getfixturevalue("newest"))
+    yield url
+    postgres.drop_database(url)
 
 
 @pytest.fixture

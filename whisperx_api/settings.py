@@ -191,7 +191,11 @@ class Settings(BaseSettings):
     # --- where things are ---
     data_dir: Path = Field(Path("data"), description="Database, results and keys.")
     upload_dir: Path | None = Field(None, description="Where recordings are kept; DATA_DIR/uploads if left out.")
-    database_url: str | None = Field(None, description="SQLAlchemy URL; SQLite in DATA_DIR if left out.")
+    database_url: str | None = Field(
+        None,
+        description="PostgreSQL, like postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or another SQLAlchemy URL; "
+        "SQLite in DATA_DIR if left out.",
+    )
 
     # --- server ---
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
@@ -256,6 +260,12 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: str | None) -> str | None:
+        """Name the driver, which other services' URLs leave out."""
+        return None if value is None else re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value.strip())
 
     @field_validator("max_file_size", "result_cache_size", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner, Result
 
+from tests.databases import empty_at
 from whisperx_api.cli import app
 from whisperx_api.cli.keys import expiry
 from whisperx_api.jobs.database import open_database
@@ -32,9 +33,9 @@ def made(*arguments: str) -> str:
     return result.stdout.strip()
 
 
-def on_record() -> list[StoredKey]:
+def on_record(url: str = f"sqlite+aiosqlite:///{DATABASE}") -> list[StoredKey]:
     async def read() -> list[StoredKey]:
-        opened = await open_database(f"sqlite+aiosqlite:///{DATABASE}")
+        opened = await open_database(url)
         found = list(await KeyStore(opened).keys())
         await opened.dispose()
         return found
@@ -154,11 +155,8 @@ def test_folder_and_database_can_be_named() -> None:
 
 
 def test_database_under_a_server_of_another_version_is_left_as_it_is() -> None:
-    made("--name", "ann")
-    with sqlite3.connect(DATABASE) as database:
-        database.execute("UPDATE alembic_version SET version_num = '0004'")
-        database.execute("DROP TABLE keys")
-        database.execute("DROP TABLE usage")
+    DATABASE.parent.mkdir()
+    empty_at("0004", DATABASE)
     with FileLock("data/lock"):
         result = keys("create", "--name", "ben")
         assert result.exit_code == 1 and result.stdout == ""
@@ -167,3 +165,13 @@ def test_database_under_a_server_of_another_version_is_left_as_it_is() -> None:
         assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("0004",)
     made("--name", "ben")
     assert [key.name for key in on_record()] == ["ben"]
+
+
+def test_keys_are_where_the_setting_says(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    one, two = made("--name", "ann", "--expires", "2099-01-31"), made("--name", "ben", "--scopes", "admin")
+    rows = [row.split() for row in keys("list").stdout.splitlines()[1:]]
+    assert [(row[0], row[4]) for row in rows] == [(one[:16], "2099-01-31T23:59Z"), (two[:16], "never")]
+    assert keys("revoke", "ann").exit_code == 0
+    assert [(key.name, key.revoked_at is None) for key in on_record(database_url)] == [("ann", False), ("ben", True)]
+    assert not DATABASE.exists()

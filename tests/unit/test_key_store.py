@@ -22,17 +22,17 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
 @asynccontextmanager
-async def database(path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite+aiosqlite:///{path}")
+async def database(url: str) -> AsyncIterator[Database]:
+    opened = await open_database(url)
     yield opened
     await opened.dispose()
 
 
 @pytest.fixture
-def on_store(tmp_path: Path) -> Callable[[Callable[[KeyStore], Awaitable[None]]], None]:
+def on_store(database_url: str) -> Callable[[Callable[[KeyStore], Awaitable[None]]], None]:
     def run(test: Callable[[KeyStore], Awaitable[None]]) -> None:
         async def go() -> None:
-            async with database(tmp_path / "jobs.db") as opened:
+            async with database(database_url) as opened:
                 await test(KeyStore(opened))
 
         asyncio.run(go())
@@ -50,6 +50,7 @@ def on_disk(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.glob("jobs.db*"))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_key_is_read_as_it_was_stored_and_nothing_on_disk_tells_it(on_store, tmp_path: Path) -> None:
     async def test(store: KeyStore) -> None:
         stored, key = await add(store)
@@ -119,7 +120,8 @@ def test_while_the_database_is_away_keys_stay_known_and_it_is_said_once(on_store
         await store.add(stored)
         ring = KeyRing([], [stored])
         watch = KeyWatch(store, ring)
-        engines = [store.database.engine.sync_engine, store.database.readers]
+        readers = store.database.readers
+        engines = [store.database.engine.sync_engine, getattr(readers, "sync_engine", readers)]
         asked: list[str] = []
 
         def away(connection, cursor, statement: str, *rest: object) -> None:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -111,8 +110,8 @@ class Office:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Office]:
-    database = await open_database(f"sqlite+aiosqlite:///{path}")
+async def opened(url: str) -> AsyncIterator[Office]:
+    database = await open_database(url)
     store, receivers, clock = JobStore(database), Receivers(), Clock()
     outbox = Outbox(database, store.posted)
     backoff = Backoff(first=10, factor=3, tries=3, spread=0)
@@ -123,10 +122,10 @@ async def opened(path: Path) -> AsyncIterator[Office]:
 
 
 @pytest.fixture
-def in_office(tmp_path: Path) -> Callable[[Callable[[Office], Awaitable[None]]], None]:
+def in_office(database_url: str) -> Callable[[Callable[[Office], Awaitable[None]]], None]:
     def run(test: Callable[[Office], Awaitable[None]]) -> None:
         async def go() -> None:
-            async with opened(tmp_path / "jobs.db") as office:
+            async with opened(database_url) as office:
                 await test(office)
 
         asyncio.run(go())
@@ -283,14 +282,14 @@ def test_delivered_message_is_not_sent_again(in_office) -> None:
     in_office(test)
 
 
-def test_what_waits_when_the_server_ends_is_sent_by_the_next(in_office, tmp_path: Path) -> None:
+def test_what_waits_when_the_server_ends_is_sent_by_the_next(in_office, database_url: str) -> None:
     async def test(office: Office) -> None:
         hook = webhook("stuck")
         office.deliverer.start()
         await office.store.complete(await office.job(hook), {})
         await office.receivers.wait(1)
         await office.deliverer.stop(0.01)
-        async with opened(tmp_path / "jobs.db") as second:
+        async with opened(database_url) as second:
             second.deliverer.start()
             await second.receivers.wait(1)
             assert second.receivers.sent == office.receivers.sent

@@ -25,22 +25,26 @@ UPLOAD = Upload("meeting.wav", 32044, "ab" * 32, 1.0)
 
 
 @asynccontextmanager
-async def database(path: Path) -> AsyncIterator[Database]:
-    opened = await open_database(f"sqlite+aiosqlite:///{path}")
+async def database(url: str) -> AsyncIterator[Database]:
+    opened = await open_database(url)
     yield opened
     await opened.dispose()
 
 
 @pytest.fixture
-def on_store(tmp_path: Path) -> Callable[[Callable[[JobStore], Awaitable[None]]], None]:
+def on_store(database_url: str) -> Callable[[Callable[[JobStore], Awaitable[None]]], None]:
     def run(test: Callable[[JobStore], Awaitable[None]]) -> None:
         async def go() -> None:
-            async with database(tmp_path / "jobs.db") as opened:
+            async with database(database_url) as opened:
                 await test(JobStore(opened))
 
         asyncio.run(go())
 
     return run
+
+
+def sqlite(folder: Path) -> str:
+    return f"sqlite+aiosqlite:///{folder / 'jobs.db'}"
 
 
 def job(**values) -> Job:
@@ -198,16 +202,23 @@ def test_many_at_once_start_a_job_once(on_store) -> None:
     on_store(test)
 
 
-def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+def test_migrations_make_the_tables_that_the_code_uses(database_url: str) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as opened, opened.engine.connect() as connection:
+        async with database(database_url) as opened, opened.engine.connect() as connection:
             differences = await connection.run_sync(
                 lambda plain: compare_metadata(MigrationContext.configure(plain), Base.metadata)
             )
             assert differences == []
+
+    asyncio.run(go())
+
+
+def test_what_sqlite_has_committed_survives_a_power_cut(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with database(sqlite(tmp_path)) as opened, opened.engine.connect() as connection:
             pragmas = {
                 name: (await connection.execute(text(f"PRAGMA {name}"))).scalar()
                 for name in ("journal_mode", "synchronous")
@@ -240,7 +251,7 @@ def test_failures_counted_before_stages_ran_side_by_side_are_those_of_the_stage_
         async with plain.connect() as connection:
             await connection.run_sync(old_schema)
         await plain.dispose()
-        async with database(tmp_path / "jobs.db") as opened, opened.engine.connect() as connection:
+        async with database(sqlite(tmp_path)) as opened, opened.engine.connect() as connection:
             found = (await connection.execute(text("SELECT id, failures FROM jobs ORDER BY seq"))).all()
             assert [(row.id, json.loads(row.failures)) for row in found] == [("job-1", {"align": 2}), ("job-2", {})]
             made = await connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'jobs'"))
@@ -255,11 +266,11 @@ def test_database_of_the_newest_schema_is_opened_without_alembic(tmp_path: Path,
     from whisperx_api.jobs import migrate
 
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as opened, opened.engine.connect() as connection:
+        async with database(sqlite(tmp_path)) as opened, opened.engine.connect() as connection:
             configuration = await connection.run_sync(migrate.configuration)
             assert ScriptDirectory.from_config(configuration).get_current_head() == REVISION
         monkeypatch.setattr(migrate, "upgrade", lambda connection: pytest.fail("there is nothing to upgrade"))
-        async with database(tmp_path / "jobs.db"):
+        async with database(sqlite(tmp_path)):
             pass
 
     asyncio.run(go())
@@ -267,7 +278,7 @@ def test_database_of_the_newest_schema_is_opened_without_alembic(tmp_path: Path,
 
 def test_database_of_a_newer_version_is_refused_with_a_sentence(tmp_path: Path) -> None:
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as opened, opened.engine.begin() as connection:
+        async with database(sqlite(tmp_path)) as opened, opened.engine.begin() as connection:
             await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         with pytest.raises(StartError, match="made by a newer version"):
             await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
@@ -300,7 +311,7 @@ def replace_by_folder(path: Path) -> None:
 
 def test_database_that_is_gone_is_told(tmp_path: Path) -> None:
     async def go() -> None:
-        async with database(tmp_path / "jobs.db") as opened:
+        async with database(sqlite(tmp_path)) as opened:
             store = JobStore(opened)
             assert await store.fault() is None
             await opened.dispose()

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -40,10 +39,10 @@ class Office:
 
 
 @pytest.fixture
-def in_office(tmp_path: Path, monkeypatch) -> Callable[[Callable[[Office], Awaitable[None]]], None]:
+def in_office(database_url: str, monkeypatch) -> Callable[[Callable[[Office], Awaitable[None]]], None]:
     def run(test: Callable[[Office], Awaitable[None]]) -> None:
         async def go() -> None:
-            database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+            database = await open_database(database_url)
             await test(Office(database, JobStore(database), UsageBook(database)))
             await database.dispose()
 

@@ -13,10 +13,12 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from whisperx_api.errors import StartError
+from whisperx_api.jobs import postgres
 from whisperx_api.jobs.tables import REVISION
 
 T = TypeVar("T")
@@ -54,24 +56,28 @@ class Database:
     """A database that is open: `engine` to change it with, and a way to ask it something."""
 
     engine: AsyncEngine
-    readers: Engine | None = None
-    """Plain connections to SQLite. aiosqlite has a thread do each step of a question, a dozen of them, and between any
-    two the question waits for the event loop; with these all are one step.
+    readers: Engine | AsyncEngine | None = None
+    """Connections that change nothing. To SQLite they are plain ones: aiosqlite has a thread do each step of a
+    question, a dozen of them, and between any two the question waits for the event loop; with these all are one step.
     """
+    longest: float | None = None
+    """Seconds that a change or a question may take as a whole; None where the database itself sees to that."""
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
     """Those that ask are none of asyncio's own, in which others wait for the disk."""
 
     async def ask(self, question: Callable[[Session], T]) -> T:
         """Have `question` read what it wants, off the event loop where that would wait for it; return its answer."""
-        if self.readers is not None:
+        if isinstance(self.readers, Engine):
             return await run_sync(_asked, self.readers, question, limiter=self.threads, abandon_on_cancel=True)
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+        async with AsyncSession(self.readers or self.engine, expire_on_commit=False) as session:
             return await session.run_sync(question)
 
     async def dispose(self) -> None:
         """Close every connection that is not in use."""
         await self.engine.dispose()
-        if self.readers is not None:
+        if isinstance(self.readers, AsyncEngine):
+            await self.readers.dispose()
+        elif self.readers is not None:
             self.readers.dispose()
 
 
@@ -84,11 +90,14 @@ class DatabaseOutdated(DatabaseUnusable):
 
 
 def unusable(url: str, fault: object) -> DatabaseUnusable:
-    """Return what keeps the service from starting: it names SQLite's file, and what to do, as far as that is known."""
+    """Return what keeps the service from starting: it names the database, and what to do, as far as that is known."""
     parsed = make_url(url)
-    which = f"The database {parsed.database}" if parsed.get_backend_name() == "sqlite" else "The database"
-    said = str(fault).rstrip(".")
-    ways = (way.format(file=parsed.database) for words, way in WAYS_OUT.items() if any(word in said for word in words))
+    which, said, ways_out = "The database", str(fault).rstrip("."), WAYS_OUT
+    if parsed.get_backend_name() == "sqlite":
+        which = f"The database {parsed.database}"
+    elif postgres.is_postgres(url):
+        which, said, ways_out = postgres.place(url), postgres.reason(fault), postgres.WAYS_OUT
+    ways = (way.format(file=parsed.database) for words, way in ways_out.items() if any(word in said for word in words))
     return DatabaseUnusable(" ".join([f"{which} can't be used: {said}.", *list(ways)[:1]]))
 
 
@@ -97,24 +106,37 @@ async def open_database(url: str, upgrade: bool = True) -> Database:
 
     Without `upgrade` one that has another schema raises `DatabaseOutdated`.
     """
+    database = _database(url)
+    engine = database.engine
     try:
-        engine = create_async_engine(url, hide_parameters=True)  # in logs and errors: they hold prompts and secrets
-    except (ArgumentError, InvalidRequestError, NoSuchModuleError, ImportError) as error:
-        raise DatabaseUnusable(
-            f"DATABASE_URL can't be used ({error}): leave it out, or write it like sqlite+aiosqlite:///FILE."
-        ) from error
-    try:
-        if engine.dialect.name == "sqlite":
-            event.listen(engine.sync_engine, "connect", _set_pragmas)
-            keep_private(sqlite_file(url))
+        keep_private(sqlite_file(url))
         async with engine.connect() as connection:
             await connection.run_sync(_upgrade if upgrade else _check)
             await connection.commit()
     except BaseException as error:
-        await engine.dispose()
-        if not isinstance(error, DatabaseError | OSError):
+        await database.dispose()
+        if not isinstance(error, DatabaseError | OSError | PoolTimeout):
             raise
         raise unusable(url, getattr(error, "orig", None) or error) from error
+    return database
+
+
+def _database(url: str) -> Database:
+    """Return the database at `url`, to which nothing is connected yet. Raises `DatabaseUnusable`."""
+    try:
+        if postgres.is_postgres(url):
+            return Database(postgres.connect(url), postgres.connect(url, reading=True), longest=postgres.ANSWER_SECONDS)
+        engine = create_async_engine(url, hide_parameters=True)  # in logs and errors: they hold prompts and secrets
+    except (ArgumentError, InvalidRequestError, NoSuchModuleError, ImportError, ValueError) as error:
+        if isinstance(error, ImportError) and postgres.is_postgres(url):
+            raise DatabaseUnusable(postgres.NOT_INSTALLED) from error
+        why = f" ({error})" if not isinstance(error, ValueError) else ""  # such a one may hold some of a password
+        raise DatabaseUnusable(
+            f"DATABASE_URL can't be used{why}: leave it out, or write it like sqlite+aiosqlite:///FILE or "
+            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, with %40 for an @ and %2F for a / in the password."
+        ) from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _set_pragmas)
     return Database(engine, _readers(url))
 
 
@@ -166,18 +188,18 @@ def _only_read(connection: Any, record: Any) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    if (at := _revision(connection)) != REVISION:
+    if (at := revision_of(connection)) != REVISION:
         from whisperx_api.jobs.migrate import upgrade  # a third of the time that a start takes is Alembic's import
 
         upgrade(connection, at)
 
 
 def _check(connection: Connection) -> None:
-    if (revision := _revision(connection)) != REVISION:
-        raise DatabaseOutdated(f"The database is at migration {revision or 'none'}, and not at {REVISION}.")
+    if (at := revision_of(connection)) != REVISION:
+        raise DatabaseOutdated(f"The database is at migration {at or 'none'}, and not at {REVISION}.")
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
     """Return the migration that the database is at; None for an empty one."""
     if not inspect(connection).has_table("alembic_version"):
         return None

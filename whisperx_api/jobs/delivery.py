@@ -11,6 +11,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 
 from anyio import move_on_after
@@ -74,9 +75,12 @@ class Deliverer:
         tasks = [task for _, task in self._on_their_way.values()]
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
+        left = [due.message for due, _ in self._on_their_way.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(StoreUnavailable):  # they are let go by themselves in a while
+            await self._outbox.put_back(left)
 
     async def _deliver(self) -> None:
         while not self._stopping:
@@ -101,6 +105,7 @@ class Deliverer:
             for due in found:  # the first of them is begun at least: none is to a busy receiver
                 if due.message.receiver not in self._busy():
                     self._begin(due)
+            await self._outbox.put_back([due.message for due in found if due.message.id not in self._on_their_way])
         else:
             return LONGEST_PAUSE  # the first that is done makes room, and wakes
         coming = await self._outbox.next_due(tuple(self._on_their_way), self._busy())

@@ -71,6 +71,10 @@ class Job:
     """Hash of all that the transcript depends on: jobs with the same may share it. None where nobody may."""
     cached: bool = False
     """Whether the transcript is one that another job has made."""
+    worker: str | None = None
+    """Who runs it, where that may be one of several."""
+    trace: str | None = None
+    """The traceparent of the request that it came with."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:

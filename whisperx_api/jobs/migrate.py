@@ -10,13 +10,20 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 
 import whisperx_api
 from whisperx_api.errors import StartError
+from whisperx_api.jobs.database import revision_of
 
 logger = logging.getLogger(__name__)
+
+
+LOCK = {"service": 0x77786170, "lock": 1}
+"""PostgreSQL's advisory lock that who migrates a database holds, of several servers that start at once."""
+PATIENCE = "30s"
+"""How long a migration on PostgreSQL waits for a table that others use."""
 
 
 class SchemaUnknown(StartError):
@@ -66,7 +73,12 @@ def upgrade(connection: Connection, revision: str | None) -> None:
         check_known(revision)
     try:
         with _as_a_whole(connection):
-            command.upgrade(configuration(connection), "head")
+            if connection.dialect.name == "postgresql":
+                revision = _alone(connection)
+            if revision != revisions()[-1]:
+                command.upgrade(configuration(connection), "head")
+    except SchemaUnknown:
+        raise
     except Exception as error:
         raise UpgradeFailed(
             f"The database could not be brought from migration {revision or 'none'} to {revisions()[-1]}: "
@@ -77,6 +89,20 @@ def upgrade(connection: Connection, revision: str | None) -> None:
         _vacuum(connection)
 
 
+def _alone(connection: Connection) -> str | None:
+    """Wait until nobody else migrates this PostgreSQL, and return the migration that it is at then.
+
+    The lock is the transaction's, and goes with it.
+    """
+    connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+    connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+    connection.execute(text("SELECT pg_advisory_xact_lock(:service, :lock)"), LOCK)
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+    if (at := revision_of(connection)) is not None:
+        check_known(at)
+    return at
+
+
 @contextmanager
 def _as_a_whole(connection: Connection) -> Iterator[None]:
     """Make one transaction of what is done within; what fails leaves nothing.
@@ -85,8 +111,12 @@ def _as_a_whole(connection: Connection) -> Iterator[None]:
     rows that refer to its own must stay, so foreign keys are looked at in the end only.
     """
     if connection.dialect.name != "sqlite":
-        yield
-        connection.commit()
+        try:
+            yield
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
         return
     connection.rollback()
     connection.exec_driver_sql("PRAGMA foreign_keys=OFF")

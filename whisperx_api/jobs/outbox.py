@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
@@ -32,8 +32,13 @@ ENDS = {
 FARTHEST = timedelta(hours=8)
 """No message is put off for longer: one that is due only then was put off by a clock that has been set back since."""
 
+LEASE = timedelta(seconds=60)
+"""How long a message is one server's to send: longer than a try takes, and where that server dies another sends it."""
+
 WEBHOOK_COLUMNS = tuple(column.name for column in WebhookRow.__table__.columns if column.name != "seq")
-MESSAGE_COLUMNS = tuple(column.name for column in MessageRow.__table__.columns if column.name != "seq")
+MESSAGE_COLUMNS = tuple(
+    column.name for column in MessageRow.__table__.columns if column.name not in ("seq", "claimed_until")
+)
 
 
 class NoSuchTask(LookupError):
@@ -183,7 +188,8 @@ class Outbox(Sessions):
     async def due(self, now: datetime, at_work: Collection[str], busy: Collection[str], limit: int) -> Sequence[Due]:
         """Return messages to send now, the least tried first: neither those at work nor any to a busy receiver.
 
-        One that was never tried is due whatever the clock says.
+        One that was never tried is due whatever the clock says. Of several servers on one database only this one gets
+        them, for as long as `LEASE`: what is not sent after all is to be `put_back`.
         """
         due = or_(
             MessageRow.next_attempt_at <= now, MessageRow.next_attempt_at > now + FARTHEST, MessageRow.attempts == 0
@@ -195,12 +201,41 @@ class Outbox(Sessions):
             .order_by(MessageRow.attempts, MessageRow.next_attempt_at, MessageRow.seq)
             .limit(limit)
         )
-        rows = await self.read(lambda session: session.execute(query).all())
+        rows = await (self._claim(query, now) if self._shared else self.read(lambda on: on.execute(query).all()))
         return [Due(_message(message), _webhook(webhook)) for message, webhook in rows]
+
+    async def put_back(self, messages: Collection[Message]) -> None:
+        """Let any server have messages that were `due` here and are not sent."""
+        if self._shared and messages:
+            ids = [message.id for message in messages]
+            async with self.transaction() as session:
+                await session.execute(update(MessageRow).where(MessageRow.id.in_(ids)).values(claimed_until=None))
+
+    @property
+    def _shared(self) -> bool:
+        """Whether other servers may work with this database."""
+        return self.database.engine.dialect.name != "sqlite"
+
+    async def _claim(
+        self, query: Select[MessageRow, WebhookRow], now: datetime
+    ) -> Sequence[Row[MessageRow, WebhookRow]]:
+        """Return what a query finds that is nobody else's, and make it this server's. What others take just now is
+        theirs.
+        """
+        until = MessageRow.claimed_until
+        free = query.where(or_(until.is_(None), until <= now, until > now + FARTHEST))
+        async with self.transaction() as session:
+            rows = (await session.execute(free.with_for_update(of=MessageRow, skip_locked=True))).all()
+            if rows:
+                ids = [message.id for message, _ in rows]
+                claim = update(MessageRow).where(MessageRow.id.in_(ids)).values(claimed_until=now + LEASE)
+                await session.execute(claim.execution_options(synchronize_session=False))
+        return rows
 
     async def next_due(self, at_work: Collection[str], busy: Collection[str]) -> datetime | None:
         """Return when the next message is to be sent; None if there is none."""
-        first = select(func.min(MessageRow.next_attempt_at)).where(_pending(at_work, busy))
+        due, until = MessageRow.next_attempt_at, MessageRow.claimed_until
+        first = select(func.min(case((until > due, until), else_=due))).where(_pending(at_work, busy))
         return await self.read(lambda session: session.scalar(first))
 
     async def tried(self, message: Message, answer: Answer, now: datetime, again_at: datetime | None) -> MessageStatus:
@@ -217,6 +252,7 @@ class Outbox(Sessions):
             "last_attempt_at": now,
             "last_status_code": answer.status_code,
             "last_error": answer.fault,
+            "claimed_until": None,
         }
         async with self.transaction() as session:
             await session.execute(update(MessageRow).where(MessageRow.id == message.id).values(**values))

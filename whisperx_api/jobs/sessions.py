@@ -118,7 +118,12 @@ class Sessions:
             except TimeoutError:
                 raise StoreUnavailable(f"The database {what}: too many wait for it.") from None
             try:
-                yield
+                with fail_after(self.database.longest) as limit:
+                    yield
+            except TimeoutError:
+                if not limit.cancelled_caught:
+                    raise
+                raise StoreUnavailable(f"The database {what} within {self.database.longest:g} s.") from None
             finally:
                 places.release()
 

@@ -34,7 +34,7 @@ IDEMPOTENCY_WINDOW = timedelta(hours=24)
 RETRY_WINDOW = timedelta(minutes=5)
 """How long a failed job is what the same request gets that its client sends again by itself."""
 
-COLUMNS = tuple(column.name for column in JobRow.__table__.columns)
+COLUMNS = tuple(column.name for column in JobRow.__table__.columns if column.name != "live")
 _options = TypeAdapter(Options)
 _upload = TypeAdapter(Upload)
 
@@ -226,8 +226,8 @@ class JobStore(Sessions):
     async def delete(self, task_id: str) -> None:
         """Forget a job, with its webhooks."""
         async with self.transaction() as session:
+            await session.execute(delete(JobRow).where(JobRow.id == task_id))  # first, so it gets no further webhook
             await forget(session, task_id)
-            await session.execute(delete(JobRow).where(JobRow.id == task_id))
         self.erased.set()
 
     async def fault(self) -> str | None:

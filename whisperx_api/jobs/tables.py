@@ -24,12 +24,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0005"
+REVISION = "0006"
 """The migration that makes these tables."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time with its zone, kept as UTC; SQLite itself keeps no zone."""
+    """A time with its zone, kept and given as UTC; SQLite itself keeps no zone, and PostgreSQL gives its own."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -38,7 +38,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(timezone.utc)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=value.tzinfo or timezone.utc)
+        return None if value is None else value.replace(tzinfo=value.tzinfo or timezone.utc).astimezone(timezone.utc)
 
 
 class Base(DeclarativeBase):
@@ -70,6 +70,10 @@ class JobRow(Base):
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     work: Mapped[str | None] = mapped_column(String(64))
     cached: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    worker: Mapped[str | None] = mapped_column(String(64))
+    trace: Mapped[str | None] = mapped_column(String(64))
+    live: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What only a run knows: its message, how long it may take yet."""
 
     __table_args__ = (
         Index("ix_jobs_status_completed_at", "status", "completed_at"),
@@ -120,6 +124,8 @@ class MessageRow(Base):
     last_status_code: Mapped[int | None] = mapped_column(Integer)
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    claimed_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Until then it is one server's to send."""
 
     __table_args__ = (
         Index("ix_webhook_messages_status_next_attempt_at", "status", "next_attempt_at"),
@@ -171,3 +177,22 @@ class UsageRow(Base):
     cached: Mapped[int] = mapped_column(Integer)
     seconds: Mapped[float] = mapped_column(Float)
     cached_seconds: Mapped[float] = mapped_column(Float)
+
+
+class WorkerRow(Base):
+    """One process that runs jobs, of several on one database, as it was when it was last seen."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    host: Mapped[str] = mapped_column(Text)
+    pid: Mapped[int] = mapped_column(Integer)
+    queues: Mapped[list[str]] = mapped_column(JSON)
+    devices: Mapped[list[str]] = mapped_column(JSON)
+    task_ids: Mapped[list[str]] = mapped_column(JSON)
+    capacity: Mapped[int] = mapped_column(Integer)
+    draining: Mapped[bool] = mapped_column(Boolean)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    __table_args__ = (Index("ix_workers_seen_at", "seen_at"),)
