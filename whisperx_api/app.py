@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timezone
@@ -41,6 +43,7 @@ from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.failures import FailureRate, Failures
 from whisperx_api.happenings import Observers
 from whisperx_api.jobs.admission import QueueLimits
+from whisperx_api.jobs.alone import alone
 from whisperx_api.jobs.cache import ResultCache
 from whisperx_api.jobs.database import open_database, unusable
 from whisperx_api.jobs.delivery import Deliverer
@@ -121,6 +124,7 @@ async def lifespan(
         for sentence in confinement.lacking():
             logger.warning("%s", sentence)
         stack.enter_context(lock(settings))
+        await stack.enter_async_context(alone(settings.database, lost=end_server))
         database = await open_database(settings.database)
         stack.push_async_callback(database.dispose)
         fleet = Fleet([
@@ -169,6 +173,11 @@ async def lifespan(
             task = asyncio.create_task(background)
             stack.callback(task.cancel)
         yield
+
+
+def end_server() -> None:
+    """Stop in good order, as when Docker asks for it."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def prepare(settings: Settings, storage: LocalStorage) -> None:

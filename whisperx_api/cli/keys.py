@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -14,7 +15,8 @@ import typer
 
 from whisperx_api.cli.console import FAILED, USAGE, end, settings_or_end
 from whisperx_api.errors import StartError
-from whisperx_api.jobs.database import Database, DatabaseOutdated, DatabaseUnusable, open_database
+from whisperx_api.jobs.alone import InUse, alone
+from whisperx_api.jobs.database import Database, DatabaseOutdated, DatabaseUnusable, open_database, sqlite_file
 from whisperx_api.jobs.key_store import KeyStore
 from whisperx_api.jobs.key_watch import REFRESH_SECONDS
 from whisperx_api.jobs.sessions import StoreUnavailable
@@ -173,9 +175,12 @@ async def _opened(settings: Settings) -> Database:
         return await open_database(settings.database, upgrade=False)
     except DatabaseOutdated as error:
         try:
-            with lock(settings):
+            async with AsyncExitStack() as stack:
+                if sqlite_file(settings.database) is not None:
+                    stack.enter_context(lock(settings))
+                await stack.enter_async_context(alone(settings.database))
                 return await open_database(settings.database)
-        except SettingsError:
+        except (SettingsError, InUse):
             raise DatabaseUnusable(
                 f"{error} A server of another version is at work on it: restart that with this one, or use its own "
                 "`whisperx-api keys`."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,21 +123,28 @@ async def open_database(url: str, upgrade: bool = True) -> Database:
 
 def _database(url: str) -> Database:
     """Return the database at `url`, to which nothing is connected yet. Raises `DatabaseUnusable`."""
-    try:
+    with reading_url(url):
         if postgres.is_postgres(url):
             return Database(postgres.connect(url), postgres.connect(url, reading=True), longest=postgres.ANSWER_SECONDS)
         engine = create_async_engine(url, hide_parameters=True)  # in logs and errors: they hold prompts and secrets
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _set_pragmas)
+    return Database(engine, _readers(url))
+
+
+@contextmanager
+def reading_url(url: str) -> Iterator[None]:
+    """Raise `DatabaseUnusable` for what can be wrong with a URL or its driver."""
+    try:
+        yield
     except (ArgumentError, InvalidRequestError, NoSuchModuleError, ImportError, ValueError) as error:
-        if isinstance(error, ImportError) and postgres.is_postgres(url):
+        if isinstance(error, ImportError) and url.startswith("postgresql+psycopg"):
             raise DatabaseUnusable(postgres.NOT_INSTALLED) from error
         why = f" ({error})" if not isinstance(error, ValueError) else ""  # such a one may hold some of a password
         raise DatabaseUnusable(
             f"DATABASE_URL can't be used{why}: leave it out, or write it like sqlite+aiosqlite:///FILE or "
             "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, with %40 for an @ and %2F for a / in the password."
         ) from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _set_pragmas)
-    return Database(engine, _readers(url))
 
 
 def _readers(url: str) -> Engine | None:
