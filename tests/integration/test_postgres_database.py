@@ -267,6 +267,7 @@ def test_every_connection_has_its_limits(postgres: Postgres, empty: str) -> None
             assert await session.run_sync(shown) == ["15s", "10s"]
         async with opened.engine.connect() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
             told = raw.info.get_parameters()
         assert (told["connect_timeout"], told["keepalives_idle"], told["tcp_user_timeout"]) == ("7", "10", "20000")
         await opened.dispose()

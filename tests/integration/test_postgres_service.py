@@ -110,9 +110,9 @@ def test_service_waits_for_postgres_and_goes_on_by_itself(make_client, tone, own
 
 def test_second_server_on_the_same_postgres_refuses_to_start(make_client, tmp_path: Path, url: str) -> None:
     make_client(database_url=url)
-    with pytest.raises(DatabaseUnusable, match="is in use by another server: stop that one") as refused:
-        with TestClient(create_app(load_settings(database_url=url, data_dir=tmp_path / "other", api_key=KEY))):
-            pass
+    second = TestClient(create_app(load_settings(database_url=url, data_dir=tmp_path / "other", api_key=KEY)))
+    with pytest.raises(DatabaseUnusable, match="is in use by another server: stop that one") as refused, second:
+        pass
     assert "@" not in str(refused.value)
 
 

@@ -1,7 +1,10 @@
-"""`whisperx-api db`: back up, restore and check the database."""
+"""`whisperx-api db`: back up, restore, check, upgrade and move the database."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +21,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Back up, restore and check the database.",
+    help="Back up, restore, check, upgrade and move the database.",
 )
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Database, results and keys; the setting DATA_DIR if left out.", show_default=False)
+]
+
+
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="The database; the setting DATABASE_URL if left out.", show_default=False)
 ]
 
 
@@ -107,6 +115,61 @@ def check(data_dir: DataDir = None) -> None:
     if not found:
         typer.echo(f"{database} is whole, and the files of its tasks are there.")
     raise typer.Exit(FAILED if found else 0)
+
+
+@app.command()
+def upgrade(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Bring the database to the newest schema, as a start does, and end. No server of an older version may run."""
+    from whisperx_api.jobs.alone import alone
+    from whisperx_api.jobs.database import open_database
+    from whisperx_api.jobs.tables import REVISION
+
+    settings = settings_or_end(data_dir=data_dir, database_url=database_url)
+
+    async def go() -> None:
+        async with alone(settings.database):
+            await (await open_database(settings.database)).dispose()
+
+    with _locked(settings):
+        asyncio.run(go())
+    typer.echo(f"The database is at migration {REVISION}.")
+
+
+@app.command("migrate-to")
+def migrate_to(
+    url: Annotated[str, typer.Argument(help="postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, without tasks.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Copy all that SQLite has on record to a PostgreSQL, or nothing. SQLite is left as it is, files where they are.
+
+    No server may run meanwhile.
+    """
+    from whisperx_api.jobs.moving import move
+
+    settings = settings_or_end(data_dir=data_dir)
+    database = _database(settings)
+    target = settings_or_end(data_dir=data_dir, database_url=url).database
+    if not database.exists():
+        end(f"There is no database at {database}: there is nothing to move.", FAILED)
+    with _locked(settings):
+        moved = asyncio.run(move(database, target))
+    typer.echo(f"{moved.tasks} tasks are moved, {moved.rows} rows in all. Start the server with that DATABASE_URL.")
+    typer.echo(f"{database} is left as it is: delete it when you are sure.")
+
+
+@contextmanager
+def _locked(settings: Settings) -> Iterator[None]:
+    """Keep servers off DATA_DIR meanwhile; end with a sentence where one is at work, or something fails."""
+    from whisperx_api.locking import lock
+
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with lock(settings):
+            yield
+    except StartError as error:
+        end(str(error), REFUSED)
+    except OSError as error:
+        end(f"DATA_DIR={settings.data_dir} can't be used: {error}.", FAILED)
 
 
 def _database(settings: Settings) -> Path:

@@ -129,7 +129,7 @@ def _database(url: str) -> Database:
         engine = create_async_engine(url, hide_parameters=True)  # in logs and errors: they hold prompts and secrets
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _set_pragmas)
-    return Database(engine, _readers(url))
+    return Database(engine, readers(url))
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def reading_url(url: str) -> Iterator[None]:
         ) from error
 
 
-def _readers(url: str) -> Engine | None:
+def readers(url: str) -> Engine | None:
     """Return plain connections to a file of SQLite, which change nothing; None for any other database."""
     if sqlite_file(url) is None:
         return None
