@@ -19,6 +19,7 @@ from tests.server import Server
 from whisperx_api import telemetry
 from whisperx_api.app import create_app
 from whisperx_api.jobs.database import open_database
+from whisperx_api.jobs.tables import Base
 from whisperx_api.settings import Settings, load_settings
 
 telemetry.switch_off()  # before the tests that compute in this process import what would tell of it
@@ -95,26 +96,26 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def newest(postgres: Postgres) -> str:
-    """The name of a database of the newest schema, to make others like it."""
+    """The URL of a database of the newest schema, for one test after the other."""
     url = postgres.new_database()
 
     async def migrate() -> None:
         await (await open_database(url)).dispose()
 
     asyncio.run(migrate())
-    return url.rpartition("/")[2]
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database of the test's own, without tasks: of SQLite, `jobs.db`, and of PostgreSQL."""
+    """A database without tasks, for the test alone: of SQLite, `jobs.db`, and of PostgreSQL."""
     if request.param == "sqlite":
         yield f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}"
         return
     postgres: Postgres = request.getfixturevalue("postgres")
-    url = postgres.new_database(like=request.getfixturevalue("newest"))
+    url = request.getfixturevalue("newest")
     yield url
-    postgres.drop_database(url)
+    postgres.empty(url, list(Base.metadata.tables))
 
 
 @pytest.fixture

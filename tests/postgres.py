@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,7 +36,7 @@ SETTINGS = {
     "shared_buffers": "32MB",
     "max_connections": "100",
     "timezone": "Asia/Kolkata",  # so that a time that is taken for UTC is seen to be none
-    "log_min_duration_statement": "-1",
+    "autovacuum": "off",
 }
 
 
@@ -72,14 +72,25 @@ class Postgres:
         )
 
     def new_database(self, like: str = "template1") -> str:
-        """Make a database, empty or `like` another to which nobody is connected, and return its URL."""
+        """Make a database, empty or `like` another to which nobody is connected, and return its URL.
+
+        It goes with the server.
+        """
         name = f"test{next(self._numbers)}"
         with self.connect() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'.encode())
         return self.url_of(name)
 
+    def empty(self, url: str, tables: Sequence[str]) -> None:
+        """Delete all rows of a database's tables, and begin their numbers anew; who is connected to it is cut off."""
+        name = url.rpartition("/")[2]
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        with self.connect(name) as connection:
+            connection.execute(others, [name])
+            connection.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE".encode())
+
     def drop_database(self, url: str) -> None:
-        """Delete a database, whoever is connected to it."""
+        """Delete a database to make room, whoever is connected to it. It may take as long as PostgreSQL is busy."""
         with self.connect() as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)'.encode())
 

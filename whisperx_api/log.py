@@ -18,7 +18,7 @@ from typing import Any
 
 CHATTY = ("whisperx", "lightning", "pytorch_lightning", "lightning.pytorch", "speechbrain", "httpx")
 """Libraries whose everyday messages tell an operator nothing."""
-INDISCREET = ("aiosqlite", "httpx", "httpcore", "urllib3", "python_multipart", "faster_whisper")
+INDISCREET = ("aiosqlite", "psycopg", "httpx", "httpcore", "urllib3", "python_multipart", "faster_whisper")
 """Libraries whose everyday messages hold what was sent or said: parameters of SQL, URLs with their queries, headers."""
 SQL = "sqlalchemy.engine"
 ACCESS = "uvicorn.access"

@@ -28,11 +28,9 @@ DATABASE = Path("data/whisperx-api.db")
 
 
 @pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
+def url(postgres: Postgres) -> str:
     """An empty PostgreSQL."""
-    made = postgres.new_database()
-    yield made
-    postgres.drop_database(made)
+    return postgres.new_database()
 
 
 def db(*arguments: str) -> Result:

@@ -49,11 +49,9 @@ def tables(postgres: Postgres, url: str) -> list[tuple[str, ...]]:
 
 
 @pytest.fixture
-def empty(postgres: Postgres):
+def empty(postgres: Postgres) -> str:
     """A database in which nothing is."""
-    url = postgres.new_database()
-    yield url
-    postgres.drop_database(url)
+    return postgres.new_database()
 
 
 @pytest.fixture

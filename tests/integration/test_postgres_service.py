@@ -35,11 +35,9 @@ def own() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
+def url(postgres: Postgres) -> str:
     """An empty database."""
-    made = postgres.new_database()
-    yield made
-    postgres.drop_database(made)
+    return postgres.new_database()
 
 
 def until(holds: Callable[[], bool], seconds: float = 15) -> None:

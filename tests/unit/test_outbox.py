@@ -194,6 +194,17 @@ def test_webhook_and_end_that_meet_make_one_message(in_office) -> None:
     in_office(test)
 
 
+def test_webhook_that_meets_its_task_s_end_for_good_goes_with_it(in_office) -> None:
+    async def test(office: Office) -> None:
+        for _ in range(30):
+            job, hook = await office.job(), webhook()
+            adding = office.outbox.add(replace(hook, task_id=job.id))
+            await asyncio.gather(adding, office.store.delete(job.id), return_exceptions=True)
+            assert await office.outbox.get("ann", hook.id) is None
+
+    in_office(test)
+
+
 def test_webhook_of_no_task_or_another_s_is_not_kept(in_office) -> None:
     async def test(office: Office) -> None:
         job = await office.job()
@@ -278,6 +289,28 @@ def test_delivered_message_is_not_sent_again(in_office) -> None:
         office.later(1e6)
         await asyncio.sleep(0.05)
         assert len(office.receivers.sent) == 2
+
+    in_office(test)
+
+
+def test_what_one_receiver_does_not_get_at_once_it_gets_next(in_office) -> None:
+    async def test(office: Office) -> None:
+        for _ in range(10):
+            await office.store.complete(await office.job(webhook()), {})
+        office.deliverer.start()
+        await office.receivers.wait(10)
+        assert len({message.id for _, message in office.receivers.sent}) == 10
+
+    in_office(test)
+
+
+def test_what_was_on_its_way_when_the_server_ended_is_due_at_once(in_office) -> None:
+    async def test(office: Office) -> None:
+        await office.store.complete(await office.job(webhook("stuck")), {})
+        office.deliverer.start()
+        await office.receivers.wait(1)
+        await office.deliverer.stop(0)
+        assert len(await office.outbox.due(office.clock(), (), (), 10)) == 1
 
     in_office(test)
 

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from anyio import fail_after
 from sqlalchemy import NullPool, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from whisperx_api.jobs import postgres
@@ -64,6 +64,12 @@ class Alone:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        if self._connection is not None:
+            with (
+                suppress(SQLAlchemyError, OSError, TimeoutError),
+                fail_after(LOOK_SECONDS),
+            ):
+                await self._connection.scalar(text("SELECT pg_advisory_unlock(:service, :lock)"), LOCK)
         await self._let_go()
         await self._engine.dispose()
 

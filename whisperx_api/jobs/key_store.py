@@ -48,7 +48,7 @@ class KeyStore(Sessions):
         noting = update(KeyRow).where(KeyRow.id == bindparam("key"), earlier).values(last_used_at=bindparam("at"))
         async with self.transaction() as session:
             connection = await session.connection()
-            await connection.execute(noting, [{"key": key, "at": at} for key, at in uses.items()])
+            await connection.execute(noting, [{"key": key, "at": at} for key, at in sorted(uses.items())])
 
     async def _keys(self, wanted: Select[KeyRow]) -> Sequence[StoredKey]:
         return [_key(row) for row in await self.read(lambda session: session.scalars(wanted).all())]

@@ -96,7 +96,8 @@ def network(url: URL) -> dict[str, Any]:
 def place(url: str) -> str:
     """Return what to call a database in a sentence: no password is in it."""
     parsed = make_url(url)
-    host = parsed.host or parsed.query.get("host") or "this machine"
+    named = parsed.host or parsed.query.get("host") or "this machine"
+    host = named if isinstance(named, str) else ", ".join(named)
     return f"The database {parsed.database or ''} of PostgreSQL on {host}" + (f":{parsed.port}" if parsed.port else "")
 
 
@@ -121,8 +122,9 @@ def _prepare(engine: AsyncEngine, session: dict[str, str]) -> None:
         record.info["since"] = time.monotonic()
 
     def wanted(connection: Any, record: Any, proxy: Any) -> None:
-        rested = time.monotonic() - record.info.get("since", time.monotonic())
-        if rested > RESTED_SECONDS or has_something_to_say(connection):
+        if "since" not in record.info:  # it is new
+            return
+        if time.monotonic() - record.info["since"] > RESTED_SECONDS or has_something_to_say(connection):
             _see(engine.dialect, connection)
 
     event.listen(engine.sync_engine, "connect", opened)
