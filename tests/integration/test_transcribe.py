@@ -14,7 +14,7 @@ import pytest
 import torch
 import whisperx
 from faster_whisper.tokenizer import Tokenizer
-from whisperx.asr import FasterWhisperPipeline
+from whisperx.asr import FasterWhisperPipeline, find_numeral_symbol_tokens
 from whisperx.vads import Pyannote
 
 from whisperx_api.models.errors import ModelUnavailable
@@ -86,6 +86,11 @@ def test_text_is_whisperx_own(transcriber: Transcriber, sample: np.ndarray, expe
 
 def test_text_of_chunks_one_by_one_is_whisperx_own(one_by_one: Transcription, expected: list) -> None:
     assert_is_that_of_whisperx(one_by_one, expected)
+
+
+def test_numerals_are_those_of_whisperx(transcriber: Transcriber) -> None:
+    tokenizer = Tokenizer(transcriber._model.hf_tokenizer, multilingual=False)
+    assert transcriber._numerals == find_numeral_symbol_tokens(tokenizer) != []
 
 
 @pytest.fixture(scope="module")

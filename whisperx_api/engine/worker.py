@@ -18,6 +18,7 @@ import traceback
 from pydantic import TypeAdapter
 
 from whisperx_api import log, telemetry
+from whisperx_api.engine.deferral import deferred
 from whisperx_api.engine.first_text import FirstTexts
 from whisperx_api.engine.model_faults import ModelFaults
 from whisperx_api.engine.protocol import (
@@ -73,11 +74,12 @@ class Engine:
         # torch comes first: it brings the CUDA libraries that ctranslate2 then finds loaded.
         import torch
 
-        from whisperx_api.engine.device import check_compute_type, choose_device, cores, describe
-        from whisperx_api.engine.memory import DeviceMemory
-        from whisperx_api.engine.models import EngineModels
-        from whisperx_api.engine.pool import ModelPool
-        from whisperx_api.pipeline.run import Decoding
+        with deferred():
+            from whisperx_api.engine.device import check_compute_type, choose_device, cores, describe
+            from whisperx_api.engine.memory import DeviceMemory
+            from whisperx_api.engine.models import EngineModels
+            from whisperx_api.engine.pool import ModelPool
+            from whisperx_api.pipeline.run import Decoding
 
         log.quieten()
         self.device = choose_device(config.device)

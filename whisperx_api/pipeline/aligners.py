@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 import torchaudio
-from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
-from whisperx.alignment import DEFAULT_ALIGN_MODELS_HF, DEFAULT_ALIGN_MODELS_TORCH
 
 from whisperx_api.models import alignment
 from whisperx_api.models.errors import ModelUnavailable
@@ -19,6 +17,9 @@ from whisperx_api.pipeline.building import building
 
 def default_align_model(language: str) -> str | None:
     """Return the name of whisperx's alignment model for one of Whisper's language codes; None where it has none."""
+    # It brings NLTK with it, which takes a second: not for an engine that aligns by cross-attention.
+    from whisperx.alignment import DEFAULT_ALIGN_MODELS_HF, DEFAULT_ALIGN_MODELS_TORCH
+
     return DEFAULT_ALIGN_MODELS_TORCH.get(language) or DEFAULT_ALIGN_MODELS_HF.get(language)
 
 
@@ -71,6 +72,8 @@ def _load_bundle(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str,
 
 
 def _load_folder(name: str, model_dir: Path) -> tuple[torch.nn.Module, dict[str, int]]:
+    from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor  # takes seconds, so only for such a model
+
     folder = alignment.folder(name, model_dir)
     processor = Wav2Vec2Processor.from_pretrained(folder, local_files_only=True)
     loaded: Any = Wav2Vec2ForCTC.from_pretrained(folder, local_files_only=True, output_loading_info=True)

@@ -8,15 +8,18 @@ under different names; a model with neither's parts is run a segment at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torchaudio.models import Wav2Vec2Model
-from transformers import Wav2Vec2ForCTC
 
 from whisperx_api.pipeline.crew import in_order
 from whisperx_api.pipeline.out_of_memory import in_fitting_batches, make_room
+
+if TYPE_CHECKING:
+    from transformers import Wav2Vec2ForCTC
 
 MIN_SAMPLES = 400
 """Shortest sound that wav2vec2's convolutions take: 25 ms."""
@@ -102,6 +105,8 @@ def _parts(model: torch.nn.Module) -> tuple[Features, Classify] | None:
     inner = getattr(model, "model", model)
     if isinstance(inner, Wav2Vec2Model) and inner.aux is not None and not getattr(model, "append_star", False):
         return _torchaudio(inner, inner.aux, normalize)
+    from transformers import Wav2Vec2ForCTC  # takes seconds, so only where a model is not torchaudio's
+
     if isinstance(model, Wav2Vec2ForCTC) and model.wav2vec2.adapter is None:
         return _transformers(model)
     return None

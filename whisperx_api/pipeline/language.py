@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import ctranslate2
 import numpy as np
-from whisperx.asr import WhisperModel
+from faster_whisper import WhisperModel
 from whisperx.audio import N_SAMPLES
 
 from whisperx_api.languages import LANGUAGES

@@ -13,7 +13,6 @@ from functools import cache
 import ctranslate2
 from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
-from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
 
 from whisperx_api.transcript import TokenLogprob
 
@@ -55,4 +54,6 @@ def token_bytes(tokenizer: Tokenizer, token: int) -> bytes:
 
 @cache
 def _bytes() -> dict[str, int]:
+    from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode  # takes a second, and few ask for this
+
     return {mark: byte for byte, mark in bytes_to_unicode().items()}

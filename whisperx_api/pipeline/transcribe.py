@@ -14,8 +14,8 @@ from functools import cached_property, partial
 from itertools import chain
 
 import numpy as np
+from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
-from whisperx.asr import WhisperModel, find_numeral_symbol_tokens
 from whisperx.audio import N_SAMPLES
 from whisperx.vads import Pyannote
 
@@ -39,6 +39,9 @@ less. An estimate, for the progress only."""
 
 NO_SPEECH_LANGUAGE = "en"
 """Language of a recording without speech, where none was given: what Whisper hears in noise is any of its hundred."""
+
+NUMERALS = frozenset("0123456789%$£")
+"""What no token may hold where numbers are to be written as words, as in whisperx."""
 
 NO_SPEECH = "No speech was found in the recording."
 
@@ -265,7 +268,8 @@ class Transcriber:
     @cached_property
     def _numerals(self) -> list[int]:
         """Tokens that hold a digit or a sign of money or per cent: a fact of the model, found once."""
-        return find_numeral_symbol_tokens(Tokenizer(self._model.hf_tokenizer, multilingual=False))
+        tokenizer = Tokenizer(self._model.hf_tokenizer, multilingual=False)
+        return [token for token in range(tokenizer.eot) if not NUMERALS.isdisjoint(tokenizer.decode([token]))]
 
     def _halved(self, size: int) -> None:
         self._largest = size

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ctranslate2
 import torch
-from whisperx.asr import WhisperModel
+from faster_whisper import WhisperModel
 from whisperx.vads import Pyannote
 
 from whisperx_api.models.errors import ModelUnavailable

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import ctranslate2
 import numpy as np
 import torch
+from faster_whisper import WhisperModel
 from faster_whisper.tokenizer import Tokenizer
-from whisperx.asr import WhisperModel
 from whisperx.audio import N_SAMPLES, log_mel_spectrogram
 
 from whisperx_api.pipeline.attention import Chunk, word_times
