@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.s3 import ENVIRONMENT, S3, serving
 from tests.server import Server
 from whisperx_api import telemetry
 from whisperx_api.app import create_app
@@ -81,6 +82,23 @@ def sample_dir() -> Path:
     spec = find_spec("pyannote.audio")
     assert spec and spec.origin
     return Path(spec.origin).parent / "sample"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """An S3 server, for all tests."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """An S3 server that the environment names, with an empty bucket; it fails no request until it is told to."""
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_server.url}.items():
+        monkeypatch.setenv(name, value)
+    s3_server.reset()
+    yield s3_server
+    s3_server.reset()
 
 
 @pytest.fixture
