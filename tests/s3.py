@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 ALL_FAULTS = ("500", "503", "hung up", "done, then 500", "cut")
@@ -41,10 +41,14 @@ class S3:
         self.every, self.faults, self.failed = every, faults or ALL_FAULTS, 0
         self.requests.clear()
 
-    def reset(self) -> None:
-        """Empty the bucket, and fail nothing any more."""
+    def mend(self) -> None:
+        """Fail nothing any more."""
         self.every, self.failed, self.on_request = 0, 0, lambda request: None
         self.requests.clear()
+
+    def reset(self) -> None:
+        """Empty the bucket, and fail nothing any more."""
+        self.mend()
         for method, url in (("POST", "moto-api/reset"), ("PUT", self.bucket)):
             httpx2.request(method, f"{self.url}/{url}", headers={"X-Test": "let through"}).raise_for_status()
 

@@ -63,11 +63,20 @@ class Objects:
         await self._again(lambda: obstore.put_async(self._store, name, data, chunk_size=PART_BYTES))
 
     async def put_file(self, name: str, file: Path, size: int) -> None:
-        """Put a file of `size` bytes, a few parts of it in memory at a time. It is there as a whole or not at all."""
+        """Put a file of `size` bytes under a new name, a few parts of it in memory at a time.
+
+        It is there as a whole or not at all.
+        """
         part = max(PART_BYTES, -(-size // MOST_PARTS))
-        await self._again(
-            lambda: obstore.put_async(self._store, name, file, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
-        )
+
+        async def whole() -> None:
+            try:
+                await obstore.put_async(self._store, name, file, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
+            except FAULTS:
+                if not await self._has(name, size):  # the answer to the last request may have been lost
+                    raise
+
+        await self._again(whole)
 
     async def get(self, name: str) -> bytes:
         """Return an object. Raises `FileNotFoundError`."""
@@ -122,6 +131,13 @@ class Objects:
         except OSError as error:
             return f"The bucket of STORAGE_URL can't be used: {error.strerror}."
         return None
+
+    async def _has(self, name: str, size: int) -> bool:
+        """Whether an object of that size is there, as far as can be told."""
+        try:
+            return (await obstore.head_async(self._store, name))["size"] == size
+        except FAULTS:
+            return False
 
     async def _again(self, call: Callable[[], Awaitable[T]], missing: bool = False) -> T:
         """Do something until it succeeds or has failed too often; where a name may be `missing`, that comes out."""
