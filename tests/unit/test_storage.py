@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ import pytest
 
 from tests.s3 import ALL_FAULTS, S3
 from whisperx_api.errors import StartError
-from whisperx_api.storage import bucket, local, objects, shared
+from whisperx_api.storage import bucket, local, objects, shared, watching
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.storage.opening import open_storage
 from whisperx_api.storage.protocol import Storage, StorageUnavailable, StoredObject
@@ -396,9 +398,24 @@ def test_shared_folder_that_is_gone_is_said_so(tmp_path: Path) -> None:
 def test_shared_folder_that_hangs_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = open_storage((tmp_path / "mnt").as_uri(), tmp_path / "data", tmp_path / "data" / "uploads")
     storage.prepare()
-    (tmp_path / "mnt" / "uploads").rmdir()
-    monkeypatch.setattr(shared, "LOOK_SECONDS", 0)
-    assert "does not answer" in (asyncio.run(storage.fault()) or "")
+    mend, looks = threading.Event(), []
+
+    def hang(path: Path) -> None:
+        looks.append(path)
+        mend.wait(20)
+        raise OSError(116, "Stale file handle")
+
+    async def go() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "disk_usage", hang)
+            faults = [await storage.fault(), await storage.fault()]
+        assert faults == ["The folder of STORAGE_URL does not answer within 0 s."] * 2 and len(looks) == 1
+        assert storage.free() > 0, "this asks the shared folder nothing"
+        mend.set()
+
+    monkeypatch.setattr(shared, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(watching, "AGAIN_SECONDS", 0)
+    asyncio.run(go())
 
 
 # --- a disk ---

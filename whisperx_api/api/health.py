@@ -86,9 +86,9 @@ async def ready(parts: PartsOf) -> Ready:
         ("The server is shutting down." if parts.manager.draining else None)
         or parts.fleet.failure
         or parts.fleet.model_fault
+        or await parts.storage.fault()
         or await asyncio.to_thread(_lacking, parts)
         or await parts.store.fault()
-        or await parts.storage.fault()
     )
     if reason:
         raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, reason, headers={"Retry-After": "10"})

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-
-import anyio.to_thread
-from anyio import fail_after
 
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.storage.scratch import Scratch
@@ -30,6 +28,8 @@ class SharedFolder(LocalStorage):
         self._scratch = scratch
         self._stray_seconds = stray_seconds
         self._watched = Watched(self._look)
+        self._looking: asyncio.Task[int] | None = None
+        self._free_there = sys.maxsize
 
     def prepare(self) -> None:
         """Make the folders, there and here. Raises `OSError` where that is not allowed."""
@@ -55,19 +55,21 @@ class SharedFolder(LocalStorage):
         return await asyncio.to_thread(self._scratch.sweep) + await super().sweep(known)
 
     def free(self) -> int:
-        """Bytes free on the fullest of the disks, the shared one included."""
-        return min(super().free(), self._scratch.free())
+        """Bytes free on the fullest of the disks, the shared one as it was when `fault` was last asked."""
+        return min(self._free_there, self._scratch.free())
 
     async def fault(self) -> str | None:
         """Return why the folder can't be used, a sentence; None where it can be."""
         return await self._watched()
 
     async def _look(self) -> str | None:
-        try:
-            with fail_after(LOOK_SECONDS):
-                await anyio.to_thread.run_sync(super().free, abandon_on_cancel=True)
-        except TimeoutError:
+        if self._looking is None or self._looking.done():  # else the one that hangs is waited for
+            self._looking = asyncio.create_task(asyncio.to_thread(super().free))
+        await asyncio.wait([self._looking], timeout=LOOK_SECONDS)
+        if not self._looking.done():
             return f"The folder of STORAGE_URL does not answer within {LOOK_SECONDS:.0f} s."
+        try:
+            self._free_there = self._looking.result()
         except OSError as error:
             return f"The folder of STORAGE_URL can't be used: {error.strerror or error}."
         return None
