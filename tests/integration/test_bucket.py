@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 
 from tests.receiver import eventually
 from tests.s3 import S3
@@ -40,6 +41,17 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def local_files(tmp_path: Path) -> list[Path]:
     """Return the files on this machine that hold something of a task."""
     return [path for folder in ("scratch", "uploads") for path in (tmp_path / "data" / folder).iterdir()]
+
+
+def send_with_a_voice(client: TestClient, tone: Callable[..., Path]) -> Response:
+    """Send a recording, and the voice of somebody called Ann."""
+    voice = base64.b64encode(tone(seconds=3.0, name="ann.wav").read_bytes()).decode()
+    fields = {
+        "model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", "async": "true",
+        "known_speaker_names[]": "Ann", "known_speaker_references[]": f"data:audio/wav;base64,{voice}",
+    }  # fmt: skip
+    sound = {"file": ("tone.wav", tone().read_bytes())}
+    return client.post("/v1/audio/transcriptions", data=fields, files=sound)
 
 
 def test_recording_goes_through_the_bucket_and_leaves_nothing_in_it(
@@ -120,13 +132,7 @@ def test_part_of_a_long_recording_is_all_that_is_read_of_it(
 def test_known_speaker_s_voice_comes_out_of_the_bucket(
     client: TestClient, s3: S3, tone: Callable[..., Path], tmp_path: Path
 ) -> None:
-    voice = base64.b64encode(tone(seconds=3.0, name="ann.wav").read_bytes()).decode()
-    fields = {
-        "model": "gpt-4o-transcribe-diarize", "response_format": "diarized_json", "async": "true",
-        "known_speaker_names[]": "Ann", "known_speaker_references[]": f"data:audio/wav;base64,{voice}",
-    }  # fmt: skip
-    sound = {"file": ("tone.wav", tone().read_bytes())}
-    task = client.post("/v1/audio/transcriptions", data=fields, files=sound).json()["task_id"]
+    task = send_with_a_voice(client, tone).json()["task_id"]
     assert wait(client, task)["result"]["speakers"][0]["name"] == "Ann"
     used = [request.split()[0] for request in s3.requests if f"tasks/{task}/voice." in request]
     assert used == ["PUT", "HEAD", "GET"]
@@ -174,6 +180,51 @@ def test_bucket_that_is_down_is_said_and_nothing_is_left(
     s3.every = 0
     assert s3.objects("uploads/") == [f"uploads/{task}"] and local_files(tmp_path) == []
     assert client.get("/ready").status_code == 200
+
+
+def test_upload_whose_voice_finds_no_place_is_503_and_leaves_no_recording(
+    hasty: None, make_client, s3: S3, tone: Callable[..., Path]
+) -> None:
+    client = make_client(storage_url=f"s3://{s3.bucket}")
+
+    def no_voices(request: str) -> None:
+        s3.every = 1 if request.startswith("PUT") and "/voice." in request else 0
+
+    s3.fail(0, "503")
+    s3.on_request = no_voices
+    answer = send_with_a_voice(client, tone)
+    assert answer.status_code == 503 and answer.headers["retry-after"]
+    assert [request for request in s3.requests if request.startswith("PUT") and "/uploads/" in request]
+    assert s3.objects() == [] and client.get(f"{API}/tasks").json()["tasks"] == []
+
+
+def test_deletion_that_does_not_reach_the_bucket_is_said_so(
+    hasty: None, make_client, s3: S3, tone: Callable[..., Path]
+) -> None:
+    client = make_client(storage_url=f"s3://{s3.bucket}")
+    task = send(client, tone()).json()["task_id"]
+    wait(client, task)
+    s3.fail(1, "503")
+    assert client.delete(f"{API}/task/{task}").status_code == 503
+    assert client.get(f"{API}/status/{task}").status_code == 404
+
+
+def test_transcript_out_of_reach_is_given_to_others_again_when_it_is_there(
+    hasty: None, make_client, s3: S3, tone: Callable[..., Path]
+) -> None:
+    client = make_client(storage_url=f"s3://{s3.bucket}", result_cache=True)
+    wait(client, send(client, tone()).json()["task_id"])
+
+    def no_transcripts(request: str) -> None:
+        s3.every = 1 if request.startswith("GET") and "assign." in request else 0
+
+    s3.fail(0, "503")
+    s3.on_request = no_transcripts
+    made = client.get(f"{API}/status/{send(client, tone()).json()['task_id']}").json()
+    assert not made["cached"]
+    s3.mend()
+    assert wait(client, made["task_id"])["status"] == "completed"
+    assert wait(client, send(client, tone()).json()["task_id"])["cached"]
 
 
 def test_task_waits_for_a_bucket_that_is_down_and_loses_no_try(

@@ -7,6 +7,7 @@ AWS_REGION, AWS_ACCESS_KEY_ID and so on, or from the machine's role.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -31,14 +32,14 @@ MOST_PARTS = 9000
 """Parts of one object; S3 takes 10,000. Of a file that would have more they are larger."""
 PAGE = 1000
 """Objects listed or deleted by one request, the most that S3 does."""
-TRIES = 3
-"""How often a whole operation is tried: its single requests are repeated below, but not an answer that breaks off."""
+TRIES, TRY_SECONDS = 3, 60.0
+"""How often, and until when, a whole operation is begun again: requests are repeated, but no answer that breaks off."""
 LOOK_SECONDS = 5.0
 """How long a look whether the bucket is there may take."""
 NOBODYS = "ready"
 """Objects under this name are never put: listing them is as cheap as a request gets that tells a wrong bucket."""
 
-CLIENT: ClientConfig = {"allow_http": True, "connect_timeout": "5s", "timeout": "120s"}
+CLIENT: ClientConfig = {"allow_http": True, "connect_timeout": "5s", "timeout": "60s"}
 """For one request, of which none moves more than a part. Whether it goes over TLS is for AWS_ENDPOINT_URL to say."""
 REPEATED: RetryConfig = {
     "max_retries": 5,
@@ -141,14 +142,14 @@ class Objects:
 
     async def _again(self, call: Callable[[], Awaitable[T]], missing: bool = False) -> T:
         """Do something until it succeeds or has failed too often; where a name may be `missing`, that comes out."""
-        tries = TRIES
+        tries, until = TRIES, time.monotonic() + TRY_SECONDS
         while True:
             try:
                 return await call()
             except FAULTS as error:
                 if missing and isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
                     raise
-                if not (tries := tries - 1):
+                if not (tries := tries - 1) or time.monotonic() > until:
                     raise unavailable(error) from error
                 logger.warning("the bucket is asked once more: %s", reason(error))
 

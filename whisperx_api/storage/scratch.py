@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from whisperx_api.storage.names import PART, TASK_ID
@@ -41,7 +42,8 @@ class Scratch:
         """Delete a task's decoded audio, but not that of later attempts than `epoch`. Raises `OSError`."""
         for folder in self._root.glob(f"{task_id}.*"):
             if epoch is None or int(folder.suffix[1:]) <= epoch:
-                shutil.rmtree(folder)
+                with suppress(FileNotFoundError):  # somebody else does the same
+                    shutil.rmtree(folder)
 
     def sweep(self) -> int:
         """Delete all that an earlier server has left, and return how many things that were. Raises `OSError`."""

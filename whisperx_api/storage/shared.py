@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import sys
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.storage.scratch import Scratch
 from whisperx_api.storage.watching import Watched
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
 """How long a look at the folder may take: one that is mounted may hang."""
@@ -42,8 +45,11 @@ class SharedFolder(LocalStorage):
 
     async def clear(self, task_id: str, keep: Collection[str], epoch: int | None = None) -> None:
         """Delete what was made for a task, there and here, as `LocalStorage` does."""
-        await asyncio.to_thread(self._scratch.clear, task_id, epoch)
-        await super().clear(task_id, keep, epoch)
+        try:
+            await asyncio.to_thread(self._scratch.clear, task_id, epoch)
+            await super().clear(task_id, keep, epoch)
+        except OSError as error:
+            logger.warning("task %s: what it needs no more can't be deleted: %s", task_id, error)
 
     async def delete(self, task_id: str) -> None:
         """Delete the recording and all that was made of it."""
