@@ -15,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.postgres import Postgres, running
+from tests.s3 import ENVIRONMENT, S3, serving
 from tests.server import Server
 from whisperx_api import telemetry
 from whisperx_api.app import create_app
@@ -116,6 +117,23 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     url = request.getfixturevalue("newest")
     yield url
     postgres.empty(url, list(Base.metadata.tables))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """An S3 server, for all tests."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """An S3 server that the environment names, with an empty bucket; it fails no request until it is told to."""
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_server.url}.items():
+        monkeypatch.setenv(name, value)
+    s3_server.reset()
+    yield s3_server
+    s3_server.reset()
 
 
 @pytest.fixture

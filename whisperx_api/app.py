@@ -67,7 +67,8 @@ from whisperx_api.outgoing.calls import Calls
 from whisperx_api.proxies import Proxies
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
-from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.opening import open_storage
+from whisperx_api.storage.protocol import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ async def lifespan(
             traced = tracing.start(settings.otel_exporter_otlp_endpoint)
             stack.push_async_callback(traced.stop)
             observers.add(traced)
-        storage = LocalStorage(settings.data_dir / "tasks", settings.uploads)
+        storage = open_storage(settings.storage_url, settings.data_dir, settings.uploads)
         prepare(settings, storage)
         for sentence in confinement.lacking():
             logger.warning("%s", sentence)
@@ -180,13 +181,13 @@ def end_server() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def prepare(settings: Settings, storage: LocalStorage) -> None:
+def prepare(settings: Settings, storage: Storage) -> None:
     """Make the folders. Raises `SettingsError` where that is not possible."""
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         storage.prepare()
     except OSError as error:
-        raise SettingsError(f"DATA_DIR or UPLOAD_DIR can't be used: {error}.") from error
+        raise SettingsError(f"DATA_DIR, UPLOAD_DIR or STORAGE_URL can't be used: {error}.") from error
 
 
 def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | None:
@@ -211,7 +212,7 @@ def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | 
     return KeyRing(keys, stored)
 
 
-def result_cache(settings: Settings, store: JobStore, storage: LocalStorage) -> ResultCache | None:
+def result_cache(settings: Settings, store: JobStore, storage: Storage) -> ResultCache | None:
     """Return the result cache; None where it is off."""
     if not settings.result_cache:
         return None

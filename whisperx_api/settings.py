@@ -196,6 +196,12 @@ class Settings(BaseSettings):
         description="PostgreSQL, like postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or another SQLAlchemy URL; "
         "SQLite in DATA_DIR if left out.",
     )
+    storage_url: str | None = Field(
+        None,
+        description="Where several servers keep recordings and transcripts: s3://BUCKET/PREFIX (needs the extra "
+        "cluster; AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and so on say how it is reached), or file:///FOLDER, which all "
+        "of them mount; DATA_DIR and UPLOAD_DIR if left out.",
+    )
 
     # --- server ---
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
@@ -254,6 +260,7 @@ class Settings(BaseSettings):
         "model_dir",
         "upload_dir",
         "database_url",
+        "storage_url",
         "otel_exporter_otlp_endpoint",
         mode="before",
     )
@@ -388,6 +395,15 @@ class Settings(BaseSettings):
         if wrong := [one for one in origins if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@*]+", one)]:
             raise ValueError(f"must list origins like https://app.example.com, or be *; '{wrong[0]}' is none")
         return origins
+
+    @field_validator("storage_url")
+    @classmethod
+    def _storage_url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(
+            r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^\s?#]*)?|file:///[^\s?#]+", value
+        ):
+            raise ValueError("must be s3://BUCKET/PREFIX or file:///FOLDER")
+        return value
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod

@@ -147,7 +147,9 @@ def test_tasks_at_work_wait_until_a_full_database_has_room(make_client, tone, tm
 
     async def submit(parts: Parts) -> None:
         for job in jobs:
-            parts.storage.upload(job.id).write_bytes(recording)
+            incoming = parts.storage.incoming()
+            incoming.write_bytes(recording)
+            await parts.storage.keep_upload(incoming, job.id)
             await parts.manager.submit(replace(job, options=Options(prompt=json.dumps({"seconds": 0.2}))))
 
     recording = tone().read_bytes()

@@ -437,11 +437,13 @@ def test_second_goes_on_though_the_end_of_the_first_is_not_tidy(caching, tone, t
     script = json.dumps({"seconds": 0.3, "stage": "align", "what": "refuse", "marker": str(tmp_path / "once")})
     clear, refused = LocalStorage.clear, []
 
-    async def once_out_of_order(storage: LocalStorage, task_id: str, keep: Collection[str]) -> None:
+    async def once_out_of_order(
+        storage: LocalStorage, task_id: str, keep: Collection[str], epoch: int | None = None
+    ) -> None:
         if not refused:
             refused.append(task_id)
             raise RuntimeError("out of order")
-        await clear(storage, task_id, keep)
+        await clear(storage, task_id, keep, epoch)
 
     monkeypatch.setattr(LocalStorage, "clear", once_out_of_order)
     first, second = (task_of(client, tone(), prompt=script) for _ in range(2))
@@ -455,10 +457,10 @@ def test_second_does_not_go_back_while_the_first_has_ended_and_not_tidied_up(cac
     script = json.dumps({"seconds": 0.3, "stage": "assign" if end == "failed" else "", "what": "refuse"})
     clear, go_on, begun = LocalStorage.clear, threading.Event(), threading.Event()
 
-    async def later(storage: LocalStorage, task_id: str, keep: Collection[str]) -> None:
+    async def later(storage: LocalStorage, task_id: str, keep: Collection[str], epoch: int | None = None) -> None:
         begun.set()
         await asyncio.to_thread(go_on.wait, 20)
-        await clear(storage, task_id, keep)
+        await clear(storage, task_id, keep, epoch)
 
     monkeypatch.setattr(LocalStorage, "clear", later)
     first, second = (task_of(client, tone(), prompt=script) for _ in range(2))

@@ -47,6 +47,8 @@ def test_sizes_take_letters(monkeypatch, text, size) -> None:
         ("MAX_CONCURRENT_TASKS", "0"), ("WHISPER_AUTO_DOWNLOAD", "perhaps"), ("LOG_FORMAT", "xml"),
         ("ALLOWED_ORIGINS", "example.com"), ("ALLOWED_ORIGINS", "https://a.example/path"),
         ("ALLOWED_ORIGINS", "https://*.example.com"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+        ("STORAGE_URL", "/mnt/shared"), ("STORAGE_URL", "s3://"), ("STORAGE_URL", "file://host/folder"),
+        ("STORAGE_URL", "gs://bucket"), ("STORAGE_URL", "s3://key:secret@bucket"),
     ],
 )  # fmt: skip
 def test_wrong_value_is_one_sentence_that_names_it(monkeypatch, name, value) -> None:
@@ -90,3 +92,11 @@ def test_whisper_model_takes_sizes_ids_and_starter(monkeypatch, model) -> None:
 
 def test_whisper_model_takes_a_folder(tmp_path: Path) -> None:
     assert load_settings(whisper_model=str(tmp_path)).whisper_model == str(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://my.bucket-1/some/prefix/", "file:///mnt/shared%20folder"])
+def test_storage_is_a_bucket_or_a_folder(monkeypatch, url) -> None:
+    monkeypatch.setenv("STORAGE_URL", url)
+    assert load_settings().storage_url == url
+    monkeypatch.setenv("STORAGE_URL", "")
+    assert load_settings().storage_url is None

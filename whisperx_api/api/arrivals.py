@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
-from whisperx_api.api.errors import ApiError
+from whisperx_api.api.errors import ApiError, out_of_reach
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,14 @@ def not_written(error: OSError, target: Path) -> ApiError:
         return ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.")
     logger.error("an upload could not be written to %s", target.parent, exc_info=error)
     return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "The server's disk does not take the recording: its log says why.")
+
+
+def not_kept(error: OSError) -> ApiError:
+    """Return what is answered where the storage does not take a recording that has arrived: 507 or 503 as above."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's storage is full: try again later.")
+    logger.error("an upload could not be put into the storage: %s", error)
+    return out_of_reach()
 
 
 def shown_name(path: str) -> str:

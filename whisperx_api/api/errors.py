@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from whisperx_api.jobs.store import StoreUnavailable
+from whisperx_api.storage.protocol import StorageUnavailable
 from whisperx_api.validation import what_is_wrong
+
+logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -46,6 +50,12 @@ class ApiError(Exception):
 def bad_parameter(param: str, detail: str) -> ApiError:
     """A 400 that names the field."""
     return ApiError(HTTPStatus.BAD_REQUEST, detail, param=param)
+
+
+def out_of_reach() -> ApiError:
+    """A 503 where the storage does not give or take what it should."""
+    detail = "The server's storage can't be reached: try again later."
+    return ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"})
 
 
 class OpenAIError(BaseModel):
@@ -139,12 +149,17 @@ def install(app: FastAPI) -> None:
         detail = "The server's database is busy or full: try again later."
         return response(request, ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"}))
 
+    async def no_storage(request: Request, error: Exception) -> JSONResponse:
+        logger.error("%s %s: the storage can't be reached: %s", request.method, request.url.path, error)
+        return response(request, out_of_reach())
+
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         return response(
             request, ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server ran into an error, which is in its log.")
         )
 
     app.add_exception_handler(StoreUnavailable, unavailable)
+    app.add_exception_handler(StorageUnavailable, no_storage)
     app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(ClientDisconnect, hung_up)
     app.add_exception_handler(ApiError, api_error)

@@ -35,6 +35,7 @@ class Health(BaseModel):
     disk: dict[str, int] | None = None
     devices: list[dict[str, Any]] | None = None
     database: str | None = None
+    storage: str | None = None
     redis: str | None = None
     queue_depth: int | None = None
     active_tasks: int | None = None
@@ -70,6 +71,7 @@ async def health(parts: PartsOf, caller: MaybeCaller) -> Health:
             for engine in engines
         ],
         database=await parts.store.fault() or "ok",
+        storage=await _storage(parts),
         redis=await parts.limiter.redis() if parts.limiter else None,
         queue_depth=parts.manager.waiting,
         active_tasks=parts.manager.running,
@@ -84,12 +86,18 @@ async def ready(parts: PartsOf) -> Ready:
         ("The server is shutting down." if parts.manager.draining else None)
         or parts.fleet.failure
         or parts.fleet.model_fault
+        or await parts.storage.fault()
         or await asyncio.to_thread(_lacking, parts)
         or await parts.store.fault()
     )
     if reason:
         raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, reason, headers={"Retry-After": "10"})
     return Ready()
+
+
+async def _storage(parts: Parts) -> str | None:
+    """Return ok or what is wrong with a storage on other machines; None where there is none."""
+    return await parts.storage.fault() or "ok" if parts.settings.storage_url else None
 
 
 def _disk(parts: Parts) -> dict[str, int]:
@@ -104,7 +112,8 @@ def _lacking(parts: Parts) -> str | None:
     try:
         free = parts.storage.free()
     except OSError as error:
-        return f"DATA_DIR or UPLOAD_DIR can't be read: {error.strerror or error}."
+        where = "DATA_DIR or UPLOAD_DIR" if settings.storage_url is None else "DATA_DIR, UPLOAD_DIR or STORAGE_URL"
+        return f"{where} can't be read: {error.strerror or error}."
     if free < LEAST_FREE:
         return f"The disk is nearly full: {free / 1e6:.0f} MB are free."
     if settings.whisper_auto_download:

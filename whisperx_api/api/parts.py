@@ -24,7 +24,7 @@ from whisperx_api.metrics import Metrics
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.rates import Limiter
 from whisperx_api.settings import Settings
-from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.protocol import Storage
 
 MAX_PROBES = 4
 """Uploads looked at at once."""
@@ -39,7 +39,7 @@ class Parts:
     settings: Settings
     keys: KeyRing | None
     store: JobStore
-    storage: LocalStorage
+    storage: Storage
     manager: JobManager
     events: Events
     fleet: Fleet

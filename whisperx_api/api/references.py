@@ -19,7 +19,7 @@ from whisperx_api.api.errors import ApiError, bad_parameter
 from whisperx_api.api.parts import Parts
 from whisperx_api.engine import decoder
 from whisperx_api.options import KnownSpeaker
-from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.protocol import Storage
 
 NAMES = "known_speaker_names"
 REFERENCES = "known_speaker_references"
@@ -73,7 +73,7 @@ async def read(parts: Parts, names: Sequence[str], references: Sequence[str]) ->
     )
 
 
-async def keep(storage: LocalStorage, task_id: str, references: Sequence[Reference]) -> None:
+async def keep(storage: Storage, task_id: str, references: Sequence[Reference]) -> None:
     """Write the voices down among the files of a task, durably, before its job is on record."""
     for reference in references:
         await storage.write(task_id, reference.speaker.file, reference.sound)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import mimetypes
 from http import HTTPStatus
 from typing import Annotated
@@ -16,7 +15,7 @@ from whisperx_api.api.errors import PROBLEMS, ApiError
 from whisperx_api.api.intake import queueing
 from whisperx_api.api.limits import Submitter
 from whisperx_api.api.parts import PartsOf
-from whisperx_api.api.ranges import RangedFile
+from whisperx_api.api.ranges import RangedFile, ranged
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
@@ -65,15 +64,15 @@ async def upload(
 async def audio(task_id: str, parts: PartsOf, caller: Reader) -> RangedFile:
     """The recording as it was sent; byte ranges are served."""
     view = await answers.find(parts, task_id, caller)
-    path = parts.storage.upload(task_id)
-    if not await asyncio.to_thread(path.is_file):
-        raise ApiError(HTTPStatus.NOT_FOUND, "The recording of this task is not on the server's disk any more.")
+    try:
+        recording = await parts.storage.stored(task_id)
+    except FileNotFoundError:
+        raise ApiError(
+            HTTPStatus.NOT_FOUND, "The recording of this task is not on the server's disk any more."
+        ) from None
     kind = mimetypes.guess_type(view.job.upload.name)[0] or ""
     media_type = kind if kind.startswith(("audio/", "video/")) else "application/octet-stream"
-    return RangedFile(
-        path, media_type=media_type, filename=view.job.upload.name,
-        headers={"X-Content-Type-Options": "nosniff"},
-    )  # fmt: skip
+    return ranged(recording, media_type, view.job.upload.name, {"X-Content-Type-Options": "nosniff"})
 
 
 @router.post("/cancel/{task_id}", response_model=TaskStatus)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from typing import Generic, TypeVar
 from fastapi import Request
 
 from whisperx_api.api import references, requests
+from whisperx_api.api.arrivals import not_kept
 from whisperx_api.api.auth import need
 from whisperx_api.api.bodies import Patience, in_time
 from whisperx_api.api.errors import ApiError
@@ -28,6 +30,8 @@ from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.keys import Caller, Scope
 from whisperx_api.options import Channels
 from whisperx_api.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Wanted = TypeVar("Wanted", bound=requests.Wanted)
 Read = Callable[[Form, Settings], Wanted]
@@ -202,10 +206,16 @@ async def _kept(parts: Parts, new: _New, incoming: Path) -> Kept:
 
 async def _keep(parts: Parts, new: _New, incoming: Path) -> Kept:
     """Make the file the job's recording, then put the job on record; what fails leaves neither."""
-    await parts.storage.keep_upload(incoming, new.job.id)
     try:
-        await references.keep(parts.storage, new.job.id, new.voices)
+        try:
+            await parts.storage.keep_upload(incoming, new.job.id)
+            await references.keep(parts.storage, new.job.id, new.voices)
+        except OSError as error:
+            raise not_kept(error) from error
         return await parts.manager.submit(new.job, new.webhook, new.same), new.webhook
     except Exception:
-        await parts.storage.delete(new.job.id)
+        try:
+            await parts.storage.delete(new.job.id)
+        except OSError as error:  # the sweep at a later start takes it
+            logger.warning("the recording of a task that was not taken can't be deleted: %s", error)
         raise

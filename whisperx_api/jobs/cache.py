@@ -21,7 +21,7 @@ from whisperx_api.jobs.job import Job, KeptResult
 from whisperx_api.jobs.store import JobStore, StoreUnavailable
 from whisperx_api.jobs.tables import JobRow, ResultRow
 from whisperx_api.options import Options
-from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.protocol import Storage, StorageUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class ResultCache:
     """Knows which transcripts there are to give."""
 
     def __init__(
-        self, store: JobStore, storage: LocalStorage, config: EngineConfig, size: int, shared: bool = False
+        self, store: JobStore, storage: Storage, config: EngineConfig, size: int, shared: bool = False
     ) -> None:
         """Offer at most `size` bytes of transcripts; `shared` also to other owners than their own."""
         self._store = store
@@ -87,6 +87,9 @@ class ResultCache:
             entry, upload = last
             try:
                 data = await self._storage.read(entry.task_id, entry.file)
+            except StorageUnavailable as error:  # for now: it may be whole
+                logger.warning("task %s: its transcript can't be given to another now: %s", entry.task_id, error)
+                return None
             except OSError as error:
                 logger.warning("task %s: its transcript can't be given to another: %s", entry.task_id, error)
             else:

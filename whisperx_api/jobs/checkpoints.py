@@ -9,7 +9,7 @@ from typing import Any
 
 from whisperx_api.engine.protocol import RESULT_TYPES, Stage
 from whisperx_api.jobs.job import Job
-from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.protocol import Storage, StorageUnavailable
 from whisperx_api.transcript import Audio, Unreadable, from_json
 
 logger = logging.getLogger(__name__)
@@ -18,10 +18,10 @@ NEEDS = {Stage.ALIGN: (Stage.TRANSCRIBE,), Stage.ASSIGN: (Stage.TRANSCRIBE, Stag
 """What a stage is made from, beside the sound, which is decoded anew the same."""
 
 
-async def recall(job: Job, storage: LocalStorage) -> dict[Stage, Any]:
+async def recall(job: Job, storage: Storage) -> dict[Stage, Any]:
     """Return the results of earlier runs that are whole, and made from others that are.
 
-    Decoded audio that is gone is made again, the same, so the stages after it need not be.
+    Decoded audio that is gone is made again, the same, so the stages after it need not be. Raises `StorageUnavailable`.
     """
     results: dict[Stage, Any] = {}
     for stage in job.stages:
@@ -31,6 +31,8 @@ async def recall(job: Job, storage: LocalStorage) -> dict[Stage, Any]:
         try:
             data = await storage.read(job.id, name)
             result = await asyncio.to_thread(from_json, RESULT_TYPES[stage], data)
+        except StorageUnavailable:
+            raise
         except (OSError, Unreadable) as error:
             logger.warning("task %s: checkpoint %s can't be used (%s)", job.id, name, error)
             continue

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from whisperx_api.jobs.correction import corrected
-from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.protocol import Storage
 from whisperx_api.transcript import Transcript, from_json, to_json
 
 EDITS = "edits.json"
@@ -40,7 +40,7 @@ def edited(transcript: Transcript, edits: Edits) -> Transcript:
     return replace(transcript, segments=tuple(segments), speakers=speakers)
 
 
-async def read(storage: LocalStorage, task_id: str) -> Edits:
+async def read(storage: Storage, task_id: str) -> Edits:
     """Return a task's edits. Raises `OSError` or `Unreadable` where they can't be read."""
     try:
         data = await storage.read(task_id, EDITS)
@@ -49,6 +49,6 @@ async def read(storage: LocalStorage, task_id: str) -> Edits:
     return await asyncio.to_thread(from_json, Edits, data)
 
 
-async def add(storage: LocalStorage, task_id: str, edits: Edits) -> None:
+async def add(storage: Storage, task_id: str, edits: Edits) -> None:
     """Put edits to those that there are, durably. One at a time for a task: the caller sees to that."""
     await storage.write(task_id, EDITS, to_json((await read(storage, task_id)).then(edits)))

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,7 @@ from whisperx_api.jobs.queue.embedded import Rank
 from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
 from whisperx_api.jobs.telling import AT_WORK, STARTING, Telling
 from whisperx_api.jobs.workshop import Workshop
+from whisperx_api.storage.protocol import StorageUnavailable
 from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, Voice, from_json, to_json
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,8 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS = (0.5, 2.0)
 """Pause before the second and the third try of a stage."""
 ENGINE_PAUSE_SECONDS = 15.0
-"""Pause before an engine is asked for again that could not be started."""
+"""Pause before what is needed is asked for again: an engine that could not be started, a storage out of reach."""
+OUT_OF_REACH = "The server's storage can't be reached."
 STOPPED = "stopped"
 """How a run is told as over whose job goes on, or was cancelled."""
 
@@ -101,7 +104,7 @@ class JobRun:
             if (given := await complete_by_another(self.job, self._shop)) is not None:
                 self.job = given
                 return
-            for stage, result in (await recall(self.job, self._shop.storage)).items():
+            for stage, result in (await self._recalled()).items():
                 self._keep(stage, result)
             await self._do(Stage.DECODE)
             await side_by_side(self._do(Stage.TRANSCRIBE, Stage.ALIGN), self._do(Stage.DIARIZE))
@@ -134,6 +137,22 @@ class JobRun:
 
     # --- the stages ---
 
+    async def _recalled(self) -> dict[Stage, Any]:
+        """Return what earlier runs have left."""
+        while True:
+            try:
+                left = await recall(self.job, self._shop.storage)
+                self._telling.begins(Stage.DECODE)
+                return left
+            except StorageUnavailable as error:
+                await self._wait_for_storage(Stage.DECODE, error)
+
+    async def _wait_for_storage(self, stage: Stage, error: StorageUnavailable) -> None:
+        """Say that a stage waits for the storage, and do so."""
+        logger.warning("task %s: %s waits for the storage: %s", self.job.id, stage.value, error.strerror)
+        self._telling.trouble(stage, OUT_OF_REACH)
+        await asyncio.sleep(ENGINE_PAUSE_SECONDS)
+
     async def _do(self, *stages: Stage) -> None:
         """Run stages one after the other, as far as the job has them and they are not done, until it is to stop."""
         for stage in stages:
@@ -153,6 +172,8 @@ class JobRun:
             except EngineUnavailable as error:  # no fault of the job's: it waits until that is mended
                 self._telling.trouble(stage, str(error))
                 await asyncio.sleep(ENGINE_PAUSE_SECONDS)
+            except StorageUnavailable as error:  # nor is this
+                await self._wait_for_storage(stage, error)
             except STAGE_FAULTS as error:
                 await self._judge(stage, error)
         self._keep(stage, made[0])
@@ -184,11 +205,11 @@ class JobRun:
         return await self._compute(stage)
 
     async def _decode(self) -> tuple[Audio, bytes]:
-        began = self._begin(Stage.DECODE)
         target = self._shop.storage.audio(self.job.id, self.job.epoch)
         report = partial(self.progress.update, Stage.DECODE)
-        upload = self._shop.storage.upload(self.job.id)
-        audio = await self._shop.decode(upload, target, report, self.job.options.channels)
+        async with self._shop.storage.recording(self.job.id) as recording:
+            began = self._begin(Stage.DECODE)
+            audio = await self._shop.decode(recording, target, report, self.job.options.channels)
         self._measured(Stage.DECODE, audio.sound, began)
         return audio, to_json(audio)
 
@@ -225,13 +246,14 @@ class JobRun:
                 began = began or self._begin(stage)
                 self.progress.update(stage, message.fraction)
 
-        inputs = Inputs(
-            self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
-            self._results.get(Stage.DIARIZE), self._voices() if stage is Stage.DIARIZE else (),
-        )  # fmt: skip
-        attempt = Attempt(self.job.id, self.job.epoch)
-        request = RunStage(attempt, stage, self.job.options, inputs, self.rank)
-        data = await self._shop.engines.run(request, listen)
+        async with AsyncExitStack() as copies:
+            inputs = Inputs(
+                self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
+                self._results.get(Stage.DIARIZE), await self._voices(copies) if stage is Stage.DIARIZE else (),
+            )  # fmt: skip
+            attempt = Attempt(self.job.id, self.job.epoch)
+            request = RunStage(attempt, stage, self.job.options, inputs, self.rank)
+            data = await self._shop.engines.run(request, listen)
         if began is not None:
             self._measured(stage, self._duration, began)
         return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
@@ -242,10 +264,13 @@ class JobRun:
         self._shop.costs.learn(stage, sound, seconds)
         self._shop.observer(StageEnded(self.job.id, self.job.epoch, stage, seconds, sound))
 
-    def _voices(self) -> tuple[Voice, ...]:
-        """Return the voices of the speakers that are to be named."""
-        known = self.job.options.known_speakers
-        return tuple(Voice(one.name, str(self._shop.storage.path(self.job.id, one.file))) for one in known)
+    async def _voices(self, copies: AsyncExitStack) -> tuple[Voice, ...]:
+        """Return the voices of the speakers that are to be named, whose files are there as long as `copies`."""
+        voices: list[Voice] = []
+        for one in self.job.options.known_speakers:
+            path = await copies.enter_async_context(self._shop.storage.local(self.job.id, one.file))
+            voices.append(Voice(one.name, str(path)))
+        return tuple(voices)
 
     def _keep(self, stage: Stage, result: Any) -> None:
         if isinstance(result, Audio):
@@ -262,6 +287,7 @@ class JobRun:
 
     def _begin(self, stage: Stage) -> float:
         self.progress.begin(stage)
+        self._telling.begins(stage)
         self._telling.say(stage, AT_WORK[stage])
         return time.monotonic()
 
@@ -312,8 +338,8 @@ class JobRun:
             await self._tidy()
 
     async def _tidy(self) -> None:
-        """Delete the files of a task that is not to be run further, all but what a retry goes on with."""
-        await self._shop.storage.clear(self.job.id, keep=(*self.job.kept_files, EDITS))
+        """Delete the files of a task that is not to be run further, all but what a retry goes on with or has made."""
+        await self._shop.storage.clear(self.job.id, keep=(*self.job.kept_files, EDITS), epoch=self.job.epoch)
 
 
 class _GivenUp(Exception):

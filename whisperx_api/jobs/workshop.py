@@ -15,7 +15,7 @@ from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.options import Channels
-from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.protocol import Storage
 from whisperx_api.transcript import Audio
 
 Decode = Callable[[Path, Path, Callable[[float], None], Channels], Awaitable[Audio]]
@@ -32,7 +32,7 @@ class Workshop:
     """What every run works with."""
 
     store: JobStore
-    storage: LocalStorage
+    storage: Storage
     engines: Engines
     decode: Decode
     costs: StageCosts

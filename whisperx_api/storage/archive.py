@@ -14,7 +14,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
-from whisperx_api.storage.local import PART, TASK_ID, LocalStorage
+from whisperx_api.storage.local import LocalStorage
+from whisperx_api.storage.names import PART, TASK_ID
 
 UPLOADS, TASKS = "uploads", "tasks"
 MADE_AGAIN = re.compile(rf"audio\.\d+\.f32(\.\d+)?|.*{re.escape(PART)}")

@@ -12,14 +12,14 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+from whisperx_api.storage.names import PART, TASK_ID, of_later_attempt
 
 logger = logging.getLogger(__name__)
 
-PART = ".part"
-"""Ends the name of what is still being written."""
-TASK_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 OWN_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(PART)}|{TASK_ID}")
 """Names that this service gives: an upload on its way, and a task's id."""
 
@@ -50,6 +50,18 @@ class LocalStorage:
         """Make a received file the task's recording, durably."""
         await asyncio.to_thread(_move, incoming, self.upload(task_id))
 
+    @asynccontextmanager
+    async def recording(self, task_id: str) -> AsyncIterator[Path]:
+        """Have the recording of a task as a file: the one that is kept."""
+        yield self.upload(task_id)
+
+    async def stored(self, task_id: str) -> Path:
+        """Return where the recording of a task is. Raises `FileNotFoundError` where it is not there any more."""
+        path = self.upload(task_id)
+        if not await asyncio.to_thread(path.is_file):
+            raise FileNotFoundError(path)
+        return path
+
     # --- what is made of them ---
 
     def audio(self, task_id: str, epoch: int) -> Path:
@@ -59,6 +71,11 @@ class LocalStorage:
     def path(self, task_id: str, name: str) -> Path:
         """Where the file `name` of a task is."""
         return self._root / task_id / name
+
+    @asynccontextmanager
+    async def local(self, task_id: str, name: str) -> AsyncIterator[Path]:
+        """Have the file `name` of a task: the one that is kept."""
+        yield self.path(task_id, name)
 
     async def write(self, task_id: str, name: str, data: bytes) -> None:
         """Write the file `name` of a task, durably, replacing it as a whole."""
@@ -86,12 +103,13 @@ class LocalStorage:
 
     # --- the end ---
 
-    async def clear(self, task_id: str, keep: Collection[str]) -> None:
+    async def clear(self, task_id: str, keep: Collection[str], epoch: int | None = None) -> None:
         """Delete what was made for a task except the files named in `keep`, also while one is being written.
 
-        What can't be deleted stays until its task is, which is logged.
+        Nor are files deleted of later attempts than `epoch`, if one is given. What can't be deleted stays until its
+        task is, which is logged.
         """
-        await asyncio.to_thread(_clear, self._root / task_id, keep)
+        await asyncio.to_thread(_clear, self._root / task_id, keep, epoch)
 
     async def delete(self, task_id: str) -> None:
         """Delete the recording and all that was made of it."""
@@ -108,6 +126,10 @@ class LocalStorage:
     def free(self) -> int:
         """Bytes free on the fuller of the two disks."""
         return min(shutil.disk_usage(folder).free for folder in (self._root, self._uploads))
+
+    async def fault(self) -> str | None:
+        """None: nothing of it is on other machines."""
+        return None
 
     def _folder(self, task_id: str) -> Path:
         folder = self._root / task_id
@@ -161,10 +183,10 @@ def _write(path: Path, data: bytes) -> None:
         raise
 
 
-def _clear(folder: Path, keep: Collection[str]) -> None:
+def _clear(folder: Path, keep: Collection[str], epoch: int | None) -> None:
     if folder.is_dir():
         for path in folder.iterdir():
-            if path.name.removesuffix(PART) not in keep:
+            if path.name.removesuffix(PART) not in keep and not of_later_attempt(path.name, epoch):
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
