@@ -55,6 +55,8 @@ test: setup $(VENV)/tested
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(TESTS) || $(NONE_OF_THEM)
 	$(BIN)/coverage run -m pytest -m alone $(TESTS) || $(NONE_OF_THEM)
+	TEST_BACKEND=cluster $(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' \
+		$(or $(TESTS),tests/integration) || $(NONE_OF_THEM)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='whisperx_api/jobs/*,whisperx_api/api/*,whisperx_api/storage/*' --fail-under=90
 
@@ -79,6 +81,7 @@ bench: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.length $(DATA)
 	$(BIN)/python -W ignore -m bench.polls $(DATA)
 	$(BIN)/python -W ignore -m bench.upload
+	$(BIN)/python -W ignore -m bench.queue
 	$(BIN)/python -m bench.report
 
 accuracy: setup $(VENV)/tested

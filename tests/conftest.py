@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import wave
@@ -14,29 +13,26 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.postgres import Postgres, running
-from tests.s3 import ENVIRONMENT, S3, serving
+from tests.backend import KEY, ON_CLUSTER, Alone, Backend, Files, OfMany, deselect
+from tests.s3 import ENVIRONMENT
 from tests.server import Server
+from tests.services import database_url, newest, postgres, s3, s3_server  # noqa: F401  # fixtures
 from whisperx_api import telemetry
-from whisperx_api.app import create_app
-from whisperx_api.jobs.database import open_database
-from whisperx_api.jobs.tables import Base
-from whisperx_api.settings import Settings, load_settings
+from whisperx_api.settings import Settings
 
 telemetry.switch_off()  # before the tests that compute in this process import what would tell of it
 
 ROOT = Path(__file__).parent.parent
-KEY = "test-key"
 HEADERS = {"X-API-Key": KEY}
 UPLOAD = "/api/v1/transcribe/upload"
-
 
 LONGEST = ("test_engine", "test_transcribe", "test_embeddings", "test_diarize", "test_restart", "test_result_cache")
 """Files that take minutes, the longest first: begun last, one would be left to run alone."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the longest files begin first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have the longest files begin first, and leave out what is not for the back end."""
+    deselect(config, items)
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
@@ -88,54 +84,6 @@ def sample_dir() -> Path:
     return Path(spec.origin).parent / "sample"
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL for all tests: each takes a database of its own. Who stops it starts one with `running`."""
-    with running() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def newest(postgres: Postgres) -> str:
-    """The URL of a database of the newest schema, for one test after the other."""
-    url = postgres.new_database()
-
-    async def migrate() -> None:
-        await (await open_database(url)).dispose()
-
-    asyncio.run(migrate())
-    return url
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without tasks, for the test alone: of SQLite, `jobs.db`, and of PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}"
-        return
-    postgres: Postgres = request.getfixturevalue("postgres")
-    url = request.getfixturevalue("newest")
-    yield url
-    postgres.empty(url, list(Base.metadata.tables))
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3]:
-    """An S3 server, for all tests."""
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    """An S3 server that the environment names, with an empty bucket; it fails no request until it is told to."""
-    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_server.url}.items():
-        monkeypatch.setenv(name, value)
-    s3_server.reset()
-    yield s3_server
-    s3_server.reset()
-
-
 @pytest.fixture
 def tone(tmp_path: Path) -> Callable[..., Path]:
     """Make WAV files that hold a tone."""
@@ -153,8 +101,34 @@ def tone(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """What the tests' servers run on."""
+    if not ON_CLUSTER:
+        yield Alone()
+        return
+    database, bucket, template = map(request.getfixturevalue, ("postgres", "s3_server", "newest"))
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": bucket.url}.items():
+            environment.setenv(name, value)
+        yield OfMany(database, bucket, template)
+
+
 @pytest.fixture
-def make_client(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
+def own_backend(backend: Backend, tmp_path: Path) -> Iterator[Backend]:
+    """The same, for servers of one test, whose data folders are in its own."""
+    yield backend
+    backend.release(tmp_path)
+
+
+@pytest.fixture
+def files(own_backend: Backend, tmp_path: Path) -> Files:
+    """What the servers of a test keep that name no other data folder."""
+    return own_backend.files(tmp_path / "data")
+
+
+@pytest.fixture
+def make_client(own_backend: Backend, tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """Start apps on the fake engine, each with its own settings."""
     clients: list[TestClient] = []
 
@@ -165,7 +139,7 @@ def make_client(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
             "whisper_model": "tiny",
             "result_cache": False,
         } | settings
-        client = TestClient(create_app(load_settings(**chosen), engine))
+        client = TestClient(own_backend.app(engine, chosen))
         client.headers.update(HEADERS)
         clients.append(client)
         return client.__enter__()
@@ -181,20 +155,28 @@ def client(make_client: Callable[..., TestClient]) -> TestClient:
     return make_client()
 
 
-def starter_server(folder: Path, model_dir: Path, fake: bool = False, path: Sequence[Path] = (), **settings) -> Server:
-    """Return a server on the starter models, or on the fake engine, that keeps everything in `folder`.
+@pytest.fixture(scope="session")
+def starter_server(backend: Backend) -> Callable[..., Server]:
+    """Make servers on the starter models, or on the fake engine, that keep everything in a folder.
 
-    `path` are folders from which all its processes import first.
+    `path` are folders from which all their processes import first.
     """
-    chosen = {
-        "data_dir": folder / "data", "api_key": KEY, "whisper_model": "starter", "align_model": "attention",
-        "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False, "result_cache": False,
-    } | settings  # fmt: skip
-    return Server(chosen, KEY, engine="tests.fake_engine" if fake else None, log=folder / "server.log", path=path)
+
+    def make(folder: Path, model_dir: Path, fake: bool = False, path: Sequence[Path] = (), **settings) -> Server:
+        chosen = {
+            "data_dir": folder / "data", "api_key": KEY, "whisper_model": "starter", "align_model": "attention",
+            "diarization_model": "starter", "model_dir": model_dir, "whisper_auto_download": False,
+            "result_cache": False,
+        } | settings  # fmt: skip
+        return backend.server(chosen, "tests.fake_engine" if fake else None, folder / "server.log", path)
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, model_dir: Path, starter_server: Callable[..., Server]
+) -> Iterator[Server]:
     """A real server on the real engine, for all tests of a module."""
     shared = starter_server(tmp_path_factory.mktemp("server"), model_dir)
     shared.start()
@@ -204,7 +186,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterato
 
 
 @pytest.fixture
-def start_server(tmp_path: Path, model_dir: Path) -> Iterator[Callable[..., Server]]:
+def start_server(
+    own_backend: Backend, starter_server: Callable[..., Server], tmp_path: Path, model_dir: Path
+) -> Iterator[Callable[..., Server]]:
     """Start real server processes; those on the real engine use the starter models."""
     servers: list[Server] = []
 

@@ -49,6 +49,8 @@ class Postgres:
     user: str | None
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    """What it is started with."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -89,6 +91,15 @@ class Postgres:
             connection.execute(others, [name])
             connection.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE".encode())
 
+    def rows(self, url: str) -> dict[str, str]:
+        """Return all that is in the tables of a database, each table's rows as text."""
+        with self.connect(url.rpartition("/")[2]) as connection:
+            names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            return {
+                name: "\n".join(row for (row,) in connection.execute(f'SELECT t::text FROM "{name}" t'.encode()))
+                for (name,) in names
+            }
+
     def drop_database(self, url: str) -> None:
         """Delete a database to make room, whoever is connected to it. It may take as long as PostgreSQL is busy."""
         with self.connect() as connection:
@@ -113,7 +124,7 @@ class Postgres:
     def start(self) -> None:
         """Start it, and wait until it can be asked."""
         assert self.process is None, "it runs"
-        settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.folder)}
+        settings = self.settings | {"port": str(self.port), "unix_socket_directories": str(self.folder)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [

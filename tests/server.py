@@ -82,6 +82,10 @@ class Server:
                 time.sleep(0.02)
         raise AssertionError(f"the server did not answer within 30 s:\n{self.log.read_text()}")
 
+    def readiness(self) -> httpx.Response:
+        """Ask whether work is taken up."""
+        return self.client.get("/ready")
+
     def kill(self) -> None:
         """End it at once, as a power cut would."""
         if self.process is not None:
@@ -97,9 +101,14 @@ class Server:
         return time.monotonic() - began
 
     def children(self) -> list[psutil.Process]:
-        """Return its child processes: the engine, and decoders at work."""
+        """Return the child processes of what runs its tasks: the engine, and decoders at work."""
+        return psutil.Process(self.runner.pid).children(recursive=True)
+
+    @property
+    def runner(self) -> subprocess.Popen[bytes]:
+        """The process that runs the tasks: itself."""
         assert self.process is not None
-        return psutil.Process(self.process.pid).children(recursive=True)
+        return self.process
 
     def upload(self, path: Path, **fields: str) -> str:
         """Upload a file and return the task's id."""

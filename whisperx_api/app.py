@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from whisperx_api import __version__, confinement, log, tracing
+from whisperx_api import __version__, log, tracing
 from whisperx_api.api import (
     documents,
     entrance,
@@ -29,6 +29,7 @@ from whisperx_api.api import (
     transcribe,
     usage,
     webhooks,
+    workers,
 )
 from whisperx_api.api.limits import RateLimitHeaders
 from whisperx_api.api.openai import audio
@@ -36,29 +37,21 @@ from whisperx_api.api.parts import Parts
 from whisperx_api.api.places import Places
 from whisperx_api.api.proxy import RootPath, TrustedProxies
 from whisperx_api.api.remembered import Remembered
-from whisperx_api.engine import decoder
-from whisperx_api.engine.fleet import Fleet
-from whisperx_api.engine.process import WORKER, EngineProcess
-from whisperx_api.engine.protocol import EngineConfig
+from whisperx_api.assembly import Served, embedded, prepare
+from whisperx_api.engine.process import WORKER
 from whisperx_api.failures import FailureRate, Failures
 from whisperx_api.happenings import Observers
-from whisperx_api.jobs.admission import QueueLimits
 from whisperx_api.jobs.alone import alone
-from whisperx_api.jobs.cache import ResultCache
-from whisperx_api.jobs.database import open_database, unusable
+from whisperx_api.jobs.database import Database, open_database, unusable
 from whisperx_api.jobs.delivery import Deliverer
-from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.key_store import KeyStore
 from whisperx_api.jobs.key_watch import KeyWatch
-from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.outbox import Outbox
-from whisperx_api.jobs.progress import StageCosts
 from whisperx_api.jobs.retention import expire
 from whisperx_api.jobs.sending import Sender
-from whisperx_api.jobs.store import JobStore, StoreUnavailable
+from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.jobs.usage import UsageBook
 from whisperx_api.jobs.webhooks import Backoff
-from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.keys import Caller, KeyRing, StoredKey, first_key, kept_key, parse_key
 from whisperx_api.locking import lock
 from whisperx_api.metrics import Metrics
@@ -66,14 +59,14 @@ from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.proxies import Proxies
 from whisperx_api.rates import Limiter
-from whisperx_api.settings import Auth, Residency, Settings, SettingsError, load_settings
+from whisperx_api.settings import Auth, Queue, Settings, load_settings
 from whisperx_api.storage.opening import open_storage
 from whisperx_api.storage.protocol import Storage
 
 logger = logging.getLogger(__name__)
 
 ENDPOINTS = (
-    status, transcribe, results, events, webhooks, audio, models, usage, server, health, metrics, documents,
+    status, transcribe, results, events, webhooks, audio, models, usage, workers, server, health, metrics, documents,
 )  # fmt: skip
 """What has endpoints: what is asked most comes first, for they are looked through in this order."""
 DELIVERY_GRACE = 1.0
@@ -122,33 +115,20 @@ async def lifespan(
             observers.add(traced)
         storage = open_storage(settings.storage_url, settings.data_dir, settings.uploads)
         prepare(settings, storage)
-        for sentence in confinement.lacking():
-            logger.warning("%s", sentence)
         stack.enter_context(lock(settings))
-        await stack.enter_async_context(alone(settings.database, lost=end_server))
+        if settings.queue is Queue.EMBEDDED:
+            await stack.enter_async_context(alone(settings.database, lost=end_server))
+        await storage.clean_up()
         database = await open_database(settings.database)
         stack.push_async_callback(database.dispose)
-        fleet = Fleet([
-            EngineProcess(engine_config(settings, device), settings.model_unload_idle_minutes * 60, engine, observers)
-            for device in settings.devices
-        ])  # fmt: skip
-        stack.push_async_callback(fleet.stop)
-        store, told = JobStore(database, observers), Events()
+        served = _served(settings, engine, database, storage, observers, counted)
+        stack.push_async_callback(served.end)
+        store = served.store
         calls = Calls(Allowed.read(settings.outgoing_allow))
         stack.push_async_callback(calls.aclose)
         outbox, sender = Outbox(database, store.posted, store.erased, observers, store.changes), Sender(calls)
         deliverer = Deliverer(outbox, sender, Backoff(first=settings.webhook_retry_seconds), observer=observers)
         stack.push_async_callback(deliverer.stop, DELIVERY_GRACE)
-        decode = functools.partial(
-            decoder.decode, seconds=settings.decode_timeout_seconds, longest=settings.max_duration_hours * 3600
-        )
-        one_at_a_time = settings.model_residency is Residency.RELEASE
-        costs = StageCosts(settings.data_dir / "stage_costs.json", one_at_a_time)
-        cache = result_cache(settings, store, storage)
-        workshop = Workshop(store, storage, fleet, decode, costs, told, len(settings.devices), cache, observers)
-        limits = QueueLimits(settings.max_queue, settings.max_queue_per_key)
-        manager = JobManager(workshop, settings.max_concurrent_tasks, limits)
-        counted.watch(manager, fleet.engines)
         limiter = Limiter(settings.rate_limits, settings.rate_limit_storage) if settings.rate_limits else None
         if limiter is not None:
             stack.push_async_callback(limiter.close)
@@ -160,20 +140,32 @@ async def lifespan(
             stack.push_async_callback(watch.stop)
         failures = Failures(FailureRate.read(settings.auth_failures)) if settings.auth_failures else None
         book = UsageBook(database, observer=observers)
+        remembered = Remembered(store.changes) if served.alone else Remembered(store.changes, largest=0)
         app.state.parts = Parts(
-            settings, keys, store, storage, manager, told, fleet, calls, outbox, sender, book, counted,
-            Places(settings.max_uploads), Remembered(store.changes), limiter, failures,
+            settings, keys, store, storage, served.desk, served.events, served.devices, calls, outbox, sender, book,
+            counted, Places(settings.max_uploads), remembered, limiter, failures, served.locks,
         )  # fmt: skip
         try:
-            await manager.start()
+            await served.desk.start()
         except StoreUnavailable as error:
             raise unusable(settings.database, error.reason) from error
         deliverer.start()
-        stack.push_async_callback(manager.drain, settings.shutdown_grace_seconds)
-        for background in (fleet.start(), expire(manager, settings.retention_hours)):
+        stack.push_async_callback(served.desk.drain, settings.shutdown_grace_seconds)
+        for background in (served.begin(), expire(served.desk, settings.retention_hours)):
             task = asyncio.create_task(background)
             stack.callback(task.cancel)
         yield
+
+
+def _served(
+    settings: Settings, engine: str, database: Database, storage: Storage, observers: Observers, counted: Metrics
+) -> Served:
+    """Return what serves: this process with engines of its own, or one of many in front of workers."""
+    if settings.queue is Queue.EMBEDDED:
+        return embedded(settings, engine, database, storage, observers, counted)
+    from whisperx_api import clustered  # procrastinate and psycopg may not be installed
+
+    return clustered.server(settings, database, storage, observers, counted)
 
 
 def end_server() -> None:
@@ -181,19 +173,11 @@ def end_server() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def prepare(settings: Settings, storage: Storage) -> None:
-    """Make the folders. Raises `SettingsError` where that is not possible."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        storage.prepare()
-    except OSError as error:
-        raise SettingsError(f"DATA_DIR, UPLOAD_DIR or STORAGE_URL can't be used: {error}.") from error
-
-
 def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | None:
     """Return the keys that may call; None where authentication is off, which is said aloud.
 
-    With none in the settings, that in `DATA_DIR/api_key` may; it is made where no key ever was on record either.
+    With none in the settings, that in `DATA_DIR/api_key` may; it is made where no key ever was on record either. Not
+    so where there are several servers, which would each make one of their own.
     """
     if settings.auth is Auth.OFF:
         logger.warning("AUTH=off: everybody who reaches this server can use it and sees every task")
@@ -202,7 +186,7 @@ def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | 
     if settings.api_key:
         keys.append((Caller("default"), settings.api_key))
     path = settings.data_dir / "api_key"
-    if not keys and (kept_key(path) is not None or not stored):
+    if not keys and settings.queue is Queue.EMBEDDED and (kept_key(path) is not None or not stored):
         made = not path.exists()
         keys.append((Caller("default"), first_key(path)))
         logger.info("%s API key is in %s", "a first" if made else "the", path)
@@ -210,33 +194,3 @@ def key_ring(settings: Settings, stored: Sequence[StoredKey] = ()) -> KeyRing | 
     if not keys and all(key.revoked_at or key.expired(now) for key in stored):
         logger.warning("no API key is in force: make one with `whisperx-api keys create`")
     return KeyRing(keys, stored)
-
-
-def result_cache(settings: Settings, store: JobStore, storage: Storage) -> ResultCache | None:
-    """Return the result cache; None where it is off."""
-    if not settings.result_cache:
-        return None
-    config = engine_config(settings, settings.devices[0])
-    return ResultCache(store, storage, config, settings.result_cache_size, settings.result_cache_shared)
-
-
-def engine_config(settings: Settings, device: str) -> EngineConfig:
-    """Return what the engine on `device` is told."""
-    return EngineConfig(
-        device=device,
-        whisper_model=settings.whisper_model,
-        align_model=settings.align_model,
-        diarization_model=settings.diarization_model,
-        model_dir=settings.models,
-        auto_download=settings.whisper_auto_download,
-        hf_token=settings.hf_token,
-        compute_type=settings.compute_type,
-        batch_size=settings.batch_size,
-        chunk_size=settings.chunk_size_seconds,
-        threads=settings.cpu_threads,
-        residency=settings.model_residency.value,
-        diarization_mode=settings.diarization_mode,
-        preload=settings.model_preload,
-        log_level=settings.logging_level,
-        log_format=settings.log_format,
-    )

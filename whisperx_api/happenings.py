@@ -76,10 +76,11 @@ class JobEnded:
 
 @dataclass(frozen=True)
 class RunBegan:
-    """A run of a job begins."""
+    """A run of a job begins. `trace` is the `traceparent` of the request that has submitted the job."""
 
     task_id: str
     epoch: int
+    trace: str | None = None
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,13 @@ class Residency(str, Enum):
     KEEP = "keep"
 
 
+class Queue(str, Enum):
+    """Where jobs wait: in the server that runs them, or in PostgreSQL for workers on any host."""
+
+    EMBEDDED = "embedded"
+    PROCRASTINATE = "procrastinate"
+
+
 class Auth(str, Enum):
     """Whether requests need a key."""
 
@@ -176,6 +183,21 @@ class Settings(BaseSettings):
         8, ge=0, description="On SIGTERM, wait so long for the stages at work; the rest goes on at the next start."
     )
 
+    # --- several hosts ---
+    queue: Queue = Field(
+        Queue.EMBEDDED,
+        description="embedded: one server runs its own tasks; procrastinate: servers take tasks in, and `whisperx-api "
+        "worker` on any host runs them; needs PostgreSQL as DATABASE_URL, and STORAGE_URL.",
+    )
+    worker_queues: Names = Field(
+        (),
+        description="Queues of which a worker takes tasks, each MODEL, MODEL:LANGUAGE or *:LANGUAGE; * stands for "
+        "anything, and auto for a language that is to be found; all if left out.",
+    )
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port on which a worker answers /health and /metrics; none if left out."
+    )
+
     # --- calls to elsewhere ---
     outgoing_allow: Names = Field(
         (),
@@ -246,6 +268,7 @@ class Settings(BaseSettings):
         "outgoing_allow",
         "trusted_proxies",
         "allowed_origins",
+        "worker_queues",
         mode="before",
     )
     @classmethod
@@ -262,6 +285,7 @@ class Settings(BaseSettings):
         "database_url",
         "storage_url",
         "otel_exporter_otlp_endpoint",
+        "metrics_port",
         mode="before",
     )
     @classmethod
@@ -457,6 +481,6 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
-        secret = name in ("API_KEYS", "API_KEY", "HF_TOKEN", "RATE_LIMIT_STORAGE")
+        secret = name in ("API_KEYS", "API_KEY", "HF_TOKEN", "RATE_LIMIT_STORAGE") or "@" in str(first["input"])
         given = "" if secret else f"={first['input']!s}"
         raise SettingsError(f"{name}{given} can't be used: it {what_is_wrong(first)}.") from None

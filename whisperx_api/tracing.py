@@ -1,7 +1,7 @@
 """Traces for OpenTelemetry: a span a request, and a span a run of a job with one below it for each of its stages.
 
-A run belongs to the trace of the request that has submitted its job; after a restart it begins one of its own. The
-libraries are those of the extra `otel`, and are imported only where traces are asked for.
+A run belongs to the trace of the request that has submitted its job, in whatever process it runs: the job has it on
+record. The libraries are those of the extra `otel`, and are imported only where traces are asked for.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -23,15 +22,13 @@ from whisperx_api.happenings import Happening
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span, SpanContext
+    from opentelemetry.trace import Span
 
 NAME = "whisperx-api"
 PATH = "/v1/traces"
 """Where a collector takes traces, below its endpoint (OTLP/HTTP)."""
 UNTRACED = ("/health", "/ready", "/metrics")
 """Routes that are asked for all day long by machines."""
-MAX_SUBMITTED = 10_000
-"""Jobs whose request is remembered until they run."""
 STOP_SECONDS = 1.0
 """How long the last spans have to be taken when the server stops."""
 
@@ -44,8 +41,6 @@ class Tracing:
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer(NAME, __version__)
-        self._submitted: OrderedDict[str, SpanContext] = OrderedDict()
-        """The spans of the requests that have submitted the jobs which are not done."""
         self._runs: dict[tuple[str, int], Span] = {}
 
     async def stop(self) -> None:
@@ -70,11 +65,9 @@ class Tracing:
                 self._request_ended(happening)
             case happenings.JobSubmitted(task_id):
                 self._job_submitted(task_id)
-            case happenings.JobEnded(task_id):
-                self._submitted.pop(task_id, None)
-            case happenings.RunBegan(task_id, epoch):
+            case happenings.RunBegan(task_id, epoch, trace):
                 self._runs[task_id, epoch] = self._tracer.start_span(
-                    "job", self._of_request(task_id), attributes={"task.id": task_id, "task.epoch": epoch}
+                    "job", _within(trace), attributes={"task.id": task_id, "task.epoch": epoch}
                 )
             case happenings.StageEnded():
                 self._stage_ended(happening)
@@ -86,12 +79,10 @@ class Tracing:
 
     def _request_began(self, request: happenings.RequestBegan) -> None:
         from opentelemetry.trace import SpanKind
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        parent = {"traceparent": request.parent} if request.parent else {}
         _request.set(
             self._tracer.start_span(
-                request.method, TraceContextTextMapPropagator().extract(parent, _no_context()), SpanKind.SERVER,
+                request.method, _within(request.parent), SpanKind.SERVER,
                 attributes={"http.request.method": request.method, "request.id": request.request_id},
             )
         )  # fmt: skip
@@ -111,19 +102,8 @@ class Tracing:
 
     def _job_submitted(self, task_id: str) -> None:
         span: Span | None = _request.get()
-        if span is None:
-            return
-        span.set_attribute("task.id", task_id)
-        self._submitted[task_id] = span.get_span_context()
-        if len(self._submitted) > MAX_SUBMITTED:
-            self._submitted.popitem(last=False)
-
-    def _of_request(self, task_id: str) -> Context:
-        """Return the context of the request that has submitted a job; one without a parent where it is not known."""
-        from opentelemetry.trace import NonRecordingSpan, set_span_in_context
-
-        submitted = self._submitted.get(task_id)
-        return _no_context() if submitted is None else set_span_in_context(NonRecordingSpan(submitted), _no_context())
+        if span is not None:
+            span.set_attribute("task.id", task_id)
 
     def _stage_ended(self, done: happenings.StageEnded) -> None:
         from opentelemetry.trace import set_span_in_context
@@ -154,6 +134,22 @@ def _no_context() -> Context:
     from opentelemetry.context import Context
 
     return Context()
+
+
+def _within(trace: str | None) -> Context:
+    """Return the context of a `traceparent`; one without a parent where it is None, or is none."""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator().extract({"traceparent": trace} if trace else {}, _no_context())
+
+
+def traceparent() -> str | None:
+    """Return what says which span this request is (W3C Trace Context); None where its spans are not recorded."""
+    span: Span | None = _request.get()
+    if span is None:
+        return None
+    own = span.get_span_context()
+    return f"00-{own.trace_id:032x}-{own.span_id:016x}-{int(own.trace_flags):02x}"
 
 
 def start(endpoint: str) -> Tracing:

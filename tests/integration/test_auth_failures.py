@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.backend import Backend
 from tests.conftest import HEADERS, KEY
 from tests.server import Server
-from whisperx_api.app import create_app
-from whisperx_api.settings import load_settings
 
 TASKS = "/api/v1/transcribe/tasks"
 
@@ -88,17 +87,19 @@ def test_log_names_the_address_once_and_the_setting_that_a_proxy_needs(started, 
     assert "wrong-key" not in caplog.text
 
 
-@contextmanager
-def peer(address: str, tmp_path: Path, **settings) -> Iterator[TestClient]:
+@pytest.fixture
+def peer(own_backend: Backend, tmp_path: Path) -> Callable[..., AbstractContextManager[TestClient]]:
     """Give a client that connects from an address."""
-    chosen = {"data_dir": tmp_path / "data", "api_key": KEY, "whisper_model": "tiny", "auth_failures": "2/hour"}
-    app = create_app(load_settings(**chosen | settings), engine="tests.fake_engine")
-    with TestClient(app, client=(address, 4711)) as client:
-        yield client
+
+    def connect(address: str, **settings) -> TestClient:
+        chosen = {"data_dir": tmp_path / "data", "api_key": KEY, "whisper_model": "tiny", "auth_failures": "2/hour"}
+        return TestClient(own_backend.app("tests.fake_engine", chosen | settings), client=(address, 4711))
+
+    return connect
 
 
-def test_behind_a_trusted_proxy_each_client_is_counted_for_itself(tmp_path: Path) -> None:
-    with peer("10.0.0.1", tmp_path, trusted_proxies="10.0.0.0/8") as client:
+def test_behind_a_trusted_proxy_each_client_is_counted_for_itself(peer) -> None:
+    with peer("10.0.0.1", trusted_proxies="10.0.0.0/8") as client:
         for number in range(2):
             assert ask(client, "wrong", forwarded=f"198.51.100.{number}, 203.0.113.9").status_code == 401
         assert ask(client, KEY, forwarded="203.0.113.9").status_code == 429
@@ -113,8 +114,8 @@ def test_behind_a_trusted_proxy_each_client_is_counted_for_itself(tmp_path: Path
         assert moved.headers["location"].startswith("https://")
 
 
-def test_stranger_is_not_believed_whom_it_speaks_for(tmp_path: Path) -> None:
-    with peer("203.0.113.9", tmp_path, trusted_proxies="10.0.0.0/8") as client:
+def test_stranger_is_not_believed_whom_it_speaks_for(peer) -> None:
+    with peer("203.0.113.9", trusted_proxies="10.0.0.0/8") as client:
         for number in range(2):
             assert ask(client, "wrong", forwarded=f"10.0.0.{number}").status_code == 401
         assert ask(client, KEY, forwarded="198.51.100.1").status_code == 429

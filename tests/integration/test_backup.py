@@ -17,7 +17,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.conftest import KEY, starter_server
+from tests.conftest import KEY
 from tests.databases import dump, rows_of
 from tests.receiver import eventually
 from tests.server import Server
@@ -46,7 +46,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> tuple[Path, str]:
+def left(
+    tmp_path_factory: pytest.TempPathFactory, model_dir: Path, starter_server: Callable[..., Server]
+) -> tuple[Path, str]:
     """What a server has left that was stopped: its folder, and its one task, which is completed."""
     folder = tmp_path_factory.mktemp("left")
     server = starter_server(folder, model_dir, fake=True)
@@ -304,3 +306,13 @@ def test_database_of_another_kind_is_left_to_its_own_tools(monkeypatch: pytest.M
     for arguments in (("backup", "copy.db"), ("restore", "copy.db"), ("check",)):
         said = db(*arguments)
         assert said.exit_code == 2 and "use the tools of that database" in said.stderr
+
+
+@pytest.mark.parametrize("command", [["backup", "all.tar", "--with-files"], ["restore", "backup.db"], ["check"]])
+def test_files_in_a_bucket_are_left_to_its_own_tools(command: list[str], tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "data").mkdir()
+    for file in ("backup.db", "data/whisperx-api.db"):
+        (tmp_path / file).touch()
+    monkeypatch.setenv("STORAGE_URL", "s3://bucket")
+    refused = db(*command)
+    assert refused.exit_code == 2 and "STORAGE_URL" in refused.output, refused.output

@@ -25,6 +25,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import event, insert
 
+from tests.backend import Files
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import free_port
 from tests.waiting import ENDED, on_server, send, wait
@@ -35,7 +36,9 @@ from whisperx_api.engine import decoder
 from whisperx_api.jobs import database, faults, run
 from whisperx_api.jobs.database import DatabaseUnusable, open_database
 from whisperx_api.jobs.job import Job, JobStatus, Upload
-from whisperx_api.jobs.store import JobStore, StoreUnavailable, _columns
+from whisperx_api.jobs.reading import columns_of
+from whisperx_api.jobs.sessions import StoreUnavailable
+from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.tables import JobRow
 from whisperx_api.options import Channels, Options
 from whisperx_api.settings import load_settings
@@ -52,20 +55,16 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "RETRY_SECONDS", 0.05)
 
 
-def files(tmp_path: Path) -> list[str]:
-    return [path.name for path in (tmp_path / "data" / "uploads").iterdir()]
-
-
 # --- the disk is full ---
 
 
 def test_disk_that_fills_up_during_an_upload_is_507_and_leaves_no_file(
-    client: TestClient, tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, tone, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(multipart, "create", lambda target: FULL.open("wb"))  # it is closed there
     answer = send(client, tone())
     assert answer.status_code == 507 and "disk is full" in answer.json()["detail"]
-    assert files(tmp_path) == []
+    assert files.recordings() == []
     assert client.get("/api/v1/transcribe/tasks").json()["tasks"] == []
 
 
@@ -86,24 +85,26 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> Iterato
         yield refused
 
 
+@pytest.mark.embedded("a bucket has no disk that could be full")
 def test_checkpoint_that_finds_no_room_is_written_as_soon_as_there_is(client: TestClient, tone, monkeypatch) -> None:
     with full_disk(monkeypatch, "transcribe.", times=2) as refused:
         status = wait(client, send(client, tone()).json()["task_id"])
     assert status["status"] == "completed" and refused == ["transcribe.1.json"] * 2
 
 
+@pytest.mark.embedded("a bucket has no disk that could be full")
 def test_task_whose_results_find_no_room_fails_with_a_sentence_and_is_not_lost(
-    client: TestClient, tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, tone, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with full_disk(monkeypatch, "align.", times=1000):
         task = send(client, tone()).json()["task_id"]
         status = wait(client, task)
     assert status["status"] == "failed"
     assert status["error"] == "The disk does not take the result of the align stage: No space left on device."
-    assert files(tmp_path) == [task]
+    assert files.recordings() == [task]
     assert client.post(f"/api/v1/transcribe/retry/{task}").status_code == 200
     assert wait(client, task)["status"] == "completed"
-    assert not (tmp_path / "data" / "tasks" / task / "transcribe.2.json").exists()
+    assert "transcribe.2.json" not in files.made(task)
 
 
 # --- the database takes no change ---
@@ -131,16 +132,18 @@ def full_database(client: TestClient) -> Iterator[None]:
     most = 2**30
 
 
-def test_full_database_is_503_and_leaves_no_file(client: TestClient, tone, tmp_path: Path) -> None:
+@pytest.mark.embedded("is about SQLite's file")
+def test_full_database_is_503_and_leaves_no_file(client: TestClient, tone, files: Files) -> None:
     with full_database(client):
         answer = send(client, tone(), prompt="a long prompt " * 250)
         assert answer.status_code == 503 and answer.headers["retry-after"]
         assert "database is busy or full" in answer.json()["detail"]
-        assert files(tmp_path) == []
+        assert files.recordings() == []
         assert client.get("/api/v1/transcribe/tasks").json()["tasks"] == []
     assert send(client, tone()).status_code == 202
 
 
+@pytest.mark.embedded("is about SQLite's file")
 def test_tasks_at_work_wait_until_a_full_database_has_room(make_client, tone, tmp_path: Path, caplog) -> None:
     """What they have done is written down again and again: several grow by more than a page has left."""
     client, jobs = make_client(max_concurrent_tasks=6), [replace(JOB, id=str(uuid.uuid4())) for _ in range(6)]
@@ -161,8 +164,9 @@ def test_tasks_at_work_wait_until_a_full_database_has_room(make_client, tone, tm
     assert {wait(client, job.id)["status"] for job in jobs} == {"completed"}
 
 
+@pytest.mark.embedded("is about SQLite's file")
 def test_upload_while_another_program_locks_the_database_is_503(
-    make_client, tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_client, tone, tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(database.SQLITE_PRAGMAS, "busy_timeout", "300")
     client = make_client()
@@ -170,7 +174,7 @@ def test_upload_while_another_program_locks_the_database_is_503(
         other.execute("BEGIN IMMEDIATE")
         answer = send(client, tone())
         assert answer.status_code == 503 and answer.headers["retry-after"]
-        assert files(tmp_path) == []
+        assert files.recordings() == []
         other.execute("ROLLBACK")
     assert wait(client, send(client, tone()).json()["task_id"])["status"] == "completed"
 
@@ -183,6 +187,7 @@ def refusal(tmp_path: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.embedded("is about SQLite's file")
 def test_server_that_finds_the_database_locked_says_so(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(database.SQLITE_PRAGMAS, "busy_timeout", "100")
     path = tmp_path / "data" / "whisperx-api.db"
@@ -221,6 +226,7 @@ def damage(path: Path, table: str) -> None:
         file.write(b"\xff" * size)
 
 
+@pytest.mark.embedded("is about SQLite's file")
 @pytest.mark.parametrize("table", ["jobs", "alembic_version", "ix_jobs_status_completed_at"])
 def test_damaged_database_is_refused_with_its_name_and_the_way_out(tmp_path: Path, table: str) -> None:
     path = tmp_path / "data" / "whisperx-api.db"
@@ -235,6 +241,7 @@ def test_damaged_database_is_refused_with_its_name_and_the_way_out(tmp_path: Pat
     assert recording.exists()  # nothing is swept that a mended database may know of
 
 
+@pytest.mark.embedded("is about SQLite's file")
 def test_server_on_a_damaged_database_ends_with_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "data" / "whisperx-api.db"
     made(path)
@@ -302,6 +309,7 @@ def test_clock_set_back_by_a_day_stops_nothing_and_keeps_the_order(
 # --- many tasks wait ---
 
 
+@pytest.mark.embedded("is about SQLite's file")
 def test_ten_thousand_tasks_that_wait_cost_little(start_server, tone, tmp_path: Path) -> None:
     long = Options(prompt=json.dumps({"seconds": 300}))
     jobs = [replace(JOB, id=str(uuid.uuid4()), work=uuid.uuid4().hex) for _ in range(MANY)]
@@ -310,7 +318,7 @@ def test_ten_thousand_tasks_that_wait_cost_little(start_server, tone, tmp_path: 
     async def fill() -> None:
         opened = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'data' / 'whisperx-api.db'}")
         async with opened.engine.begin() as connection:
-            await connection.execute(insert(JobRow), [_columns(job) for job in jobs])
+            await connection.execute(insert(JobRow), [columns_of(job) for job in jobs])
         await opened.dispose()
 
     (tmp_path / "data" / "uploads").mkdir(parents=True)

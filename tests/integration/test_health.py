@@ -14,11 +14,13 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.backend import ON_CLUSTER, Files, device, engines_of, soon
 from tests.conftest import KEY
 from tests.waiting import on_server, send, wait
 from whisperx_api.api import health
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.jobs import run
+from whisperx_api.jobs.cluster import host
 
 
 def test_health_says_no_more_than_ok_without_a_key(client: TestClient) -> None:
@@ -28,13 +30,14 @@ def test_health_says_no_more_than_ok_without_a_key(client: TestClient) -> None:
 
 
 def test_health_tells_a_key_how_the_server_is(client: TestClient) -> None:
+    assert soon(lambda: client.get("/health").json()["devices"])
     answer = client.get("/health").json()
     assert answer["status"] == "ok" and answer["database"] == "ok"
     assert answer["queue_depth"] == 0 and answer["active_tasks"] == 0
     assert answer["memory"]["total"] > answer["memory"]["available"] > 0
     assert answer["version"] and answer["uptime_seconds"] > 0 and answer["cpu"]["count"] >= 1
     assert answer["disk"]["free"] > 0
-    assert answer["devices"][0]["device"] in ("auto", "cpu")
+    assert answer["devices"][0]["device"] in (device("auto"), device("cpu"))
 
 
 def test_ready_needs_no_key(client: TestClient) -> None:
@@ -50,12 +53,14 @@ def ready_within(client: TestClient, seconds: float, code: int) -> str:
     return answer.json().get("detail", "")
 
 
+@pytest.mark.embedded("a server whose workers can't run takes tasks in: they wait for one that can")
 def test_ready_is_503_when_the_engine_cant_start(make_client) -> None:
     client = make_client(align_model="doomed")
     assert ready_within(client, 10, 503) == "The engine can't start."
     assert client.get("/health").json()["devices"][0]["error"] == "The engine can't start."
 
 
+@pytest.mark.embedded("a server whose workers can't run takes tasks in: they wait for one that can")
 def test_ready_is_503_as_long_as_no_engine_can_load_a_model_of_the_settings(make_client, tone) -> None:
     client = make_client(align_model="faulty")
     assert ready_within(client, 10, 503) == "The model can't be loaded."
@@ -65,6 +70,7 @@ def test_ready_is_503_as_long_as_no_engine_can_load_a_model_of_the_settings(make
     assert client.get("/health").json()["devices"][0]["error"] is None
 
 
+@pytest.mark.embedded("a server whose workers can't run takes tasks in: they wait for one that can")
 def test_without_its_device_the_server_says_so_at_once_and_takes_no_upload(
     make_client, monkeypatch, tmp_path: Path, tone
 ) -> None:
@@ -79,13 +85,14 @@ def test_without_its_device_the_server_says_so_at_once_and_takes_no_upload(
 
 def test_task_waits_without_costing_a_try_until_the_engine_can_start(make_client, monkeypatch, tone) -> None:
     monkeypatch.setattr(run, "ENGINE_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(host, "AGAIN_SECONDS", 0.1)
     client = make_client(align_model="doomed")
     task = send(client, tone()).json()["task_id"]
-    deadline = time.monotonic() + 15
-    while (status := client.get(f"/api/v1/transcribe/status/{task}").json())["message"] != "The engine can't start.":
+    deadline, waits = time.monotonic() + 15, "Waiting in the queue" if ON_CLUSTER else "The engine can't start."
+    while (status := client.get(f"/api/v1/transcribe/status/{task}").json())["message"] != waits:
         assert time.monotonic() < deadline and status["status"] != "failed", status
         time.sleep(0.05)
-    (engine,) = client.app.state.parts.fleet.engines
+    (engine,) = engines_of(client).engines
     engine.config = replace(engine.config, align_model="auto")  # it is mended
     status = wait(client, task)
     assert status["status"] == "completed", status
@@ -101,6 +108,7 @@ def test_ready_is_503_when_the_disk_is_nearly_full(client: TestClient, monkeypat
     assert "disk is nearly full" in ready_within(client, 1, 503)
 
 
+@pytest.mark.embedded("is about SQLite's file")
 def test_ready_is_503_when_the_database_is_gone(client: TestClient, tmp_path: Path) -> None:
     on_server(client, lambda parts: parts.store.database.dispose())
     for file in (tmp_path / "data").glob("whisperx-api.db*"):
@@ -168,7 +176,7 @@ def test_server_process_stays_small_while_a_large_upload_comes_in(start_server, 
     assert process.memory_info().rss - before < 32e6
 
 
-def test_upload_over_the_limit_is_answered_413_before_it_is_all_sent(start_server, tmp_path: Path) -> None:
+def test_upload_over_the_limit_is_answered_413_before_it_is_all_sent(start_server, files: Files) -> None:
     server = start_server(fake=True, max_file_size="1M")
     head = (
         f"POST /api/v1/transcribe/upload HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
@@ -184,10 +192,10 @@ def test_upload_over_the_limit_is_answered_413_before_it_is_all_sent(start_serve
         problem = json.load(answer)
     assert answer.status == 413
     assert problem["param"] == "file"
-    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+    assert files.recordings() == []
 
 
-def test_client_that_hangs_up_leaves_no_file(start_server, tmp_path: Path) -> None:
+def test_client_that_hangs_up_leaves_no_file(start_server, files: Files) -> None:
     server = start_server(fake=True)
 
     def body():
@@ -199,7 +207,7 @@ def test_client_that_hangs_up_leaves_no_file(start_server, tmp_path: Path) -> No
             "/api/v1/transcribe/upload", content=body(), headers={"Content-Type": "multipart/form-data; boundary=B"}
         )
     deadline = time.monotonic() + 5
-    while list((tmp_path / "data" / "uploads").iterdir()):
+    while files.recordings():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert "Traceback" not in server.log.read_text()

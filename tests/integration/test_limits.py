@@ -16,17 +16,16 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+from tests.backend import Backend, Files, soon
 from tests.conftest import HEADERS, KEY, UPLOAD
 from tests.listening import PATIENT, Raw, listening, port_of
 from tests.receiver import eventually
 from tests.waiting import on_server, send, wait
 from whisperx_api.api import bodies
 from whisperx_api.api.parts import Parts
-from whisperx_api.app import create_app
 from whisperx_api.connections import Patience
 from whisperx_api.engine import decoder
 from whisperx_api.options import Channels
-from whisperx_api.settings import load_settings
 
 LONG = json.dumps({"seconds": 60})
 FORM = "multipart/form-data; boundary=B"
@@ -35,13 +34,13 @@ END = b"\r\n--B--\r\n"
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., uvicorn.Server]]:
+def serve(tmp_path: Path, own_backend: Backend) -> Iterator[Callable[..., uvicorn.Server]]:
     """Start the service on the fake engine, behind its own HTTP on a real port."""
     with ExitStack() as stack:
 
         def start(patience: Patience = PATIENT, **settings: Any) -> uvicorn.Server:
             chosen = {"data_dir": tmp_path / "data", "api_key": KEY, "whisper_model": "tiny", "result_cache": False}
-            app = create_app(load_settings(**chosen | settings), engine="tests.fake_engine")
+            app = own_backend.app("tests.fake_engine", chosen | settings)
             return stack.enter_context(listening(app, patience=patience))
 
         yield start
@@ -60,17 +59,13 @@ def transcribed(server: uvicorn.Server, recording: Path) -> str:
     return task
 
 
-def files(tmp_path: Path) -> list[Path]:
-    return list((tmp_path / "data" / "uploads").iterdir())
-
-
 @contextmanager
-def uploading(server: uvicorn.Server, tmp_path: Path, size: int = 10**6) -> Iterator[Raw]:
+def uploading(server: uvicorn.Server, files: Files, size: int = 10**6) -> Iterator[Raw]:
     """Give a connection on which an upload has begun, and is on its way to the disk."""
     with Raw(server) as client:
         client.head(f"POST {UPLOAD}", **HEADERS, Content_Type=FORM, Content_Length=size)
         client.send(FILE + bytes(2000))
-        eventually(lambda: files(tmp_path))
+        eventually(files.recordings)
         yield client
 
 
@@ -83,13 +78,13 @@ def problem(answer: bytes) -> tuple[int, str]:
 # --- before the body ---
 
 
-def test_stranger_s_body_is_neither_read_nor_kept(serve, tmp_path: Path) -> None:
+def test_stranger_s_body_is_neither_read_nor_kept(serve, files: Files) -> None:
     with Raw(serve(patience=Patience(linger=0.5))) as client:
         client.head(f"POST {UPLOAD}", X_API_Key="wrong", Content_Type=FORM, Content_Length=10**9)
         answer = client.until(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 401 ") and b"connection: close" in answer
         assert client.push(200 * 1024**2, seconds=1.0) < 50 * 1024**2
-    assert files(tmp_path) == []
+    assert files.recordings() == []
 
 
 @pytest.mark.parametrize(
@@ -130,8 +125,8 @@ def test_large_json_is_413_before_it_is_read(client: TestClient, tone, path: str
 # --- slow bodies ---
 
 
-def test_upload_of_a_byte_now_and_then_is_408_and_leaves_no_file(serve, tmp_path: Path) -> None:
-    with uploading(serve(upload_idle_seconds=0.6), tmp_path) as client:
+def test_upload_of_a_byte_now_and_then_is_408_and_leaves_no_file(serve, files: Files) -> None:
+    with uploading(serve(upload_idle_seconds=0.6), files) as client:
         stop = threading.Event()
 
         def drip() -> None:
@@ -144,25 +139,25 @@ def test_upload_of_a_byte_now_and_then_is_408_and_leaves_no_file(serve, tmp_path
             stop.set()
             dripping.exception()
         assert status == 408 and "UPLOAD_IDLE_SECONDS" in detail
-        assert files(tmp_path) == []
+        assert files.recordings() == []
 
 
-def test_upload_that_stops_half_way_is_408_and_leaves_no_file(serve, tmp_path: Path) -> None:
-    with uploading(serve(upload_idle_seconds=0.5), tmp_path) as client:
+def test_upload_that_stops_half_way_is_408_and_leaves_no_file(serve, files: Files) -> None:
+    with uploading(serve(upload_idle_seconds=0.5), files) as client:
         status, detail = problem(client.rest())
         assert status == 408 and "UPLOAD_IDLE_SECONDS" in detail
-        assert files(tmp_path) == []
+        assert files.recordings() == []
 
 
-def test_upload_that_takes_too_long_in_all_is_408(serve, tmp_path: Path) -> None:
-    with uploading(serve(upload_timeout_seconds=1.0, upload_idle_seconds=60), tmp_path) as client:
+def test_upload_that_takes_too_long_in_all_is_408(serve, files: Files) -> None:
+    with uploading(serve(upload_timeout_seconds=1.0, upload_idle_seconds=60), files) as client:
         began = time.monotonic()
         while time.monotonic() - began < 0.9:
             client.send(bytes(2000))
             time.sleep(0.05)
         status, detail = problem(client.rest())
         assert status == 408 and "UPLOAD_TIMEOUT_SECONDS" in detail
-        assert files(tmp_path) == []
+        assert files.recordings() == []
 
 
 def test_upload_at_a_steady_pace_is_taken_however_long_it_is(serve, tone) -> None:
@@ -175,10 +170,10 @@ def test_upload_at_a_steady_pace_is_taken_however_long_it_is(serve, tone) -> Non
         assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 202 ")
 
 
-def test_client_that_leaves_half_way_leaves_no_file(serve, tmp_path: Path) -> None:
-    with uploading(serve(), tmp_path):
+def test_client_that_leaves_half_way_leaves_no_file(serve, files: Files) -> None:
+    with uploading(serve(), files):
         pass
-    eventually(lambda: not files(tmp_path))
+    eventually(lambda: not files.recordings())
 
 
 @pytest.mark.parametrize("what", ["edit", "webhook"])
@@ -217,15 +212,15 @@ def test_client_that_does_not_read_holds_neither_memory_nor_the_database(serve, 
 # --- how much at once ---
 
 
-def test_upload_over_the_most_at_once_is_503_and_says_when_to_come_back(serve, tmp_path: Path, tone) -> None:
+def test_upload_over_the_most_at_once_is_503_and_says_when_to_come_back(serve, files: Files, tone) -> None:
     server = serve(max_uploads=1)
     body = FILE + tone().read_bytes() + END
-    with uploading(server, tmp_path), Raw(server) as late:
+    with uploading(server, files), Raw(server) as late:
         late.head(f"POST {UPLOAD}", **HEADERS, Content_Type=FORM, Content_Length=len(body))
         answer = late.rest()
         status, detail = problem(answer)
         assert status == 503 and "MAX_UPLOADS" in detail and b"retry-after: 5" in answer
-    eventually(lambda: not files(tmp_path))
+    eventually(lambda: not files.recordings())
     with Raw(server) as again:
         again.head(f"POST {UPLOAD}", **HEADERS, Content_Type=FORM, Content_Length=len(body))
         again.send(body)
@@ -279,14 +274,14 @@ def test_key_with_too_many_tasks_waiting_is_429_and_others_are_served(busy, tone
     assert send(client, tone(), headers={"X-API-Key": "k2"}).status_code == 202
 
 
-def test_uploads_at_once_do_not_overrun_the_queue(busy, tone, tmp_path: Path) -> None:
+def test_uploads_at_once_do_not_overrun_the_queue(busy, tone, files: Files) -> None:
     client, recording = busy(max_queue=3), tone()
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(lambda _: send(client, recording), range(12)))
     statuses = [answer.status_code for answer in answers]
     assert statuses.count(202) == 3 and statuses.count(503) == 9
-    assert len(files(tmp_path)) == 4
-    assert client.get("/health").json()["queue_depth"] == 3
+    assert len(files.recordings()) == 4
+    assert soon(lambda: client.get("/health").json()["queue_depth"] == 3)
 
 
 def test_task_that_follows_another_waits_as_well(busy, tone) -> None:

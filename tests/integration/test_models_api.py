@@ -10,6 +10,7 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.backend import ON_CLUSTER, device, soon
 from tests.conftest import KEY
 from tests.server import Server
 from tests.waiting import send, wait
@@ -80,7 +81,8 @@ def test_each_request_runs_on_the_model_that_it_means(make_client, tone) -> None
     client = make_client(allowed_models="base", whisper_model="tiny")
     for name, loaded in (("whisper-1", {"tiny"}), ("base", {"tiny", "base"})):
         assert wait(client, send(client, tone(), model=name).json()["task_id"])["status"] == "completed"
-        assert {name for name, model in listed(client).items() if model["loaded"]} == loaded | OPENAI_NAMES
+        now = loaded | OPENAI_NAMES
+        assert soon(lambda now=now: {name for name, model in listed(client).items() if model["loaded"]} == now)
     assert client.get("/v1/models/base").json()["loaded"] is True
 
 
@@ -89,7 +91,7 @@ def test_idle_model_is_let_go(make_client, tone) -> None:
     wait(client, send(client, tone(), model="org/model").json()["task_id"])
     answer = client.post("/v1/models/org/model/unload")
     assert answer.status_code == 200
-    assert answer.json() == {"id": "org/model", "object": "model.unloaded", "unloaded": ["cpu"], "in_use": []}
+    assert answer.json() == {"id": "org/model", "object": "model.unloaded", "unloaded": [device()], "in_use": []}
     assert client.get("/v1/models/org/model").json()["loaded"] is False
     assert client.post("/v1/models/org/model/unload").json()["unloaded"] == []
     assert client.post("/v1/models/whisper-1/unload").json()["unloaded"] == []
@@ -98,23 +100,23 @@ def test_idle_model_is_let_go(make_client, tone) -> None:
 
 def test_other_names_of_the_default_model_let_it_go_too(client: TestClient, tone) -> None:
     wait(client, send(client, tone()).json()["task_id"])
-    assert client.get("/v1/models/whisper-1").json()["loaded"] is True
-    assert client.post("/v1/models/whisper-1/unload").json()["unloaded"] == ["cpu"]
+    assert soon(lambda: client.get("/v1/models/whisper-1").json()["loaded"])
+    assert client.post("/v1/models/whisper-1/unload").json()["unloaded"] == [device()]
     assert client.get("/v1/models/tiny").json()["loaded"] is False
 
 
 def test_model_in_use_goes_when_its_stage_ends(client: TestClient, tone) -> None:
-    script = {"stage": "transcribe", "seconds": 1.0}
+    script = {"stage": "transcribe", "seconds": 3.0 if ON_CLUSTER else 1.0}  # a worker says a moment later what it has
     task = send(client, tone(), prompt=json.dumps(script)).json()["task_id"]
     deadline = time.monotonic() + 10
     while not client.get("/v1/models/tiny").json()["loaded"]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     answer = client.post("/v1/models/tiny/unload").json()
-    assert (answer["unloaded"], answer["in_use"]) == ([], ["cpu"])
+    assert (answer["unloaded"], answer["in_use"]) == ([], [device()])
     assert client.get("/v1/models/tiny").json()["loaded"] is True
     assert wait(client, task)["status"] == "completed"
-    assert client.get("/v1/models/tiny").json()["loaded"] is False
+    assert soon(lambda: not client.get("/v1/models/tiny").json()["loaded"])
 
 
 def test_letting_a_model_go_needs_the_scope_admin(make_client) -> None:
@@ -129,8 +131,8 @@ def test_real_engine_lets_go_what_is_idle(start_server, tone) -> None:
     server: Server = start_server(model_residency="keep")
     server.wait(server.upload(tone(), enable_diarization="false"), seconds=240)
     loaded = "/v1/models/starter"
-    assert server.client.get(loaded).json()["loaded"] is True
-    assert server.client.post(f"{loaded}/unload").json()["unloaded"] == ["cpu"]
+    assert soon(lambda: server.client.get(loaded).json()["loaded"])
+    assert server.client.post(f"{loaded}/unload").json()["unloaded"] == [device()]
     assert server.client.get(loaded).json()["loaded"] is False
     assert server.client.get("/health").json()["loaded_models"] == []
     assert "released transcribe:starter" in server.log.read_text()

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.backend import Files
 from tests.conftest import UPLOAD
-from tests.private import check_private, readable
+from tests.private import check_private
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import Server
 from tests.waiting import on_server, send, wait
@@ -66,6 +67,7 @@ def with_a_known_speaker(client, name: str, idempotency_key: str = "") -> str:
 # --- whose it is ---
 
 
+@pytest.mark.embedded("a server of many makes no first key")
 @pytest.mark.usefixtures("usual_umask")
 def test_everything_is_for_the_service_s_user_alone(
     start_server: Callable[..., Server], tone: Callable[..., Path], tmp_path: Path
@@ -100,8 +102,7 @@ SENT = 3
 """Tasks of which nothing is to be left."""
 
 
-def test_nothing_is_left_of_a_task(make_client: Callable[..., TestClient], tmp_path: Path) -> None:
-    data = tmp_path / "data"
+def test_nothing_is_left_of_a_task(make_client: Callable[..., TestClient], files: Files) -> None:
     with receiving(Receiver(default=503)) as receiver:
         client = make_client(result_cache=True, outgoing_allow="127.0.0.1")
         tasks = [sent(client, f"task{n}", receiver, refuse=n % 3 == 1, seed=n + 1) for n in range(SENT)]
@@ -114,19 +115,19 @@ def test_nothing_is_left_of_a_task(make_client: Callable[..., TestClient], tmp_p
         words = ("name", "prompt", "hotword", "key", "hook")
         marks = [f"{MARK}{word}task{n}" for word in words for n in range(SENT)]
         marks += [f"{MARK}{word}" for word in ("katie", "corrected", "voice", "onekey", "known")] + [ERROR, *tasks]
-        assert sorted(readable(data, marks)) == sorted(marks)
+        assert sorted(files.readable(marks)) == sorted(marks)
         deleted, expired = tasks[::2], tasks[1::2]
         for task_id in deleted:
             assert client.delete(f"{API}/task/{task_id}").status_code == 204
-        eventually(lambda: not readable(data, deleted))
+        eventually(lambda: not files.readable(deleted))
         expire_before(client, kept, len(expired))
-        eventually(lambda: not readable(data, marks))
+        eventually(lambda: not files.readable(marks))
         still_there = [kept, *(f"{MARK}{word}kept" for word in words), TEXT]
-        assert sorted(readable(data, still_there)) == sorted(still_there)
+        assert sorted(files.readable(still_there)) == sorted(still_there)
         assert client.get(f"{API}/result/{kept}").json()["text"] == TEXT
-        assert len(list((data / "uploads").iterdir())) == len(list((data / "tasks").iterdir())) == 1
+        assert files.recordings() == [kept] and files.tasks() == [kept]
         assert client.delete(f"{API}/task/{kept}").status_code == 204
-        eventually(lambda: not readable(data, [kept, MARK, TEXT]))
+        eventually(lambda: not files.readable([kept, MARK, TEXT]))
 
 
 def expire_before(client: TestClient, kept: str, count: int) -> None:
@@ -155,27 +156,27 @@ def sent(client: TestClient, word: str, receiver: Receiver, refuse: bool, seed: 
     return task_id
 
 
-def test_nothing_is_left_of_a_task_that_is_deleted_at_work(client: TestClient, tmp_path: Path) -> None:
-    data = tmp_path / "data"
+def test_nothing_is_left_of_a_task_that_is_deleted_at_work(client: TestClient, files: Files) -> None:
     file = (f"{MARK}name.wav", speech(0.5))
     task = client.post(UPLOAD, files={"file": file}, data={"prompt": HANGS, "hotwords": f"{MARK}hotword"}).json()
     wait(client, task["task_id"], "processing")
-    eventually(lambda: (data / "tasks" / task["task_id"] / "audio.1.f32").exists())
+    eventually(lambda: [name for name in files.made(task["task_id"]) if name.startswith("audio")])
     assert client.delete(f"{API}/task/{task['task_id']}").status_code == 204
-    eventually(lambda: not readable(data, [task["task_id"], MARK]))
+    eventually(lambda: not files.readable([task["task_id"], MARK]))
 
 
-def test_nothing_is_left_of_a_webhook_that_is_deleted(client: TestClient, tone: Callable[..., Path], tmp_path) -> None:
-    data = tmp_path / "data"
+def test_nothing_is_left_of_a_webhook_that_is_deleted(
+    client: TestClient, tone: Callable[..., Path], files: Files
+) -> None:
     task = send(client, tone()).json()["task_id"]
     body = {"task_id": task, "url": f"https://93.184.215.14/{MARK}hook"}
     webhook = client.post("/v1/webhooks", json=body).json()
     marks = [f"{MARK}hook", webhook["secret"], webhook["id"]]
-    assert sorted(readable(data, marks)) == sorted(marks)
+    assert sorted(files.readable(marks)) == sorted(marks)
     parts: Parts = client.app.state.parts  # type: ignore[attr-defined]  # the app that it calls
     eventually(lambda: not parts.store.erased.is_set())  # what a start has to empty, it has
     assert client.delete(f"/v1/webhooks/{webhook['id']}").status_code == 204
-    eventually(lambda: not readable(data, marks))
+    eventually(lambda: not files.readable(marks))
 
 
 # --- names of files ---

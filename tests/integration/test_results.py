@@ -19,13 +19,13 @@ import webvtt
 from fastapi.testclient import TestClient
 from openai.types.audio import TranscriptionDiarized, TranscriptionVerbose
 
+from tests.backend import ON_CLUSTER, Backend, Files
 from tests.conftest import HEADERS, KEY
 from tests.waiting import on_server, send, wait
 from whisperx_api.api.parts import Parts
-from whisperx_api.app import create_app
 from whisperx_api.jobs.edits import Edits
 from whisperx_api.jobs.run import JobRun
-from whisperx_api.settings import Settings, load_settings
+from whisperx_api.settings import Settings
 from whisperx_api.transcript import Segment, Speaker, Transcript, Word, to_json
 
 API = "/api/v1/transcribe"
@@ -58,15 +58,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def app_client(data: Path) -> Iterator[TestClient]:
+def app_client(data: Path, backend: Backend) -> Iterator[TestClient]:
     """One app on the fake engine for all tests that change nothing of it."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in Settings.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.chdir(data.parent)
-        settings = load_settings(data_dir=data, api_key=KEY, whisper_model="tiny")
-        with TestClient(create_app(settings, engine="tests.fake_engine"), headers=HEADERS) as client:
+        app = backend.app("tests.fake_engine", {"data_dir": data, "api_key": KEY, "whisper_model": "tiny"})
+        with TestClient(app, headers=HEADERS) as client:
             yield client
+
+
+@pytest.fixture(scope="module")
+def files(backend: Backend, data: Path) -> Files:
+    """What it keeps."""
+    return backend.files(data)
 
 
 @pytest.fixture
@@ -75,31 +81,31 @@ def client(app_client: TestClient) -> TestClient:
 
 
 @pytest.fixture
-def task(client: TestClient, tone, data: Path) -> str:
+def task(client: TestClient, tone, files: Files) -> str:
     """A new completed task whose result is `MADE`."""
-    return completed(client, tone(), data)
+    return completed(client, tone(), files)
 
 
 @pytest.fixture(scope="module")
-def read(app_client: TestClient, data: Path) -> str:
+def read(app_client: TestClient, data: Path, files: Files) -> str:
     """Such a task for tests that only read."""
     path = data.parent / "tone.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(bytes(range(250)) * 128)
-    return completed(app_client, path, data)
+    return completed(app_client, path, files)
 
 
-def completed(client: TestClient, path: Path, data: Path, made: Transcript = MADE, **fields: Any) -> str:
+def completed(client: TestClient, path: Path, files: Files, made: Transcript = MADE, **fields: Any) -> str:
     task = send(client, path, **fields).json()["task_id"]
     assert wait(client, task)["status"] == "completed"
-    checkpoint(data, task).write_bytes(to_json(made))
+    files.replace(task, checkpoint(files, task), to_json(made))
     return task
 
 
-def checkpoint(data: Path, task: str) -> Path:
-    (file,) = (data / "tasks" / task).glob("assign.*.json")
-    return file
+def checkpoint(files: Files, task: str) -> str:
+    (name,) = [name for name in files.made(task) if name.startswith("assign.")]
+    return name
 
 
 def result(client: TestClient, task: str, format: str = "json", **query: Any):
@@ -182,8 +188,8 @@ def test_json_comes_in_pages(client: TestClient, read: str, format: str) -> None
         assert [word for page in pages for word in page["words"]] == whole["words"]
 
 
-def test_words_stay_out_of_json_where_they_are_not_wanted(client: TestClient, tone, data: Path) -> None:
-    task = completed(client, tone(), data, word_timestamps=False)
+def test_words_stay_out_of_json_where_they_are_not_wanted(client: TestClient, tone, files: Files) -> None:
+    task = completed(client, tone(), files, word_timestamps=False)
     assert "words" not in result(client, task).json()["segments"][0]
     assert "words" not in result(client, task, "verbose_json").json()
     assert "words" not in edit(client, task, segments=[{"id": 0, "text": "Hello."}]).json()["segments"][0]
@@ -193,8 +199,8 @@ def test_words_stay_out_of_json_where_they_are_not_wanted(client: TestClient, to
 # --- edits ---
 
 
-def test_name_is_in_every_format_and_the_status(client: TestClient, task: str, data: Path) -> None:
-    before = checkpoint(data, task).read_bytes()
+def test_name_is_in_every_format_and_the_status(client: TestClient, task: str, files: Files) -> None:
+    before = files.read(task, checkpoint(files, task))
     answer = edit(client, task, speakers={"SPEAKER_00": "  Katie\n Stone "})
     assert answer.status_code == 200 and answer.json() == result(client, task).json()
     assert answer.json()["speakers"][0] == {"id": "SPEAKER_00", "name": "Katie Stone", "duration": 4.0}
@@ -207,7 +213,7 @@ def test_name_is_in_every_format_and_the_status(client: TestClient, task: str, d
     for kind, name in written_as.items():
         assert result(client, task, kind).text.count(name) == 2
         assert "SPEAKER_00" not in result(client, task, kind).text
-    assert checkpoint(data, task).read_bytes() == before
+    assert files.read(task, checkpoint(files, task)) == before
 
 
 @pytest.mark.parametrize("nothing", ["", "  ", None])
@@ -245,9 +251,9 @@ def test_edits_add_up_and_the_last_word_counts(client: TestClient, task: str) ->
     assert len(pysubs2.SSAFile.from_string(result(client, task, "srt").text)) == 2
 
 
-def test_edits_at_once_lose_nothing(client: TestClient, tone, data: Path) -> None:
+def test_edits_at_once_lose_nothing(client: TestClient, tone, files: Files) -> None:
     many = Transcript("en", 90.0, tuple(said("Word.", "SPEAKER_00", float(at)) for at in range(20)), MADE.speakers)
-    task = completed(client, tone(), data, many)
+    task = completed(client, tone(), files, many)
     answers: list[int] = []
 
     def change(place: int) -> None:
@@ -263,9 +269,9 @@ def test_edits_at_once_lose_nothing(client: TestClient, tone, data: Path) -> Non
     assert texts == [f"Text {place}." for place in range(20)]
 
 
-def test_edits_outlast_a_restart_and_the_end_of_a_run(make_client, tone, tmp_path: Path) -> None:
+def test_edits_outlast_a_restart_and_the_end_of_a_run(make_client, tone, own_backend: Backend, tmp_path: Path) -> None:
     client = make_client()
-    task = completed(client, tone(), tmp_path / "data")
+    task = completed(client, tone(), own_backend.files(tmp_path / "data"))
     edit(client, task, speakers={"SPEAKER_01": "Bob"})
     client.__exit__(None, None, None)
     again = make_client()
@@ -274,30 +280,45 @@ def test_edits_outlast_a_restart_and_the_end_of_a_run(make_client, tone, tmp_pat
     async def end_of_a_run(parts: Parts) -> None:
         job = await parts.store.get(task)
         assert job is not None
-        await JobRun(job, parts.manager._shop)._tidy()
+        manager: Any = parts.manager
+        await JobRun(job, manager._shop)._tidy()
 
     on_server(again, end_of_a_run)
     assert result(again, task).json()["speakers"][1]["name"] == "Bob"
 
 
-def test_edits_go_with_the_task(client: TestClient, task: str, data: Path) -> None:
+def test_edits_go_with_the_task(client: TestClient, task: str, files: Files, data: Path) -> None:
     edit(client, task, speakers={"SPEAKER_00": "Katie"})
-    assert (data / "tasks" / task / "edits.json").stat().st_mode & 0o777 == 0o600
+    assert "edits.json" in files.made(task)
+    assert ON_CLUSTER or (data / "tasks" / task / "edits.json").stat().st_mode & 0o777 == 0o600
     client.delete(f"{API}/task/{task}")
-    assert not (data / "tasks" / task).exists()
+    assert not files.traces(task)
     assert edit(client, task, speakers={"SPEAKER_00": "Katie"}).status_code == 404
 
 
-def test_edit_of_a_task_that_is_deleted_meanwhile_leaves_nothing(client: TestClient, task: str, data: Path) -> None:
+def test_edit_of_a_task_that_is_deleted_meanwhile_leaves_nothing(client: TestClient, task: str, files: Files) -> None:
     async def both(parts: Parts) -> None:
-        deleting = asyncio.create_task(parts.manager.delete(task))
-        while not parts.manager._change_of(task).locked():  # noqa: ASYNC110 - a lock has no event for being taken
+        editing = asyncio.create_task(parts.manager.edit(task, Edits({"SPEAKER_00": "Katie"})))
+        await parts.manager.delete(task)
+        await editing
+        assert not await parts.manager.edit(task, Edits({"SPEAKER_00": "Katie"}))
+
+    on_server(client, both)
+    assert not files.traces(task)
+
+
+@pytest.mark.embedded("a server alone has the lock on a task's changes in its memory")
+def test_edit_waits_for_a_deletion_that_has_begun(client: TestClient, task: str, files: Files) -> None:
+    async def both(parts: Parts) -> None:
+        manager: Any = parts.manager
+        deleting = asyncio.create_task(manager.delete(task))
+        while not manager._change_of(task).locked():  # noqa: ASYNC110 - a lock has no event for being taken
             await asyncio.sleep(0)
         assert not await parts.manager.edit(task, Edits({"SPEAKER_00": "Katie"}))
         await deleting
 
     on_server(client, both)
-    assert not (data / "tasks" / task).exists()
+    assert not files.traces(task)
 
 
 LONG = "x" * 5000
@@ -354,6 +375,7 @@ def test_endless_body_is_413(client: TestClient, read: str) -> None:
     assert answer.status_code == 413
 
 
+@pytest.mark.embedded("a bucket has no disk that could be full")
 def test_full_disk_is_507_and_changes_nothing(client: TestClient, task: str, monkeypatch) -> None:
     edit(client, task, speakers={"SPEAKER_00": "Katie"})
 

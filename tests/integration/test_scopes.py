@@ -30,6 +30,7 @@ NEEDS = {
     "GET /api/v1/transcribe/tasks": "read",
     "POST /api/v1/transcribe/upload": "transcribe",
     "GET /api/v1/usage": "admin",
+    "GET /api/v1/workers": "admin",
     "GET /metrics": "read",
     "GET /v1": ANY,
     "POST /v1/audio/transcriptions": "transcribe",

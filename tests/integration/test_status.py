@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.backend import Files
 from tests.waiting import on_server, send, wait
 from whisperx_api.api import status as endpoint
 from whisperx_api.api.parts import Parts
@@ -46,6 +46,7 @@ def nothing_is_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield
 
 
+@pytest.mark.embedded("remembers answers, which another server's changes would make wrong")
 @pytest.mark.parametrize(
     ("query", "whole"), [("", True), ("?include_result=true", True), ("?include_result=false", False)]
 )
@@ -95,18 +96,18 @@ def test_edit_and_delete_are_seen_at_once(client: TestClient, path: str) -> None
     assert client.get(path).status_code == 404
 
 
-def test_damaged_transcript_is_told_and_not_remembered(client: TestClient, path: str, tmp_path: Path) -> None:
+def test_damaged_transcript_is_told_and_not_remembered(client: TestClient, path: str, files: Files) -> None:
     task = path.rpartition("/")[2]
 
     async def forget(parts: Parts) -> None:
         parts.store.changes.happened()
 
-    (file,) = (tmp_path / "data" / "tasks" / task).glob("assign*")
-    whole = file.read_bytes()
-    file.write_bytes(whole[:10])
+    (name,) = files.made(task)
+    whole = files.read(task, name)
+    files.replace(task, name, whole[:10])
     on_server(client, forget)
     for _ in range(2):
         answer = client.get(path).json()
         assert answer["status"] == "completed" and answer["result"] is None and "can't be read" in answer["message"]
-    file.write_bytes(whole)
+    files.replace(task, name, whole)
     assert client.get(path).json()["result"] is not None

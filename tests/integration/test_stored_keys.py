@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 from typer.testing import CliRunner
 
+from tests.backend import Backend
 from tests.conftest import KEY
 from tests.server import Server
 from tests.waiting import send, wait
@@ -28,9 +29,10 @@ SOON = 15.0
 
 
 @pytest.fixture
-def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def keys(own_backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Run `whisperx-api keys` on the data of the test's apps, and return its stdout."""
-    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    for name, value in own_backend.environment(tmp_path / "data").items():
+        monkeypatch.setenv(name, value)
 
     def run(*arguments: str) -> str:
         result = CliRunner().invoke(command_line, ["keys", *arguments])
@@ -53,10 +55,10 @@ def until(client: TestClient, key: str, status: int) -> None:
 
 
 def test_running_server_takes_a_new_key_and_refuses_it_once_it_is_revoked(
-    start_server: Callable[..., Server], tmp_path: Path
+    start_server: Callable[..., Server], own_backend: Backend, tmp_path: Path
 ) -> None:
     server = start_server(fake=True, auth_failures="")
-    environment = os.environ | {"DATA_DIR": str(tmp_path / "data")}
+    environment = os.environ | own_backend.environment(tmp_path / "data")
 
     def run(*arguments: str) -> str:
         command = [sys.executable, "-m", "whisperx_api", "keys", *arguments]
@@ -125,7 +127,7 @@ def test_no_request_asks_the_database_for_its_key(make_client, keys, monkeypatch
     client = make_client(auth_failures="")
     asked: list[str] = []
     database = client.app.state.parts.store.database
-    for engine in (database.engine.sync_engine, database.readers):
+    for engine in (database.engine.sync_engine, getattr(database.readers, "sync_engine", database.readers)):
         event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     for given, status in ((key, 200), (KEY, 200), ("wrong", 401), (key[:-1], 401), (f"wxa_{'0' * 12}_x", 401)):
         for _ in range(5):
@@ -148,6 +150,7 @@ def test_first_start_makes_no_key_where_there_are_keys_on_record(make_client, ke
     assert "no API key is in force: make one with `whisperx-api keys create`" in caplog.text
 
 
+@pytest.mark.embedded("a server of many makes no first key")
 def test_first_key_stays_in_force_beside_those_on_record(make_client, keys, tmp_path: Path) -> None:
     client = make_client(api_key=None)
     first = (tmp_path / "data" / "api_key").read_text().strip()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.backend import Files, engines_of
 from tests.receiver import Receiver, eventually, receiving
 from tests.waiting import on_server, send, wait
 from whisperx_api.api.parts import Parts
@@ -117,7 +118,7 @@ def test_running_task_tells_stage_message_and_time_left(client: TestClient, tone
 def test_task_that_waits_for_an_engine_to_come_up_says_so(make_client, tone) -> None:
     client = make_client(engine="tests.late_engine")
     eventually(lambda: client.get("/health").json()["devices"][0]["name"])  # it is up
-    on_server(client, lambda parts: parts.fleet.stop())  # as after idleness
+    on_server(client, lambda parts: engines_of(client).stop())  # as after idleness
     task = task_of(client, tone())
     deadline = time.monotonic() + 20
     while client.get(f"{API}/status/{task}").json()["message"] != "Starting the engine":
@@ -125,19 +126,20 @@ def test_task_that_waits_for_an_engine_to_come_up_says_so(make_client, tone) -> 
     assert wait(client, task)["status"] == "completed"
 
 
-def test_failed_task_keeps_no_decoded_audio_and_is_retried_without_it(client: TestClient, tone, tmp_path: Path) -> None:
+def test_failed_task_keeps_no_decoded_audio_and_is_retried_without_it(
+    client: TestClient, tone, tmp_path: Path, files: Files
+) -> None:
     marker = str(tmp_path / "refused")
     refusal = script(stage="diarize", what="refuse", after=1, marker=marker)  # when the words are there
     task = task_of(client, tone(), prompt=refusal)
     status = wait(client, task)
     assert (status["status"], status["stage"], status["error"]) == ("failed", "diarize", "The model is out of reach.")
-    folder = tmp_path / "data" / "tasks" / task
-    assert {path.suffix for path in folder.iterdir()} == {".json"}
+    assert {Path(name).suffix for name in files.made(task)} == {".json"}
     client.post(f"{API}/retry/{task}")
     made: set[str] = set()
     while (status := client.get(f"{API}/status/{task}").json())["status"] != "completed":
         assert status["status"] in ("pending", "processing"), status
-        made |= {path.name for path in folder.iterdir()}
+        made |= set(files.made(task))
     assert "transcribe.2.json" not in made
 
 
@@ -192,23 +194,23 @@ def test_audio_named_like_a_page_is_not_served_as_one(client: TestClient, tone) 
     assert client.get(f"{API}/audio/{task}").headers["content-type"] == "application/octet-stream"
 
 
-def test_recording_that_is_gone_from_the_disk_is_404(client: TestClient, tone, tmp_path: Path) -> None:
+def test_recording_that_is_gone_from_the_disk_is_404(client: TestClient, tone, files: Files) -> None:
     task = task_of(client, tone())
     wait(client, task)
     assert client.head(f"{API}/audio/{task}").status_code == 200
-    (tmp_path / "data" / "uploads" / task).unlink()
+    files.lose_recording(task)
     answer = client.get(f"{API}/audio/{task}")
     assert answer.status_code == 404 and "not on the server's disk" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_bytes(b"{")])
+@pytest.mark.parametrize("harm", [None, b"{"])
 def test_transcript_that_cant_be_read_is_said_so_and_the_status_still_answers(
-    client: TestClient, tone, tmp_path: Path, harm
+    client: TestClient, tone, files: Files, harm: bytes | None
 ) -> None:
     task = task_of(client, tone())
     wait(client, task)
-    (result,) = (tmp_path / "data" / "tasks" / task).glob("assign.*.json")
-    harm(result)
+    (result,) = files.made(task)
+    files.replace(task, result, harm)
     answer = client.get(f"{API}/result/{task}")
     assert answer.status_code == 500 and "can't be read from the server's disk" in answer.json()["detail"]
     on_server(client, forget_answers)
@@ -218,7 +220,7 @@ def test_transcript_that_cant_be_read_is_said_so_and_the_status_still_answers(
 
 
 @pytest.mark.alone
-def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, tone, tmp_path: Path) -> None:
+def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, tone, files: Files) -> None:
     task = task_of(client, tone(), prompt=script(seconds=60, stage="transcribe", what="hang"))
     deadline = time.monotonic() + 10
     while client.get(f"{API}/status/{task}").json()["stage"] != "transcribe":
@@ -226,12 +228,12 @@ def test_cancel_stops_a_running_stage_within_two_seconds(client: TestClient, ton
     began = time.monotonic()
     assert client.post(f"{API}/cancel/{task}").json()["status"] == "cancelled"
     assert client.get(f"{API}/status/{task}").json()["status"] == "cancelled"
-    while client.get("/health").json()["devices"][0]["engine"] == "busy":
+    while engines_of(client).engines[0].state == "busy":
         assert time.monotonic() - began < 2.0
     other = task_of(client, tone())
     assert wait(client, other)["status"] == "completed"
     assert client.get(f"{API}/status/{task}").json()["status"] == "cancelled"
-    assert {path.suffix for path in (tmp_path / "data" / "tasks" / task).iterdir()} == {".json"}  # the audio is gone
+    assert {Path(name).suffix for name in files.made(task)} == {".json"}  # the audio is gone
     assert client.post(f"{API}/cancel/{other}").json()["status"] == "completed"
 
 
@@ -244,18 +246,16 @@ def test_waiting_task_is_cancelled_too_and_never_runs(make_client, tone) -> None
     assert client.get(f"{API}/status/{waiting}").json()["started_at"] is None
 
 
-def test_retry_goes_on_after_the_last_finished_stage(client: TestClient, tone, tmp_path: Path) -> None:
+def test_retry_goes_on_after_the_last_finished_stage(client: TestClient, tone, tmp_path: Path, files: Files) -> None:
     marker = tmp_path / "marker"
     task = task_of(client, tone(), prompt=script(stage="assign", what="refuse", marker=str(marker)))
     failed = wait(client, task)
     assert failed["status"] == "failed" and failed["progress"] < 100
-    files = sorted(path.name for path in (tmp_path / "data" / "tasks" / task).glob("*.json"))
-    assert files == ["align.1.json", "decode.1.json", "diarize.1.json", "transcribe.1.json"]
+    assert files.made(task) == ["align.1.json", "decode.1.json", "diarize.1.json", "transcribe.1.json"]
     assert client.post(f"{API}/retry/{task}").json()["status"] in ("pending", "processing")
     assert wait(client, task)["status"] == "completed"
     assert client.post(f"{API}/retry/{task}").status_code == 409
-    left = sorted(path.name for path in (tmp_path / "data" / "tasks" / task).iterdir())
-    assert left == ["assign.2.json"]
+    assert files.made(task) == ["assign.2.json"]
 
 
 @pytest.mark.alone
@@ -268,11 +268,11 @@ def test_retry_of_a_running_task_is_409_at_once_and_holds_nobody_up(client: Test
     assert time.monotonic() - began < 2
 
 
-def test_task_whose_recording_is_gone_fails_at_once_with_a_sentence(make_client, tone, tmp_path: Path) -> None:
+def test_task_whose_recording_is_gone_fails_at_once_with_a_sentence(make_client, tone, files: Files) -> None:
     client = make_client(max_concurrent_tasks=1)
     task_of(client, tone(), prompt=script(seconds=0.5))
     task = task_of(client, tone())
-    (tmp_path / "data" / "uploads" / task).unlink()
+    files.lose_recording(task)
     assert wait(client, task)["error"] == "The recording is not on the server's disk any more: send it again."
 
 
@@ -316,13 +316,13 @@ def test_engine_that_always_dies_fails_the_task_and_no_other(client: TestClient,
     assert status["status"] == "failed" and "SIGKILL" in status["error"]
 
 
-def test_delete_stops_a_running_task_and_leaves_nothing(client: TestClient, tone, tmp_path: Path) -> None:
+def test_delete_stops_a_running_task_and_leaves_nothing(client: TestClient, tone, files: Files) -> None:
     task = task_of(client, tone(), prompt=script(seconds=30))
     wait(client, task, "processing")
     assert client.delete(f"{API}/task/{task}").status_code == 204
     assert client.get(f"{API}/status/{task}").status_code == 404
     assert client.delete(f"{API}/task/{task}").status_code == 404
-    assert not [path for path in (tmp_path / "data").rglob("*") if task in str(path)]
+    assert not files.traces(task)
 
 
 def test_tasks_are_listed_newest_first_in_pages(client: TestClient, tone) -> None:
@@ -382,7 +382,7 @@ def read_events(client: TestClient, task: str) -> list[tuple[str, dict]]:
     return events
 
 
-def test_finished_tasks_are_deleted_when_their_time_is_over(make_client, tone, tmp_path: Path) -> None:
+def test_finished_tasks_are_deleted_when_their_time_is_over(make_client, tone, files: Files) -> None:
     client = make_client(retention_hours=1 / 3600)
     task = task_of(client, tone())
     wait(client, task)
@@ -390,6 +390,6 @@ def test_finished_tasks_are_deleted_when_their_time_is_over(make_client, tone, t
     while client.get(f"{API}/status/{task}").status_code != 404:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    while [path for path in (tmp_path / "data").rglob("*") if task in str(path)]:  # they go after its record
+    while files.traces(task):  # they go after its record
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.conftest import starter_server
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import Server, free_port
 
@@ -26,7 +25,9 @@ def collector() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[Server]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, collector: Receiver, starter_server: Callable[..., Server]
+) -> Iterator[Server]:
     """A server on the fake engine, whose spans come at once."""
     folder = tmp_path_factory.mktemp("tracing")
     settings = {"otel_exporter_otlp_endpoint": collector.url, "otel_bsp_schedule_delay": 100}

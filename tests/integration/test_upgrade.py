@@ -13,8 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from alembic import command
 from fastapi.testclient import TestClient
-from sqlalchemy import text
+from sqlalchemy import create_engine, inspect, text
 from standardwebhooks import Webhook as Verifier
 
 from tests.conftest import KEY
@@ -230,3 +231,15 @@ def test_server_refuses_a_database_of_a_newer_version_in_a_sentence(tmp_path: Pa
     assert "made by a newer version of this service (it is at migration 9998" in said.stderr
     assert "Traceback" not in said.stderr
     assert dump(database) == before
+
+
+def test_every_migration_is_taken_back_and_made_again(database_url: str) -> None:
+    engine = create_engine(database_url.replace("+aiosqlite", ""))
+    newest = REVISIONS[-1]
+    for revision in (*REVISIONS[-2::-1], "base"):
+        with engine.begin() as connection:
+            command.downgrade(migrate.configuration(connection), revision)
+    with engine.begin() as connection:
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+        command.upgrade(migrate.configuration(connection), newest)
+    engine.dispose()

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from bench.upload import growth, recording
 from bench.upload import send as sent
+from tests.backend import Files
 from tests.conftest import KEY, UPLOAD
 from tests.waiting import send, wait
 from whisperx_api.api.requests import options, parse
@@ -169,10 +170,10 @@ def test_file_may_come_after_or_before_the_fields(client: TestClient, tone) -> N
         b'--B\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n' + b"x" * 70000 + b"\r\n--B--\r\n",
     ],
 )
-def test_broken_form_is_400_and_leaves_no_file(client: TestClient, tmp_path: Path, form) -> None:
+def test_broken_form_is_400_and_leaves_no_file(client: TestClient, files: Files, form) -> None:
     answer = client.post(UPLOAD, content=form, headers={"Content-Type": "multipart/form-data; boundary=B"})
     assert answer.status_code == 400, answer.text
-    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+    assert files.recordings() == []
 
 
 @pytest.mark.parametrize(
@@ -204,14 +205,14 @@ def test_name_in_no_known_encoding_is_400(client: TestClient, tone, written) -> 
     assert answer.status_code == 400, answer.text
 
 
-def test_killed_decoder_is_no_fault_of_the_file_s(client: TestClient, tone, tmp_path: Path, monkeypatch) -> None:
+def test_killed_decoder_is_no_fault_of_the_file_s(client: TestClient, tone, files: Files, monkeypatch) -> None:
     async def killed(path: Path, channels: Channels) -> float:
         raise decoder.DecoderDied("the decoder process ended with status -9 before it was done")
 
     monkeypatch.setattr(decoder, "probe", killed)
     answer = send(client, tone())
     assert answer.status_code == 503 and answer.headers["retry-after"]
-    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+    assert files.recordings() == []
 
 
 def test_upload_folder_that_vanished_is_said_so(client: TestClient, tone, tmp_path: Path) -> None:
@@ -222,10 +223,10 @@ def test_upload_folder_that_vanished_is_said_so(client: TestClient, tone, tmp_pa
     assert client.get("/health").json()["disk"] == {"free": 0}
 
 
-def test_recording_longer_than_allowed_is_413_with_the_setting(make_client, tone, tmp_path: Path) -> None:
+def test_recording_longer_than_allowed_is_413_with_the_setting(make_client, tone, files: Files) -> None:
     answer = send(make_client(max_duration_hours=1 / 3600), tone(seconds=1.5))
     assert answer.status_code == 413 and "MAX_DURATION_HOURS" in answer.json()["detail"]
-    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+    assert files.recordings() == []
 
 
 def test_too_many_fields_are_400(client: TestClient, tone) -> None:
@@ -246,14 +247,14 @@ def test_stated_size_over_the_limit_is_413_before_the_body_is_read(make_client) 
     assert answer.status_code == 413
 
 
-def test_idempotency_key_gives_the_same_task_for_the_same_request(client: TestClient, tone, tmp_path) -> None:
+def test_idempotency_key_gives_the_same_task_for_the_same_request(client: TestClient, tone, files: Files) -> None:
     key = {"Idempotency-Key": "meeting-7"}
     first = send(client, tone(), headers=key).json()["task_id"]
     assert send(client, tone(), headers=key).json()["task_id"] == first
     assert send(client, tone(), language="de", headers=key).status_code == 409
     assert send(client, tone(2.0, "other.wav"), headers=key).status_code == 409
     assert send(client, tone()).json()["task_id"] != first
-    assert len(list((tmp_path / "data" / "uploads").iterdir())) == 2
+    assert len(files.recordings()) == 2
 
 
 def test_temperature_is_of_the_job() -> None:
@@ -276,14 +277,14 @@ def test_key_without_a_scope_is_403(make_client, tone) -> None:
     assert client.get(f"/api/v1/transcribe/status/{task}", headers={"X-API-Key": "sending"}).status_code == 403
 
 
-def test_full_disk_is_507_and_leaves_no_file(client: TestClient, tone, tmp_path: Path, monkeypatch) -> None:
+def test_full_disk_is_507_and_leaves_no_file(client: TestClient, tone, files: Files, monkeypatch) -> None:
     def no_space(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("whisperx_api.api.multipart.os.fsync", no_space)
     answer = send(client, tone())
     assert answer.status_code == 507
-    assert list((tmp_path / "data" / "uploads").iterdir()) == []
+    assert files.recordings() == []
 
 
 def test_script_of_the_fake_reaches_it(client: TestClient, tone) -> None:

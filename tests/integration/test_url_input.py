@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.backend import Files
 from tests.conftest import UPLOAD
 from tests.receiver import Receiver, receiving
 from tests.waiting import on_server, send, wait
@@ -35,10 +36,6 @@ def by_url(client: TestClient, url: str, headers: dict[str, str] | None = None, 
     """Send a form without a file."""
     form = {name: (None, value) for name, value in {"url": url, **fields}.items()}
     return client.post(UPLOAD, files=form, headers=headers)
-
-
-def uploads(tmp_path: Path) -> list[Path]:
-    return list((tmp_path / "data" / "uploads").iterdir())
 
 
 def refused(answer, status: int, param: str, words: str) -> bool:
@@ -77,40 +74,42 @@ def test_file_and_url_or_neither_is_400(fetching: TestClient, tone, serve) -> No
     assert source.requests == []
 
 
-def test_address_that_is_not_allowed_is_refused(make_client, tone, serve, tmp_path: Path) -> None:
+def test_address_that_is_not_allowed_is_refused(make_client, tone, serve, files: Files) -> None:
     client = make_client(url_input=True)
     source = serve(content=tone().read_bytes())
     for url in (source.url, f"http://localhost:{source.port}/", "http://[::1]/", "http://169.254.169.254/latest"):
         assert refused(by_url(client, url), 400, "url", "OUTGOING_ALLOW")
     for url in ("file:///etc/passwd", "nothing", "http://93.184.215.14:x/", "http://\x00/"):
         assert refused(by_url(client, url), 400, "url", "with http or https")
-    assert source.requests == [] and uploads(tmp_path) == []
+    assert source.requests == [] and files.recordings() == []
 
 
 @pytest.mark.parametrize("status", [404, 500, 204, 302, 401])
-def test_server_that_gives_no_recording_is_400_with_its_status(fetching: TestClient, serve, tmp_path, status) -> None:
+def test_server_that_gives_no_recording_is_400_with_its_status(
+    fetching: TestClient, serve, files: Files, status
+) -> None:
     other = serve()
     source = serve(default=status, headers={"Location": other.url})
     assert refused(by_url(fetching, source.url), 400, "url", str(status))
-    assert other.requests == [] and uploads(tmp_path) == []
+    assert other.requests == [] and files.recordings() == []
 
 
-def test_server_that_is_not_there_is_400(fetching: TestClient, serve, tmp_path: Path) -> None:
+def test_server_that_is_not_there_is_400(fetching: TestClient, serve, files: Files) -> None:
     with receiving(Receiver()) as gone:
         url = gone.url
     assert refused(by_url(fetching, url), 400, "url", "can't be fetched")
-    assert uploads(tmp_path) == []
+    assert files.recordings() == []
 
 
-def test_server_that_takes_too_long_is_400(make_client, serve, tmp_path: Path) -> None:
+def test_server_that_takes_too_long_is_400(make_client, serve, files: Files) -> None:
     client = make_client(url_input=True, outgoing_allow="127.0.0.1", url_timeout_seconds=0.3)
     source = serve(gate=threading.Event())
     began = time.monotonic()
     assert refused(by_url(client, source.url), 400, "url", "0.3 s")
-    assert time.monotonic() - began < 10 and uploads(tmp_path) == []
+    assert time.monotonic() - began < 10 and files.recordings() == []
 
 
-def test_recording_over_the_limit_is_413_by_its_stated_size_and_by_what_comes(make_client, serve, tmp_path) -> None:
+def test_recording_over_the_limit_is_413_by_its_stated_size_and_by_what_comes(make_client, serve, files: Files) -> None:
     client = make_client(url_input=True, outgoing_allow="127.0.0.1", max_file_size="100K")
     stated = serve(content=b"", headers={"Content-Length": str(10**9)})
     assert refused(by_url(client, stated.url), 413, "url", "MAX_FILE_SIZE")
@@ -118,21 +117,21 @@ def test_recording_over_the_limit_is_413_by_its_stated_size_and_by_what_comes(ma
     assert refused(by_url(client, wrong.url), 400, "url", "can't be fetched")
     unstated = serve(content=b"%x\r\n" % 3_000_000 + bytes(3_000_000), headers=CHUNKED)
     assert refused(by_url(client, unstated.url), 413, "url", "MAX_FILE_SIZE")
-    assert uploads(tmp_path) == []
+    assert files.recordings() == []
 
 
 CHUNKED = {"Content-Length": "", "Transfer-Encoding": "chunked"}
 
 
-def test_recording_that_breaks_off_is_400(fetching: TestClient, tone, serve, tmp_path: Path) -> None:
+def test_recording_that_breaks_off_is_400(fetching: TestClient, tone, serve, files: Files) -> None:
     source = serve(content=tone().read_bytes(), headers={"Content-Length": "999999"})
     assert refused(by_url(fetching, source.url), 400, "url", "can't be fetched")
-    assert uploads(tmp_path) == []
+    assert files.recordings() == []
 
 
-def test_what_is_no_audio_is_415_that_names_the_url(fetching: TestClient, serve, tmp_path: Path) -> None:
+def test_what_is_no_audio_is_415_that_names_the_url(fetching: TestClient, serve, files: Files) -> None:
     assert refused(by_url(fetching, serve(content=b"<html>no</html>" * 100).url), 415, "url", "can't be read")
-    assert uploads(tmp_path) == []
+    assert files.recordings() == []
 
 
 def test_idempotency_key_asks_the_url_once(fetching: TestClient, tone, serve) -> None:
@@ -153,7 +152,7 @@ def test_webhook_goes_with_a_url(fetching: TestClient, tone, serve) -> None:
     assert [request.method for request in source.wait(2)] == ["GET", "POST"]
 
 
-def test_full_disk_is_507(fetching: TestClient, tone, serve, tmp_path: Path, monkeypatch) -> None:
+def test_full_disk_is_507(fetching: TestClient, tone, serve, files: Files, monkeypatch) -> None:
     def no_space(target: Path) -> None:
         raise OSError(28, "No space left on device")
 
@@ -161,4 +160,4 @@ def test_full_disk_is_507(fetching: TestClient, tone, serve, tmp_path: Path, mon
     monkeypatch.setattr("whisperx_api.api.fetching.create", no_space)
     answer = by_url(fetching, source.url)
     assert answer.status_code == 507, answer.text
-    assert uploads(tmp_path) == []
+    assert files.recordings() == []

@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import starter_server
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import ROOT, Gone, Server
 from tests.soak import LONG
@@ -113,7 +112,7 @@ class Errand:
 
 
 @pytest.fixture
-def errand(tmp_path: Path, tone, model_dir: Path) -> Callable[[str], object]:
+def errand(tmp_path: Path, tone, model_dir: Path, starter_server: Callable[..., Server]) -> Callable[[str], object]:
     """Give a context manager: a client's errand on a server with data of its own, which may be deadly."""
 
     @contextmanager

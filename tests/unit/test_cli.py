@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 import whisperx_api
 from whisperx_api.cli import COMMANDS, app
-from whisperx_api.cli.serve import _plain_spoken
+from whisperx_api.cli.serve import plain_spoken
 from whisperx_api.cli.transcribe import clock
 from whisperx_api.doctor import Check, Level
 from whisperx_api.settings import Settings, SettingsError
@@ -137,7 +137,7 @@ def test_setting_that_stops_the_start_is_said_without_a_traceback():
         sent.append(message)
 
     with pytest.raises(SettingsError):
-        asyncio.run(_plain_spoken(FastAPI(lifespan=lifespan))({"type": "lifespan"}, receive, send))
+        asyncio.run(plain_spoken(FastAPI(lifespan=lifespan))({"type": "lifespan"}, receive, send))
     assert sent == [{"type": "lifespan.startup.failed", "message": "DATA_DIR=data is in use."}]
 
 

@@ -21,7 +21,8 @@ from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.progress import StageCosts
-from whisperx_api.jobs.store import JobStore, StoreUnavailable
+from whisperx_api.jobs.sessions import StoreUnavailable
+from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.tables import JobRow
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.options import Channels, KnownSpeaker, Options, Task
@@ -63,6 +64,8 @@ class Interrupted(JobStore):
 
 class Engines:
     """Makes empty results at once."""
+
+    engines = ()
 
     def __init__(self) -> None:
         self.stages: list[Stage] = []

@@ -197,14 +197,16 @@ def test_sweep_takes_what_is_old_and_no_task_owns(remote: Kept, monkeypatch: pyt
     assert remote.recordings() == [mine] and remote.made() == [f"{mine}/result"]
 
 
-def test_sweep_takes_what_was_left_on_this_machine_and_nothing_of_a_storage_here(remote: Kept, tmp_path: Path) -> None:
+def test_what_was_left_on_this_machine_is_cleaned_up_and_nothing_of_a_storage_here(
+    remote: Kept, tmp_path: Path
+) -> None:
     old = LocalStorage(tmp_path / "data" / "tasks", tmp_path / "data" / "uploads")
     old.prepare()
     old.upload(T).write_bytes(b"from before STORAGE_URL was set")
     asyncio.run(old.write(T, "assign.1.json", b"transcript"))
     remote.storage.audio(T, 1).write_bytes(b"sound")
     (tmp_path / "data" / "uploads" / f"{uuid.uuid4().hex}.part").write_bytes(b"half")
-    assert asyncio.run(remote.storage.sweep({T})) == 2
+    assert asyncio.run(remote.storage.clean_up()) == 2
     assert list(remote.scratch.iterdir()) == []
     assert old.upload(T).exists() and asyncio.run(old.read(T, "assign.1.json"))
 
@@ -267,6 +269,7 @@ def test_bucket_that_is_out_of_order_is_an_error_of_the_system(in_bucket: Kept, 
         assert "can't be used" in (await storage.fault() or "")
         s3.every = 0
         assert await recording(storage, T) == b"sound"
+        assert await storage.clean_up() == 1, "the upload that was not kept: nothing else is left"
 
     asyncio.run(go())
     assert not list((in_bucket.scratch.parent / "uploads").iterdir())

@@ -48,7 +48,7 @@ def in_office(database_url: str, monkeypatch) -> Callable[[Callable[[Office], Aw
 
         asyncio.run(go())
 
-    monkeypatch.setattr(store_module, "_now", lambda: NOON)
+    monkeypatch.setattr(store_module, "utc_now", lambda: NOON)
     return run
 
 
@@ -138,7 +138,7 @@ def test_day_is_that_of_the_end_in_utc(in_office, monkeypatch) -> None:
             datetime(2026, 3, 4, 8, 59, tzinfo=east),  # of the third, in UTC
         ):  # fmt: skip
             job = await office.job()
-            monkeypatch.setattr(store_module, "_now", lambda moment=moment: moment)
+            monkeypatch.setattr(store_module, "utc_now", lambda moment=moment: moment)
             await office.store.complete(job, {})
         days = [date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)]
         assert [usage.day for usage in await office.used()] == days

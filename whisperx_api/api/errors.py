@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from whisperx_api.jobs.store import StoreUnavailable
+from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.storage.protocol import StorageUnavailable
 from whisperx_api.validation import what_is_wrong
 

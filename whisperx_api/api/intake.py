@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 from fastapi import Request
@@ -13,7 +13,7 @@ from whisperx_api.api.bodies import stated_length
 from whisperx_api.api.errors import ApiError
 from whisperx_api.api.parts import Parts
 from whisperx_api.jobs.admission import QueueFull
-from whisperx_api.jobs.manager import Draining
+from whisperx_api.jobs.desk import Draining
 from whisperx_api.keys import Caller
 
 QUEUE_PAUSE = 30
@@ -22,8 +22,8 @@ UPLOADS_PAUSE = 5
 """The same where too many uploads are on their way."""
 
 
-@contextmanager
-def taking_in(request: Request, parts: Parts, caller: Caller, most: int) -> Iterator[None]:
+@asynccontextmanager
+async def taking_in(request: Request, parts: Parts, caller: Caller, most: int) -> AsyncIterator[None]:
     """Hold a place for an upload whose form has at most `most` bytes, from before it is read until it is a task.
 
     Raises `ApiError`: 413, 429 and 503; and `Draining`.
@@ -35,7 +35,7 @@ def taking_in(request: Request, parts: Parts, caller: Caller, most: int) -> Iter
     if stated_length(request) > most:
         raise too_large(parts.settings.max_file_size)
     with queueing():
-        parts.manager.admission.check(caller.name)
+        await parts.manager.check(caller.name)
         with parts.uploads.take() as place:
             if not place:
                 raise ApiError(

@@ -11,10 +11,11 @@ from fastapi import Depends, Request
 
 from whisperx_api.api.places import Places
 from whisperx_api.api.remembered import Remembered
-from whisperx_api.engine.fleet import Fleet
+from whisperx_api.engine.fleet import Devices
 from whisperx_api.failures import Failures
+from whisperx_api.jobs.desk import Desk
 from whisperx_api.jobs.events import Events
-from whisperx_api.jobs.manager import JobManager
+from whisperx_api.jobs.locks import LocalLocks, Locks
 from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.store import JobStore
@@ -40,9 +41,9 @@ class Parts:
     keys: KeyRing | None
     store: JobStore
     storage: Storage
-    manager: JobManager
+    manager: Desk
     events: Events
-    fleet: Fleet
+    fleet: Devices
     calls: Calls
     outbox: Outbox
     sender: Sender
@@ -56,8 +57,8 @@ class Parts:
     """None where submissions are not limited."""
     failures: Failures | None = None
     """None where wrong keys are not counted."""
-    idempotency: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while an idempotency key is looked up and used, so that two requests at once get one task."""
+    locks: Locks = field(default_factory=LocalLocks)
+    """One is held while an idempotency key is looked up and used, so that two requests at once get one task."""
     probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROBES))
     """Held while an upload is looked at, so that many uploads at once are not as many decoder processes."""
     tests: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_TESTS))

@@ -19,9 +19,8 @@ from whisperx_api.api.ranges import RangedFile, ranged
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
+from whisperx_api.jobs.desk import Draining
 from whisperx_api.jobs.job import JobStatus
-from whisperx_api.jobs.manager import Draining
-from whisperx_api.jobs.view import JobView
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
 
@@ -116,7 +115,7 @@ async def tasks(
     """Your tasks, newest first."""
     jobs = await parts.manager.page(caller.name, status, limit + 1, int(cursor) if cursor else None)
     page = jobs[:limit]
-    views = [parts.manager.live(job.id) or JobView(job, job.progress) for job in page]
+    views = await parts.manager.views(page)
     return TaskPage(
         tasks=[answers.status_of(view) for view in views],
         next_cursor=str(page[-1].seq) if len(jobs) > limit else None,

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from fastapi import Request
 
+from whisperx_api import tracing
 from whisperx_api.api import references, requests
 from whisperx_api.api.arrivals import not_kept
 from whisperx_api.api.auth import need
@@ -62,7 +63,7 @@ async def accept(
     of that. Raises `ApiError`: 400, 408, 409 for an idempotency key used otherwise, 413, 415, 429, 503, 507; and
     `Draining`.
     """
-    with taking_in(request, parts, caller, rules.most(parts.settings.max_file_size)):
+    async with taking_in(request, parts, caller, rules.most(parts.settings.max_file_size)):
         return await _accept(request, parts, caller, idempotency_key, read, rules, again)
 
 
@@ -131,7 +132,7 @@ async def _submit(
         if (earlier := await _earlier(parts, caller, idempotency_key, fingerprint)) is not None:
             return earlier, None
         form = await _fetched(parts, wanted.url, incoming)
-    job = parts.manager.sharing.named(
+    job = parts.manager.named(
         Job(
             owner=caller.name,
             options=wanted.options,
@@ -139,10 +140,11 @@ async def _submit(
             priority=wanted.priority,
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
+            trace=tracing.traceparent(),
         )
     )
     param = "file" if wanted.url is None else "url"
-    same = await parts.manager.sharing.find(job)
+    same = await parts.manager.find(job)
     duration = same.duration if same else await _duration(parts, job, incoming, param)
     if duration and duration > (longest := parts.settings.max_duration_hours) * 3600:
         raise ApiError(
@@ -154,7 +156,7 @@ async def _submit(
     new = _New(job, webhook and replace(webhook, task_id=job.id), same, voices)
     if idempotency_key is None:
         return await _kept(parts, new, incoming)
-    async with parts.idempotency:
+    async with parts.locks.held(f"idempotency {caller.name} {idempotency_key}"):
         earlier = await _earlier(parts, caller, idempotency_key, fingerprint)
         return (earlier, None) if earlier else await _kept(parts, new, incoming)
 
@@ -179,7 +181,7 @@ async def _earlier(parts: Parts, caller: Caller, idempotency_key: str | None, fi
 
 async def _duration(parts: Parts, job: Job, incoming: Path, param: str) -> float | None:
     """Return the stated length in seconds. What an unfinished task has of the same work is not looked at again."""
-    if (leader := parts.manager.sharing.leader(job)) is not None:
+    if (leader := parts.manager.leader(job)) is not None:
         return leader.upload.duration
     async with parts.probes:
         return await _look(incoming, job.options.channels, param)

@@ -12,6 +12,7 @@ from whisperx_api import __version__
 
 COMMANDS = {
     "serve": "Run the service. Every setting is a flag.",
+    "worker": "Run the tasks of a cluster, on any host.",
     "transcribe": "Send a recording to a server and print who said what.",
     "keys": "Make, list and revoke API keys.",
     "models": "Fetch, list, check and pack models.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, settings_or_en
 from whisperx_api.errors import StartError
 from whisperx_api.settings import Settings
 from whisperx_api.storage.local import LocalStorage
+
+if TYPE_CHECKING:
+    from whisperx_api.jobs.moving import Moved
 
 app = typer.Typer(
     add_completion=False,
@@ -138,22 +141,42 @@ def upgrade(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
 @app.command("migrate-to")
 def migrate_to(
     url: Annotated[str, typer.Argument(help="postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, without tasks.")],
+    storage_url: Annotated[
+        str | None,
+        typer.Option(help="Copy the files there too: s3://BUCKET/PREFIX or file:///FOLDER; STORAGE_URL if left out."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Copy all that SQLite has on record to a PostgreSQL, or nothing. SQLite is left as it is, files where they are.
+    """Copy all that SQLite has on record to a PostgreSQL, or nothing. SQLite is left as it is, and so are files.
 
-    No server may run meanwhile.
+    Where there is a storage for several hosts, recordings and transcripts are copied to it before. No server may run
+    meanwhile.
     """
-    from whisperx_api.jobs.moving import move
+    from whisperx_api.jobs.moving import move, task_ids
+    from whisperx_api.storage.moving import copy_tasks
+    from whisperx_api.storage.opening import open_storage
 
     settings = settings_or_end(data_dir=data_dir)
     database = _database(settings)
-    target = settings_or_end(data_dir=data_dir, database_url=url).database
+    wanted = settings_or_end(data_dir=data_dir, database_url=url, storage_url=storage_url)
+
+    async def go() -> tuple[int, Moved]:
+        files = 0
+        if wanted.storage_url is not None:
+            target = open_storage(wanted.storage_url, settings.data_dir, settings.uploads)
+            target.prepare()
+            files = await copy_tasks(
+                LocalStorage(settings.data_dir / "tasks", settings.uploads), target, task_ids(database)
+            )
+        return files, await move(database, wanted.database)
+
     if not database.exists():
         end(f"There is no database at {database}: there is nothing to move.", FAILED)
     with _locked(settings):
-        moved = asyncio.run(move(database, target))
-    typer.echo(f"{moved.tasks} tasks are moved, {moved.rows} rows in all. Start the server with that DATABASE_URL.")
+        files, moved = asyncio.run(go())
+    copied = f" and {files} files copied" if wanted.storage_url is not None else ""
+    typer.echo(f"{moved.tasks} tasks are moved, {moved.rows} rows in all{copied}.")
+    typer.echo("Start the server with that DATABASE_URL" + (" and STORAGE_URL." if copied else "."))
     typer.echo(f"{database} is left as it is: delete it when you are sure.")
 
 
@@ -181,4 +204,7 @@ def _database(settings: Settings) -> Path:
 
 
 def _storage(settings: Settings) -> LocalStorage:
+    """Return the storage of this machine; end where recordings and transcripts are elsewhere."""
+    if settings.storage_url is not None:
+        end("Recordings and transcripts are where STORAGE_URL says: use the tools of that storage for them.", USAGE)
     return LocalStorage(settings.data_dir / "tasks", settings.uploads)

@@ -34,7 +34,7 @@ def with_settings_as_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _plain_spoken(application: Any) -> Any:
+def plain_spoken(application: Any) -> Any:
     """Return the ASGI application, so that a `StartError` while it starts is said without a traceback."""
 
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
@@ -94,7 +94,7 @@ def serve(**flags: Any) -> None:
     logger.info("what the API can do is at http://%s:%d%s/docs", host, settings.port, settings.root_path)
     gc.freeze()  # what stays until the end: to look through it again takes the collector 0.1 s, and nobody is answered
     uvicorn.run(
-        _plain_spoken(application),
+        plain_spoken(application),
         host=settings.host,
         port=settings.port,
         log_level=settings.logging_level,

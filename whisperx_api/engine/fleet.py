@@ -6,14 +6,58 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol
 
 from whisperx_api.engine.nodes import device_absent
 from whisperx_api.engine.process import EngineProcess, EngineUnavailable
-from whisperx_api.engine.protocol import ModelsUnloaded, RunStage, Stage
+from whisperx_api.engine.protocol import EngineReady, ModelsLoaded, ModelsUnloaded, RunStage, Stage
 from whisperx_api.engine.session import Listener
 
 AVOID_SECONDS = 60.0
 """How long a device whose engine could not be started is the last that is asked."""
+
+
+class Device(Protocol):
+    """What is told of a device and of what computes on it."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def ready(self) -> EngineReady | None: ...
+
+    @property
+    def models(self) -> ModelsLoaded: ...
+
+    @property
+    def failure(self) -> str | None: ...
+
+    @property
+    def model_fault(self) -> str | None: ...
+
+
+class Devices(Protocol):
+    """What the API asks of the devices, wherever they are: as `Fleet` answers it."""
+
+    @property
+    def engines(self) -> Sequence[Device]: ...
+
+    @property
+    def loaded(self) -> frozenset[str]: ...
+
+    @property
+    def failure(self) -> str | None: ...
+
+    @property
+    def model_fault(self) -> str | None: ...
+
+    @property
+    def absent(self) -> str | None: ...
+
+    async def unload(self, model: str) -> dict[str, ModelsUnloaded]: ...
 
 
 class Fleet:

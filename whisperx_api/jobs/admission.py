@@ -27,6 +27,17 @@ class QueueLimits:
     most_of_one: int = 1000
 
 
+def too_many(waiting: int, own: int, limits: QueueLimits) -> None:
+    """Raise `QueueFull` where so many jobs wait, of them so many `own`, that no more may."""
+    if waiting >= limits.most:
+        raise QueueFull(f"The queue is full, {waiting} tasks wait (MAX_QUEUE): try again later.", own=False)
+    if own >= limits.most_of_one:
+        raise QueueFull(
+            f"This key has {own} tasks waiting, as many as it may (MAX_QUEUE_PER_KEY): try again when some are done.",
+            own=True,
+        )
+
+
 class Admission:
     """Lets jobs into the queue as long as there is room.
 
@@ -42,15 +53,8 @@ class Admission:
     def check(self, owner: str) -> None:
         """Raise `QueueFull` where one more job of this owner would be too many."""
         waiting = len(self._queue) + self._sharing.following + self._coming.total()
-        if waiting >= self._limits.most:
-            raise QueueFull(f"The queue is full, {waiting} tasks wait (MAX_QUEUE): try again later.", own=False)
         own = self._queue.of(owner) + self._sharing.following_of(owner) + self._coming[owner]
-        if own >= self._limits.most_of_one:
-            raise QueueFull(
-                f"This key has {own} tasks waiting, as many as it may (MAX_QUEUE_PER_KEY): try again when some are "
-                "done.",
-                own=True,
-            )
+        too_many(waiting, own, self._limits)
 
     @contextmanager
     def place(self, owner: str) -> Iterator[None]:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -18,7 +18,8 @@ from sqlalchemy import delete, func, select
 
 from whisperx_api.engine.protocol import EngineConfig
 from whisperx_api.jobs.job import Job, KeptResult
-from whisperx_api.jobs.store import JobStore, StoreUnavailable
+from whisperx_api.jobs.sessions import StoreUnavailable
+from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.tables import JobRow, ResultRow
 from whisperx_api.options import Options
 from whisperx_api.storage.protocol import Storage, StorageUnavailable
@@ -76,6 +77,10 @@ class ResultCache:
         owner = None if self._shared else job.owner
         whole = [VERSION, owner, job.upload.sha256, options | {"model": None}, models]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+    def named(self, job: Job) -> Job:
+        """Return a job that is not submitted yet with the name of its work."""
+        return replace(job, work=self.work(job))
 
     def shareable(self, job: Job) -> bool:
         """Whether a job may give or take: not one that was begun with other models than there are now."""

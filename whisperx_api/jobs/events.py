@@ -56,6 +56,14 @@ class Events:
                 if event.segment is not None or queue.empty():
                     queue.put_nowait(event)
 
+    def publish_to_all(self, event: Event) -> None:
+        """Tell whoever listens to any task."""
+        for task_id in tuple(self._listeners):
+            self.publish(task_id, event)
+
+    async def flush(self) -> None:
+        """Wait until what was published has reached who is to pass it on: here everybody has heard it at once."""
+
     def relay(self, task_id: str, followers: Collection[str]) -> None:
         """From now on tell what is told of a task to those who listen to its followers too, and to no others."""
         if followers:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from whisperx_api.engine.decoder import DecoderDied, NotAudio
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.engine.session import EngineDied, StageError
-from whisperx_api.jobs.store import StoreUnavailable
+from whisperx_api.jobs.sessions import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -74,7 +74,7 @@ class Job:
     worker: str | None = None
     """Who runs it, where that may be one of several."""
     trace: str | None = None
-    """The traceparent of the request that it came with."""
+    """The `traceparent` of the request that it came with, where such are recorded (W3C Trace Context)."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:

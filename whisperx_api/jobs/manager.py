@@ -7,41 +7,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+import os
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timezone
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from whisperx_api import log
-from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import edits
 from whisperx_api.jobs.admission import Admission, QueueLimits
 from whisperx_api.jobs.cache import Found
+from whisperx_api.jobs.desk import Draining
+from whisperx_api.jobs.errands import Errands
 from whisperx_api.jobs.events import NOTHING, Event, EventKind
 from whisperx_api.jobs.faults import RETRY_SECONDS, persist
 from whisperx_api.jobs.giving import add_completed
 from whisperx_api.jobs.job import Job, JobStatus
 from whisperx_api.jobs.queue.embedded import EmbeddedQueue
+from whisperx_api.jobs.results import made_of
 from whisperx_api.jobs.run import JobRun
+from whisperx_api.jobs.runs import SAVE_SECONDS, Runs
 from whisperx_api.jobs.sharing import Sharing
-from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.store import StaleEpoch
 from whisperx_api.jobs.view import JobView, LiveViews
 from whisperx_api.jobs.webhooks import Webhook
+from whisperx_api.jobs.worker import Worker, devices_of
 from whisperx_api.jobs.workshop import Workshop
-from whisperx_api.transcript import Transcript, from_json
+from whisperx_api.transcript import Transcript
 
 logger = logging.getLogger(__name__)
 
-SAVE_SECONDS = 1.0
-"""How often progress is written down."""
 T = TypeVar("T")
 
 RETRIABLE = (JobStatus.FAILED, JobStatus.CANCELLED)
-
-
-class Draining(RuntimeError):
-    """The service is shutting down and takes no more jobs."""
 
 
 class JobManager:
@@ -52,15 +51,15 @@ class JobManager:
         self._max_concurrent = max_concurrent
         self._queue = EmbeddedQueue()
         self._waiting: dict[str, Job] = {}
-        self._runs: dict[str, tuple[JobRun, asyncio.Task[None]]] = {}
-        self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._runs = Runs(self, workshop.events)
         self._workers: list[asyncio.Task[None]] = []
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._errands: set[asyncio.Task[Any]] = set()
+        self._errands = Errands()
         self.sharing = Sharing(workshop, self._change_of, self._enqueue)
         self.admission = Admission(self._queue, self.sharing, limits or QueueLimits())
-        self._views = LiveViews(workshop, self._queue, self._waiting, self._runs, self.sharing)
+        self._views = LiveViews(workshop, self._queue, self._waiting, self._runs.at_work, self.sharing)
         self._draining = False
+        self._began = datetime.now(timezone.utc)
 
     async def start(self) -> None:
         """Take up what the last server left, clear away what belongs to nobody, and begin to work."""
@@ -76,16 +75,12 @@ class JobManager:
     async def drain(self, grace: float) -> None:
         """Stop: give the stages at work `grace` seconds, and hand back what is not done."""
         self._draining = True
-        for worker in (*self._workers, *self._errands):
+        for worker in self._workers:
             worker.cancel()
-        tasks = [task for _, task in self._runs.values()] + list(self._stopping.values())
-        for run, _ in self._runs.values():
-            run.stopping = True
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *self._workers, *self._errands, return_exceptions=True)
+        self._errands.cancel()
+        await self._runs.drain(grace)
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._errands.ended()
 
     # --- what callers ask for ---
 
@@ -102,7 +97,7 @@ class JobManager:
     @property
     def running(self) -> int:
         """How many jobs are in work."""
-        return len(self._runs)
+        return len(self._runs.at_work)
 
     async def submit(self, job: Job, webhook: Webhook | None = None, same: Found | None = None) -> Job:
         """Take a job whose recording is in storage. When this returns, the job is durable.
@@ -126,6 +121,37 @@ class JobManager:
         """Return how an unfinished job is, from memory; None for any other."""
         return self._views.live(task_id)
 
+    async def views(self, jobs: Sequence[Job]) -> list[JobView]:
+        """Return how these jobs are, as they were read from the database a moment ago."""
+        return [self.live(job.id) or JobView(job, job.progress) for job in jobs]
+
+    async def workers(self) -> Sequence[Worker]:
+        """Return who runs the jobs: this process."""
+        host, pid, devices = socket.gethostname(), os.getpid(), devices_of(self._shop.engines.engines)
+        tasks = tuple(self._runs.at_work)
+        return [
+            Worker(
+                f"{host}:{pid}", host, pid, (), self._max_concurrent, devices, tasks, self._draining, self._began,
+                datetime.now(timezone.utc),
+            )
+        ]  # fmt: skip
+
+    async def check(self, owner: str) -> None:
+        """Raise `QueueFull` where one more job of this owner would be too many."""
+        self.admission.check(owner)
+
+    def named(self, job: Job) -> Job:
+        """Return a job that is not submitted yet with the name of its work."""
+        return self.sharing.named(job)
+
+    def leader(self, job: Job) -> Job | None:
+        """Return the unfinished job that does this one's work; None if nobody does."""
+        return self.sharing.leader(job)
+
+    async def find(self, job: Job) -> Found | None:
+        """Return the transcript that is there for a job; None if nobody has made it."""
+        return await self.sharing.find(job)
+
     async def view(self, task_id: str) -> JobView | None:
         """Return how a job is, or None. Of a live one this reads no disk."""
         if (live := self.live(task_id)) is not None:
@@ -135,10 +161,7 @@ class JobManager:
 
     async def result(self, job: Job, make: Callable[[Transcript], T]) -> T:
         """Return what `make`, in a thread, makes of a completed job's transcript, with what people put right in it."""
-        storage = self._shop.storage
-        reading = storage.read(job.id, job.checkpoints[Stage.ASSIGN.value]), edits.read(storage, job.id)
-        data, changes = await asyncio.gather(*reading)
-        return await asyncio.to_thread(lambda: make(edits.edited(from_json(Transcript, data), changes)))
+        return await made_of(self._shop.storage, job, make)
 
     async def edit(self, task_id: str, changes: edits.Edits) -> bool:
         """Put edits to a completed job's; False if it is gone."""
@@ -157,7 +180,7 @@ class JobManager:
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel a job; False if it had ended. It is cancelled at once, its stage stops within two seconds."""
-        return await self._to_its_end(self._cancelled(task_id))
+        return await self._errands.to_its_end(self._cancelled(task_id))
 
     async def _cancelled(self, task_id: str) -> bool:
         async with self._change_of(task_id):
@@ -170,10 +193,8 @@ class JobManager:
             return False
         self._dequeue(task_id)
         told, heard = cancelled.progress, NOTHING
-        if (running := self._runs.pop(task_id, None)) is not None:
-            self._stopping[task_id] = running[1]
-            running[1].cancel()
-            told, heard = running[0].told, running[0].heard
+        if (run := self._runs.stop(task_id)) is not None:
+            told, heard = run.told, run.heard
         self._shop.events.publish(task_id, Event(EventKind.ENDED))
         await self.sharing.ended(cancelled, told, heard)
         return True
@@ -186,7 +207,7 @@ class JobManager:
             job = await self._shop.store.get(task_id)
             if job is None or job.status not in RETRIABLE:
                 return False
-            await self._stopped(task_id)
+            await self._runs.stopped(task_id)
             with self.admission.place(job.owner):
                 if (job := await self._shop.store.retry(task_id)) is None:
                     return False
@@ -195,7 +216,7 @@ class JobManager:
 
     async def delete(self, task_id: str) -> None:
         """Stop a job, and forget it with all its files."""
-        await self._to_its_end(self._deleted(task_id))
+        await self._errands.to_its_end(self._deleted(task_id))
 
     async def _deleted(self, task_id: str) -> None:
         async with self._change_of(task_id):
@@ -217,7 +238,7 @@ class JobManager:
 
     async def _delete(self, task_id: str) -> None:
         await self._cancel(task_id)
-        await self._stopped(task_id)
+        await self._runs.stopped(task_id)
         await self._shop.store.delete(task_id)
         await self._shop.storage.delete(task_id)
 
@@ -233,9 +254,9 @@ class JobManager:
         if self._queue.position(leader.id) is not None:
             self._queue.remove(leader.id)
             self._queue.put(leader, rank)
-        elif (running := self._runs.get(leader.id)) is not None:
+        elif (running := self._runs.at_work.get(leader.id)) is not None:
             running[0].rank = rank
-            self._spawn(self.sharing.begin(leader))
+            self._errands.spawn(self.sharing.begin(leader))
 
     def _dequeue(self, task_id: str) -> None:
         self._waiting.pop(task_id, None)
@@ -265,56 +286,31 @@ class JobManager:
             return
         del self._waiting[task_id]
         run = JobRun(job, self._shop, self.sharing.rank(job), self.sharing.heard(job))
-        task = asyncio.create_task(self._go(run))
-        self._runs[task_id] = (run, task)
-        task.add_done_callback(lambda ended: self._ended(run, ended))
-        self._spawn(self.sharing.begin(job))
-        await asyncio.wait([task])
+        over = self._runs.begin(run)
+        self._errands.spawn(self.sharing.begin(job))
+        await asyncio.wait([over])
 
-    async def _go(self, run: JobRun) -> None:
-        """Run a job, and see to those who follow it."""
-        log.note(task_id=run.job.id)
-        try:
-            await run()
-        except Exception:
-            if not run.job.status.finished:
-                raise
-            logger.exception("task %s has ended, but not all that follows was done", run.job.id)
-        self._shop.events.publish(run.job.id, Event(EventKind.ENDED))
+    # --- what comes of a run ---
+
+    async def ended(self, run: JobRun) -> None:
+        """See to those who follow a job whose run has ended."""
         await self.sharing.ended(run.job, run.told, run.heard)
 
-    def _ended(self, run: JobRun, task: asyncio.Task[None]) -> None:
-        task_id = run.job.id
-        if (running := self._runs.get(task_id)) is not None and running[1] is task:
-            del self._runs[task_id]
-        if self._stopping.get(task_id) is task:
-            del self._stopping[task_id]
-        if not task.cancelled() and (error := task.exception()) is not None and not self._draining:
-            logger.error("task %s: its run could not be put on record", task_id, exc_info=error)
-            self._spawn(self._rescue(run.job))
-        self._shop.events.publish(task_id, Event(EventKind.ENDED))
+    async def saved(self, run: JobRun) -> None:
+        """Write down how far those are who follow a job. Raises `StoreUnavailable`."""
+        await self.sharing.save(run.job, run.stage, run.told)
 
-    def _spawn(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Have something done meanwhile, until the service drains."""
-        task = asyncio.create_task(errand)
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
-        return task
+    def moved_on(self, run: JobRun) -> None:
+        """Do nothing: who has changed the job here has stopped its run too."""
 
-    async def _to_its_end(self, change: Coroutine[Any, Any, T]) -> T:
-        """Make a change of several steps: all of them, also where who has asked for it goes away meanwhile."""
-        return await asyncio.shield(self._spawn(change))
+    def lost(self, job: Job) -> None:
+        """Have a job whose run ended unrecorded run again."""
+        self._errands.spawn(self._rescue(job))
 
     async def _rescue(self, job: Job) -> None:
         """Put a job whose run ended unrecorded back into the queue, as soon as the database takes it."""
         with suppress(StaleEpoch):
             self._enqueue(await persist(lambda: self._shop.store.hand_back(job, job.progress)))
-
-    async def _stopped(self, task_id: str) -> None:
-        """Wait until no run of an ended job is left."""
-        running = self._runs.get(task_id)
-        if (task := self._stopping.get(task_id) or (running and running[1])) is not None:
-            await asyncio.wait([task])
 
     async def _save(self) -> None:
         """Once a second write the progress of every run down, and what was deleted out of the database's log."""
@@ -323,11 +319,4 @@ class JobManager:
             await asyncio.sleep(SAVE_SECONDS)
             if self._shop.store.erased.is_set():
                 await self._shop.store.wipe()
-            for run, _ in tuple(self._runs.values()):
-                try:
-                    await run.save_progress()
-                    await self.sharing.save(run.job, run.stage, run.told)
-                except (StaleEpoch, StoreUnavailable):
-                    continue  # it has moved on, or the next second's look does it
-                except Exception:
-                    logger.exception("task %s: its progress could not be written down", run.job.id)
+            await self._runs.save()

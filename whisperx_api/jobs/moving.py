@@ -1,6 +1,6 @@
 """Moves what a stopped service has on record from SQLite to PostgreSQL: all of it or nothing.
 
-Files stay where they are: the same DATA_DIR and UPLOAD_DIR serve the new database.
+Files are not moved here: the same DATA_DIR and UPLOAD_DIR serve the new database, or `storage.moving` has copied them.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ async def move(source: Path, url: str) -> Moved:
                 ) from error
             finally:
                 await database.dispose()
+
+
+def task_ids(source: Path) -> list[str]:
+    """Return the ids of all tasks in SQLite's file `source`. Raises `MoveFailed`."""
+    with _reading(source) as old:
+        return list(old.scalars(select(JobRow.id)))
 
 
 @contextmanager

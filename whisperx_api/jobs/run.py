@@ -32,9 +32,11 @@ from whisperx_api.jobs.events import NOTHING, Event, EventKind, Heard
 from whisperx_api.jobs.faults import STAGE_FAULTS, can_be_tried_again, persist, sentence
 from whisperx_api.jobs.giving import complete_by_another
 from whisperx_api.jobs.job import Job, Verdict, judge
+from whisperx_api.jobs.live import Live
 from whisperx_api.jobs.progress import Progress
 from whisperx_api.jobs.queue.embedded import Rank
-from whisperx_api.jobs.store import StaleEpoch, StoreUnavailable
+from whisperx_api.jobs.sessions import StoreUnavailable
+from whisperx_api.jobs.store import StaleEpoch
 from whisperx_api.jobs.telling import AT_WORK, STARTING, Telling
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.storage.protocol import StorageUnavailable
@@ -92,7 +94,7 @@ class JobRun:
     async def __call__(self) -> None:
         """Run what is left to do. Cancelling it hands the job back, unless the job has moved on."""
         job = self.job
-        self._shop.observer(RunBegan(job.id, job.epoch))
+        self._shop.observer(RunBegan(job.id, job.epoch, job.trace))
         try:
             await self._run()
         finally:
@@ -132,8 +134,12 @@ class JobRun:
         """Write the progress down, for after a restart."""
         if self.stage is not None:
             reached = self.progress.reached
-            await self._shop.store.at(self.job, self.stage, reached)
+            await self._shop.store.at(self.job, self.stage, reached, self._live if self._shop.shared else None)
             self._tell(reached)
+
+    @property
+    def _live(self) -> Live:
+        return Live(self.message, self.progress.eta(), tuple(self.heard.items()))
 
     # --- the stages ---
 
@@ -310,6 +316,7 @@ class JobRun:
         result = self.job.checkpoints[Stage.ASSIGN.value]
         kept = await self._shop.cache.kept(self.job, result) if self._shop.cache else None
         seconds = self._results[Stage.ASSIGN].duration
+        await self._shop.events.flush()
         self.job = await persist(
             lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}, kept, seconds=seconds)
         )

@@ -70,7 +70,7 @@ class Sharing:
 
     def named(self, job: Job) -> Job:
         """Return a job that is not submitted yet with the name of its work."""
-        return replace(job, work=self._shop.cache.work(job)) if self._shop.cache else job
+        return self._shop.cache.named(job) if self._shop.cache else job
 
     async def find(self, job: Job) -> Found | None:
         """Return the transcript that is there for a job; None if nobody has made it."""

@@ -7,43 +7,38 @@ What a run of a job changes names its epoch; when the job has moved on meanwhile
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Select, and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import Session
 
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.happenings import End, JobEnded, JobSubmitted, Observer, nobody
 from whisperx_api.jobs.database import Database
-from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
+from whisperx_api.jobs.job import Job, JobStatus, KeptResult
+from whisperx_api.jobs.live import Live
 from whisperx_api.jobs.outbox import add_webhook, forget, post_ends
-from whisperx_api.jobs.sessions import Sessions, StoreUnavailable
+from whisperx_api.jobs.reading import JobReader, columns_of, job_of, utc_now
 from whisperx_api.jobs.tables import JobRow, ResultRow
 from whisperx_api.jobs.usage import count_ends
 from whisperx_api.jobs.webhooks import Webhook
-from whisperx_api.options import Options
 
-IDEMPOTENCY_WINDOW = timedelta(hours=24)
-"""How long an idempotency key means the task it was first sent with."""
+Admit = Callable[[AsyncSession], Awaitable[None]]
+"""Looks whether a job may wait; raises where it may not."""
 
-RETRY_WINDOW = timedelta(minutes=5)
-"""How long a failed job is what the same request gets that its client sends again by itself."""
 
-COLUMNS = tuple(column.name for column in JobRow.__table__.columns if column.name != "live")
-_options = TypeAdapter(Options)
-_upload = TypeAdapter(Upload)
+async def unasked(session: AsyncSession) -> None:
+    """Admit every job."""
 
 
 class StaleEpoch(RuntimeError):
     """The job has moved on: it was cancelled, deleted or started anew since this run of it began."""
 
 
-class JobStore(Sessions):
+class JobStore(JobReader):
     """Jobs in a SQL database.
 
     The end of a job writes the messages of its webhooks and is counted for its owner, in the same transaction.
@@ -60,13 +55,17 @@ class JobStore(Sessions):
         webhook: Webhook | None = None,
         kept: KeptResult | None = None,
         seconds: float | None = None,
+        admit: Admit = unasked,
     ) -> Job:
         """Store a new job, with a webhook if one is given, and return it with its `seq`.
 
-        One that is completed already has a transcript `kept`, of so many `seconds` of audio.
+        One that is completed already has a transcript `kept`, of so many `seconds` of audio. `admit` raises where the
+        job is not to go on record, in whose transaction it looks.
         """
         async with self.transaction() as session:
-            row = JobRow(**_columns(job))
+            await admit(session)
+            row = JobRow(**columns_of(job))
+            await self._book(session, row)
             session.add(row)
             await session.flush()
             if webhook is not None:
@@ -75,58 +74,9 @@ class JobStore(Sessions):
                 await _offer(session, job.id, kept)
             await count_ends(session, [row], seconds)
             posted = 0 if webhook is None else await post_ends(session, [row])
-        self._tell(posted)
-        added = _job(row)
+        (added,) = self._announce([row], posted)
         self._observer(JobSubmitted(added.id, added.upload.size))
-        self._observe_ends([added])
         return added
-
-    async def get(self, task_id: str) -> Job | None:
-        """Return a job, or None."""
-        return await self._first(select(JobRow).where(JobRow.id == task_id))
-
-    async def by_idempotency_key(self, owner: str, key: str) -> Job | None:
-        """Return the owner's newest job with this key, if it is not too old."""
-        since = _now() - IDEMPOTENCY_WINDOW
-        query = (
-            select(JobRow)
-            .where(JobRow.owner == owner, JobRow.idempotency_key == key, JobRow.created_at > since)
-            .order_by(JobRow.seq.desc())
-            .limit(1)
-        )
-        return await self._first(query)
-
-    async def failed(self, owner: str, fingerprint: str) -> Job | None:
-        """Return the owner's newest job of the same request that has failed within `RETRY_WINDOW`."""
-        query = (
-            select(JobRow)
-            .where(JobRow.completed_at > _now() - RETRY_WINDOW, JobRow.status == JobStatus.FAILED.value)
-            .where(JobRow.owner == owner, JobRow.fingerprint == fingerprint)
-            .order_by(JobRow.seq.desc())
-            .limit(1)
-        )
-        return await self._first(query)
-
-    async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:
-        """Return at most `limit` of the owner's jobs, newest first, older than the one with the seq `before`."""
-        query = select(JobRow).where(JobRow.owner == owner)
-        if status is not None:
-            query = query.where(JobRow.status == status.value)
-        if before is not None:
-            query = query.where(JobRow.seq < before)
-        newest = query.order_by(JobRow.seq.desc()).limit(limit)
-        return await self.read(lambda session: [_job(row) for row in session.scalars(newest)])
-
-    async def ids(self) -> set[str]:
-        """Return the ids of all jobs."""
-        return await self.read(lambda session: set(session.scalars(select(JobRow.id))))
-
-    async def expired(self, before: datetime, task_id: str | None = None) -> Sequence[str]:
-        """Return the ids of jobs that ended before a time: of all of them, or of the one named."""
-        query = select(JobRow.id).where(JobRow.completed_at < before)
-        if task_id is not None:
-            query = query.where(JobRow.id == task_id)
-        return await self.read(lambda session: session.scalars(query).all())
 
     async def recover(self) -> Sequence[Job]:
         """Make every unfinished job pending, and return them in the order in which they are to run."""
@@ -143,7 +93,7 @@ class JobStore(Sessions):
                 and_(JobRow.id == task_id, JobRow.status == JobStatus.PENDING.value),
                 status=JobStatus.PROCESSING.value,
                 epoch=JobRow.epoch + 1,
-                started_at=func.coalesce(JobRow.started_at, _now()),
+                started_at=func.coalesce(JobRow.started_at, utc_now()),
             )
         )
 
@@ -156,9 +106,10 @@ class JobStore(Sessions):
         failures = {other: count for other, count in job.failures.items() if other != stage.value}
         return await self._change(job, checkpoints=checkpoints, failures=failures, progress=_at_least(progress))
 
-    async def at(self, job: Job, stage: Stage, progress: float) -> Job:
-        """Record how far a run has come. Raises `StaleEpoch`."""
-        return await self._change(job, stage=stage.value, progress=_at_least(progress))
+    async def at(self, job: Job, stage: Stage, progress: float, live: Live | None = None) -> Job:
+        """Record how far a run has come, and what else those are to know who don't see it. Raises `StaleEpoch`."""
+        known: dict[str, Any] = {} if live is None else {"live": live.as_json()}
+        return await self._change(job, stage=stage.value, progress=_at_least(progress), **known)
 
     async def failed_attempt(self, job: Job, stage: Stage) -> Job:
         """Count a failure of `stage`. Raises `StaleEpoch`."""
@@ -205,52 +156,43 @@ class JobStore(Sessions):
                 and_(JobRow.id == task_id, JobRow.status.in_(unfinished)),
                 status=JobStatus.CANCELLED.value,
                 epoch=JobRow.epoch + 1,
-                completed_at=_now(),
+                completed_at=utc_now(),
                 **where,
             )
         )
 
-    async def retry(self, task_id: str) -> Job | None:
-        """Make a failed or cancelled job pending again; None if it is neither."""
+    async def retry(self, task_id: str, admit: Admit = unasked) -> Job | None:
+        """Make a failed or cancelled job pending again; None if it is neither. `admit` as in `add`."""
         ended = (JobStatus.FAILED.value, JobStatus.CANCELLED.value)
-        return first(
-            await self._update(
-                and_(JobRow.id == task_id, JobRow.status.in_(ended)),
-                status=JobStatus.PENDING.value,
-                error=None,
-                failures={},
-                completed_at=None,
-            )
-        )
+        values = {"status": JobStatus.PENDING.value, "error": None, "failures": {}, "completed_at": None}
+        async with self.transaction() as session:
+            await admit(session)
+            rows = await self._changed(session, and_(JobRow.id == task_id, JobRow.status.in_(ended)), values)
+            await self._follow(session, rows)
+        return first(self._announce(rows, 0))
 
     async def delete(self, task_id: str) -> None:
         """Forget a job, with its webhooks."""
         async with self.transaction() as session:
-            await session.execute(delete(JobRow).where(JobRow.id == task_id))  # first, so it gets no further webhook
+            gone = await session.scalars(delete(JobRow).where(JobRow.id == task_id).returning(JobRow))
+            await self._follow(session, gone.all(), deleted=True)  # first, so it gets no further webhook
             await forget(session, task_id)
         self.erased.set()
 
-    async def fault(self) -> str | None:
-        """Return what is wrong with the database; None if it answers."""
-        try:
-            await self.read(lambda session: session.scalar(select(1)))
-        except StoreUnavailable as error:
-            return str(error)
-        return None
-
-    async def _first(self, query: Select[JobRow]) -> Job | None:
-        """Return the job that a query finds, or None."""
-
-        def first_of(session: Session) -> Job | None:
-            row = session.scalar(query)
-            return None if row is None else _job(row)
-
-        return await self.read(first_of)
+    async def delete_ended(self, task_id: str, before: datetime) -> bool:
+        """Forget a job that ended before a time, with its webhooks; False where it is none, or not any more."""
+        async with self.transaction() as session:
+            ended = delete(JobRow).where(JobRow.id == task_id, JobRow.completed_at < before)
+            if await session.scalar(ended.returning(JobRow.id)) is None:
+                return False
+            await forget(session, task_id)
+        self.erased.set()
+        return True
 
     async def _end(
         self, job: Job, status: JobStatus, kept: KeptResult | None = None, seconds: float | None = None, **values: Any
     ) -> Job:
-        return await self._change(job, kept, seconds, status=status.value, completed_at=_now(), **values)
+        return await self._change(job, kept, seconds, status=status.value, completed_at=utc_now(), **values)
 
     async def _change(
         self, job: Job, kept: KeptResult | None = None, seconds: float | None = None, **values: Any
@@ -269,33 +211,45 @@ class JobStore(Sessions):
         transcript `kept` for others.
         """
         async with self.transaction() as session:
-            rows = (await session.scalars(update(JobRow).where(where).values(**values).returning(JobRow))).all()
+            rows = await self._changed(session, where, values)
             if kept is not None:
                 for row in rows:
                     await _offer(session, row.id, kept)
-            posted = await _ends(session, rows, seconds) if "status" in values else 0
-        self._tell(posted)
-        jobs = [_job(row) for row in rows]
-        if "status" in values:
-            self._observe_ends(jobs)
-        return jobs
+            posted = await self._ends(session, rows, seconds) if "status" in values else 0
+        return self._announce(rows, posted) if "status" in values else [job_of(row) for row in rows]
 
-    def _tell(self, posted: int) -> None:
-        """Wake who delivers messages, if there is a new one. To be called when it is committed."""
+    async def _changed(
+        self, session: AsyncSession, where: ColumnElement[bool], values: dict[str, Any]
+    ) -> Sequence[JobRow]:
+        changing = update(JobRow).where(where).values(**values).returning(JobRow)
+        return (await session.scalars(changing.execution_options(synchronize_session=False))).all()
+
+    async def _ends(self, session: AsyncSession, rows: Sequence[JobRow], seconds: float | None = None) -> int:
+        """Write what new states of jobs bring with them; return how many messages of ends those are."""
+        await self._follow(session, rows)
+        await count_ends(session, rows, seconds)
+        return await post_ends(session, rows)
+
+    def _announce(self, rows: Sequence[JobRow], posted: int) -> list[Job]:
+        """Return the jobs, say which of them have ended now, and wake who delivers new messages.
+
+        To be called when all that is committed.
+        """
         if posted:
             self.posted.set()
-
-    def _observe_ends(self, jobs: Sequence[Job]) -> None:
-        """Say which of these have ended now. To be called when that is committed."""
+        jobs = [job_of(row) for row in rows]
         for job in jobs:
             if job.status.finished:
                 self._observer(JobEnded(job.id, End.CACHED if job.cached else End(job.status.value)))
+        return jobs
 
+    # --- for stores whose jobs are in a queue of the database's too ---
 
-async def _ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | None) -> int:
-    """Write what the ends of jobs bring with them; return how many messages those are."""
-    await count_ends(session, rows, seconds)
-    return await post_ends(session, rows)
+    async def _book(self, session: AsyncSession, row: JobRow) -> None:
+        """Do what comes before a new job goes on record, in the same transaction: here nothing."""
+
+    async def _follow(self, session: AsyncSession, rows: Sequence[JobRow], deleted: bool = False) -> None:
+        """Do what the new states of jobs bring with them, in the same transaction: here nothing."""
 
 
 async def _offer(session: AsyncSession, task_id: str, kept: KeptResult) -> None:
@@ -303,7 +257,7 @@ async def _offer(session: AsyncSession, task_id: str, kept: KeptResult) -> None:
 
     The one used before it is in use with it: this one's task may be deleted soon.
     """
-    now = _now()
+    now = utc_now()
     same = select(ResultRow.task_id).where(ResultRow.work == kept.work).order_by(ResultRow.used_at.desc()).limit(1)
     before = update(ResultRow).where(ResultRow.task_id == same.scalar_subquery()).values(used_at=now)
     await session.execute(before.execution_options(synchronize_session=False))
@@ -318,29 +272,3 @@ def first(jobs: Sequence[Job]) -> Job | None:
 def _at_least(progress: float) -> ColumnElement[float]:
     """Return the progress on record or `progress`, whichever is more: two changes may come in either order."""
     return case((JobRow.progress > progress, JobRow.progress), else_=progress)
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def _columns(job: Job) -> dict[str, Any]:
-    values = {name: getattr(job, name) for name in COLUMNS if name != "seq"}
-    return values | {
-        "status": job.status.value,
-        "stage": job.stage.value if job.stage else None,
-        "options": _options.dump_python(job.options, mode="json"),
-        "upload": asdict(job.upload),
-    }
-
-
-def _job(row: JobRow) -> Job:
-    values = {name: getattr(row, name) for name in COLUMNS}
-    return Job(**values | {
-        "status": JobStatus(row.status),
-        "stage": Stage(row.stage) if row.stage else None,
-        "options": _options.validate_python(row.options),
-        "upload": _upload.validate_python(row.upload),
-        "checkpoints": dict(row.checkpoints),
-        "failures": dict(row.failures),
-    })  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Date,
     DateTime,
@@ -21,11 +22,15 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0006"
+REVISION = "0007"
 """The migration that makes these tables."""
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""Of a row, in the order of their coming. SQLite numbers rows itself only by what it calls INTEGER, of any size."""
+WAITING = text("status = 'pending'")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -50,7 +55,7 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
 
-    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    seq: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(36), unique=True)
     owner: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16))
@@ -74,11 +79,15 @@ class JobRow(Base):
     trace: Mapped[str | None] = mapped_column(String(64))
     live: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """What only a run knows: its message, how long it may take yet."""
+    turn: Mapped[int | None] = mapped_column(Integer)
+    """When it is to run among those of its priority, where the queue is the database's."""
 
     __table_args__ = (
         Index("ix_jobs_status_completed_at", "status", "completed_at"),
         Index("ix_jobs_owner_seq", "owner", "seq"),
         Index("ix_jobs_owner_idempotency_key", "owner", "idempotency_key"),
+        Index("ix_jobs_waiting", "priority", "turn", sqlite_where=WAITING, postgresql_where=WAITING),
+        Index("ix_jobs_waiting_of_owner", "owner", "priority", "turn", sqlite_where=WAITING, postgresql_where=WAITING),
         {"sqlite_autoincrement": True},
     )
 
@@ -88,7 +97,7 @@ class WebhookRow(Base):
 
     __tablename__ = "webhooks"
 
-    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    seq: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(36), unique=True)
     task_id: Mapped[str] = mapped_column(String(36))
     owner: Mapped[str] = mapped_column(String(64))
@@ -110,7 +119,7 @@ class MessageRow(Base):
 
     __tablename__ = "webhook_messages"
 
-    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    seq: Mapped[int] = mapped_column(Number, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(36), unique=True)
     webhook_id: Mapped[str] = mapped_column(String(36))
     task_id: Mapped[str] = mapped_column(String(36))
@@ -188,7 +197,7 @@ class WorkerRow(Base):
     host: Mapped[str] = mapped_column(Text)
     pid: Mapped[int] = mapped_column(Integer)
     queues: Mapped[list[str]] = mapped_column(JSON)
-    devices: Mapped[list[str]] = mapped_column(JSON)
+    devices: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     task_ids: Mapped[list[str]] = mapped_column(JSON)
     capacity: Mapped[int] = mapped_column(Integer)
     draining: Mapped[bool] = mapped_column(Boolean)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from whisperx_api.engine.fleet import Device
 from whisperx_api.engine.protocol import RunStage
 from whisperx_api.engine.session import Listener
 from whisperx_api.happenings import Observer, nobody
@@ -23,6 +24,9 @@ Decode = Callable[[Path, Path, Callable[[float], None], Channels], Awaitable[Aud
 
 class Engines(Protocol):
     """Runs a stage on some device, as `engine.fleet.Fleet` does."""
+
+    @property
+    def engines(self) -> Sequence[Device]: ...
 
     async def run(self, request: RunStage, listener: Listener) -> str: ...
 
@@ -41,3 +45,5 @@ class Workshop:
     cache: ResultCache | None = None
     """Finished transcripts, for jobs that ask for the same; None where nothing is shared."""
     observer: Observer = nobody
+    shared: bool = False
+    """Whether others than this process look at its runs, and find on record what they are to know."""

@@ -47,6 +47,10 @@ class BucketStorage:
         """Make the folders on this machine. Raises `OSError` where that is not allowed."""
         self._scratch.prepare()
 
+    async def clean_up(self) -> int:
+        """Delete what an earlier process has left on this machine; return how many things that were."""
+        return await asyncio.to_thread(self._scratch.sweep)
+
     # --- uploads ---
 
     def incoming(self) -> Path:
@@ -109,13 +113,12 @@ class BucketStorage:
         await self._objects.delete([_recording(task_id), *await self._made(task_id)])
 
     async def sweep(self, known: Collection[str]) -> int:
-        """Delete what belongs to no task in `known`, and what is left on this machine; return how many things that is.
+        """Delete what belongs to no task in `known`; return how many things that were.
 
-        Of the bucket only goes what has a name of this service's making and is old: another server may just be putting
+        Only goes what has a name of this service's making and is old: another server may just be putting
         what is new. Where it can't be reached it is left as it is, which is logged.
         """
-        things = await asyncio.to_thread(self._scratch.sweep)
-        known, before = frozenset(known), time.time() - self._stray_seconds
+        things, known, before = 0, frozenset(known), time.time() - self._stray_seconds
         try:
             for folder in (UPLOADS, TASKS):
                 async for page in self._objects.list(folder):

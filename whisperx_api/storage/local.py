@@ -36,6 +36,10 @@ class LocalStorage:
         for folder in (self._root, self._uploads):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    async def clean_up(self) -> int:
+        """Delete nothing: what was left here is of use, or `sweep` deletes it."""
+        return 0
+
     # --- uploads ---
 
     def incoming(self) -> Path:

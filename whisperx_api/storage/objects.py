@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PART_BYTES, PARTS_AT_ONCE = 8 * 1024**2, 3
+PART_BYTES, PARTS_AT_ONCE = 5 * 1024**2, 2
 """Size of the parts in which a file is sent, and how many of them are in memory at once."""
 MOST_PARTS = 9000
 """Parts of one object; S3 takes 10,000. Of a file that would have more they are larger."""

@@ -39,6 +39,13 @@ class Storage(Protocol):
         """Make the folders on this machine."""
         ...
 
+    async def clean_up(self) -> int:
+        """Delete what an earlier process has left on this machine that can be made again; return how many things.
+
+        To be called before uploads are received here, and by one process at a time for each DATA_DIR.
+        """
+        ...
+
     # --- uploads ---
 
     def incoming(self) -> Path:
@@ -91,7 +98,7 @@ class Storage(Protocol):
     async def sweep(self, known: Collection[str]) -> int:
         """Delete what belongs to no task in `known`, unfinished uploads included; return how many things that were.
 
-        To be called before uploads are received here; what other servers are receiving is left alone.
+        Where no other machine has it, to be called before uploads are received; else what is new is left alone.
         """
         ...
 

@@ -39,6 +39,10 @@ class SharedFolder(LocalStorage):
         super().prepare()
         self._scratch.prepare()
 
+    async def clean_up(self) -> int:
+        """Delete what an earlier process has left on this machine; return how many things that were."""
+        return await asyncio.to_thread(self._scratch.sweep)
+
     def audio(self, task_id: str, epoch: int) -> Path:
         """Where an attempt's decoded audio goes, on this machine."""
         return self._scratch.audio(task_id, epoch)
@@ -55,10 +59,6 @@ class SharedFolder(LocalStorage):
         """Delete the recording and all that was made of it."""
         await asyncio.to_thread(self._scratch.clear, task_id)
         await super().delete(task_id)
-
-    async def sweep(self, known: Collection[str]) -> int:
-        """Delete what is old and belongs to no task in `known`, and what is left on this machine; return how much."""
-        return await asyncio.to_thread(self._scratch.sweep) + await super().sweep(known)
 
     def free(self) -> int:
         """Bytes free on the fullest of the disks, the shared one as it was when `fault` was last asked."""

@@ -24,8 +24,8 @@ from whisperx_api.api.transcribe import SHUTTING_DOWN
 from whisperx_api.api.uploads import Read, accept
 from whisperx_api.formats.pages import Page
 from whisperx_api.formats.writing import encoded
+from whisperx_api.jobs.desk import Draining
 from whisperx_api.jobs.job import Job, JobStatus
-from whisperx_api.jobs.manager import Draining
 from whisperx_api.jobs.view import JobView
 from whisperx_api.keys import Caller
 

@@ -1,0 +1,299 @@
+"""The jobs of a cluster and their tickets, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from anyio import fail_after
+from sqlalchemy import NullPool, text
+
+from tests.backend import TABLES
+from tests.postgres import Postgres
+from whisperx_api.clustered import fits
+from whisperx_api.engine.protocol import Stage
+from whisperx_api.jobs import postgres as postgres_module
+from whisperx_api.jobs.admission import QueueFull, QueueLimits
+from whisperx_api.jobs.cluster.limits import ClusterLimits
+from whisperx_api.jobs.cluster.locks import SharedLocks
+from whisperx_api.jobs.cluster.notices import TASKS, Assembly, Ear, Kind, Notice, payloads
+from whisperx_api.jobs.cluster.store import ClusterStore, Counts
+from whisperx_api.jobs.cluster.workers import WorkerBook
+from whisperx_api.jobs.database import Database, open_database
+from whisperx_api.jobs.job import Job, JobStatus, Upload
+from whisperx_api.jobs.live import Live
+from whisperx_api.jobs.store import JobStore, StaleEpoch
+from whisperx_api.jobs.worker import Worker
+from whisperx_api.options import Options
+from whisperx_api.settings import load_settings
+
+NOBODY = Worker("w1", "here", 1, (), 2)
+
+
+def job(owner: str = "ann", priority: int = 0, **options: str) -> Job:
+    return Job(owner, replace(Options(), **options), Upload("a.wav", 4, "00", 1.0), priority=priority)
+
+
+@dataclass
+class Office:
+    database: Database
+    store: ClusterStore
+    book: WorkerBook
+    url: str
+    number: int = 0
+
+    async def took(self, worker: Worker = NOBODY, fit: Callable[[str], bool] | None = None) -> Job | None:
+        taken = await self.store.take(worker.id, self.number, fit)
+        return None if taken is None else taken[0]
+
+    async def tickets(self) -> list[tuple[str, str]]:
+        async with self.database.engine.connect() as connection:
+            found = await connection.execute(
+                text("SELECT queueing_lock, status::text FROM procrastinate_jobs ORDER BY id")
+            )
+            return [(row[0], row[1]) for row in found]
+
+
+Test = Callable[[Office], Awaitable[None]]
+
+
+@pytest.fixture
+def in_office(postgres: Postgres, newest: str) -> Iterator[Callable[[Test], None]]:
+    """Run a test with a store that knows one worker."""
+
+    def run(test: Test) -> None:
+        async def go() -> None:
+            database = await open_database(newest)
+            try:
+                office = Office(database, ClusterStore(database, "large-v3"), WorkerBook(database), newest)
+                office.number = await office.book.register(NOBODY)
+                await test(office)
+            finally:
+                await database.dispose()
+
+        asyncio.run(go())
+
+    yield run
+    postgres.empty(newest, TABLES)
+
+
+def test_key_with_many_jobs_does_not_starve_one_with_a_single_job(in_office) -> None:
+    async def test(office: Office) -> None:
+        many = [await office.store.add(job("many")) for _ in range(30)]
+        for _ in range(3):
+            await office.took()
+        single = await office.store.add(job("single"))
+        others = [await office.store.add(job("other")) for _ in range(2)]
+        (seen,) = await office.store.seen([single.id])
+        assert seen.position == 1
+        taken = [await office.took() for _ in range(6)]
+        owners = [one.owner for one in taken if one]
+        assert owners == ["many", "single", "other", "many", "other", "many"]
+        assert [one.id for one in taken if one and one.owner == "other"] == [one.id for one in others]
+        assert [one.id for one in taken if one and one.owner == "many"] == [one.id for one in many[3:6]]
+
+    in_office(test)
+
+
+def test_higher_priority_goes_first_whoever_waits(in_office) -> None:
+    async def test(office: Office) -> None:
+        low = await office.store.add(job(priority=-10))
+        plain = await office.store.add(job())
+        high = await office.store.add(job(priority=10))
+        assert [one.id for one in [await office.took() for _ in range(3)] if one] == [high.id, plain.id, low.id]
+        assert await office.took() is None
+
+    in_office(test)
+
+
+def test_every_state_of_a_job_has_its_ticket_or_none(in_office) -> None:
+    async def test(office: Office) -> None:
+        store = office.store
+        one = await store.add(job())
+        assert await office.tickets() == [(one.id, "todo")]
+        run = await office.took()
+        assert run is not None and run.epoch == 1 and run.worker == NOBODY.id
+        assert await office.tickets() == [(one.id, "doing")]
+        await store.hand_back(run, 0.5)
+        assert await office.tickets() == [(one.id, "todo")]
+        await store.cancel(one.id)
+        assert await office.tickets() == []
+        await store.retry(one.id)
+        assert await office.tickets() == [(one.id, "todo")]
+        run = await office.took()
+        assert run is not None
+        await store.fail(run, Stage.DECODE, "It can't be read.")
+        assert await office.tickets() == []
+        await store.retry(one.id)
+        run = await office.took()
+        assert run is not None
+        await store.complete(run, {"assign": "assign.3.json"})
+        assert await office.tickets() == []
+        gone = await store.add(job())
+        await store.delete(gone.id)
+        assert await office.tickets() == []
+
+    in_office(test)
+
+
+def test_transaction_that_fails_leaves_neither_job_nor_ticket(in_office) -> None:
+    async def refuse(session: object) -> None:
+        raise QueueFull("full", own=False)
+
+    async def test(office: Office) -> None:
+        with pytest.raises(QueueFull):
+            await office.store.add(job(), admit=refuse)
+        assert await office.tickets() == [] and await office.store.ids() == set()
+
+    in_office(test)
+
+
+def test_vanished_workers_job_waits_again_and_its_late_result_is_refused(in_office) -> None:
+    async def test(office: Office) -> None:
+        await office.store.add(job())
+        run = await office.took()
+        assert run is not None
+        run = await office.store.at(run, Stage.TRANSCRIBE, 0.4, Live("Transcribing", 9.0, ((None, 12.5),)))
+        assert not await office.store.rescue(30)
+        (again,) = await office.store.rescue(-1)
+        assert again.status is JobStatus.PENDING and again.progress == 0.4
+        for late in (office.store.complete(run, {}), office.store.at(run, Stage.ALIGN, 0.9)):
+            with pytest.raises(StaleEpoch):
+                await late
+        assert not await office.book.beat(NOBODY, office.number), "it is not known any more"
+        office.number = await office.book.register(NOBODY)
+        taken = await office.store.take(NOBODY.id, office.number)
+        assert taken is not None and taken[0].epoch == 2
+        assert taken[1] == Live("Transcribing", 9.0, ((None, 12.5),))
+        with pytest.raises(StaleEpoch):
+            await office.store.complete(run, {})
+
+    in_office(test)
+
+
+def test_ticket_of_a_worker_that_signed_off_in_the_middle_is_given_back(in_office) -> None:
+    async def test(office: Office) -> None:
+        one = await office.store.add(job())
+        await office.took()
+        await office.book.sign_off(NOBODY, office.number)
+        assert [again.id for again in await office.store.rescue(30)] == [one.id]
+
+    in_office(test)
+
+
+def test_jobs_from_before_there_was_a_queue_are_adopted_in_their_order(in_office) -> None:
+    async def test(office: Office) -> None:
+        plain = JobStore(office.database)
+        jobs = [await plain.add(job()), await plain.add(job(priority=3)), await plain.add(job())]
+        await plain.start(jobs[2].id)
+        ended = await plain.add(job())
+        await plain.cancel(ended.id)
+        assert await office.took() is None
+        assert len(await office.store.adopt()) == 3
+        assert await office.store.adopt() == []
+        order = [one.id for one in [await office.took() for _ in range(3)] if one]
+        assert order == [jobs[1].id, jobs[0].id, jobs[2].id]
+
+    in_office(test)
+
+
+def test_worker_takes_jobs_of_queues_that_fit_alone(in_office, tmp_path) -> None:
+    def fit(*queues: str, **settings: object) -> Callable[[str], bool] | None:
+        return fits(load_settings(worker_queues=queues, model_dir=tmp_path, **settings))
+
+    async def test(office: Office) -> None:
+        plain = await office.store.add(job())
+        german = await office.store.add(job(language="de"))
+        tiny = await office.store.add(job(model="tiny", language="en"))
+        assert fit() is None
+        assert await office.took(fit=fit("base")) is None
+        assert await office.took(fit=fit(whisper_auto_download=False)) is None, "it has no model"
+        for queue, wanted in (("*:de", german), ("tiny", tiny), ("large-v3:auto", plain)):
+            taken = await office.took(fit=fit(queue))
+            assert taken is not None and taken.id == wanted.id
+
+    in_office(test)
+
+
+def test_fifty_at_once_take_each_job_once(in_office) -> None:
+    async def test(office: Office) -> None:
+        jobs = {(await office.store.add(job(f"owner{number % 5}"))).id for number in range(40)}
+        taken = await asyncio.gather(*(office.took() for _ in range(50)))
+        assert sorted(one.id for one in taken if one) == sorted(jobs)
+
+    in_office(test)
+
+
+def test_queue_that_is_nearly_full_is_counted_exactly(in_office) -> None:
+    async def test(office: Office) -> None:
+        limits = ClusterLimits(QueueLimits(5, 3))
+
+        async def send(owner: str) -> bool:
+            try:
+                await office.store.add(job(owner), admit=limits.admit(owner))
+            except QueueFull:
+                return False
+            return True
+
+        sent = await asyncio.gather(*(send("ann") for _ in range(8)), *(send("bob") for _ in range(8)))
+        assert sum(sent[:8]) <= 3 and sum(sent) == 5
+        limits.counts = await office.store.counts()
+        assert limits.counts == Counts({"ann": sum(sent[:8]), "bob": sum(sent[8:])}, 0)
+        with pytest.raises(QueueFull):
+            limits.check("eve")
+
+    in_office(test)
+
+
+def test_lock_is_held_by_one_of_two_servers(in_office) -> None:
+    async def test(office: Office) -> None:
+        alone = postgres_module.connect(office.url, poolclass=NullPool)
+        first, second, order = SharedLocks(alone), SharedLocks(alone), []
+
+        async def late() -> None:
+            async with second.held("a key"):
+                order.append("second")
+
+        async with first.held("a key"):
+            waiting = asyncio.create_task(late())
+            async with second.held("another key"):
+                await asyncio.sleep(0.2)
+            order.append("first")
+        await waiting
+        assert order == ["first", "second"]
+
+    in_office(test)
+
+
+def test_notice_is_heard_by_who_listens_long_ones_too(in_office) -> None:
+    async def test(office: Office) -> None:
+        alone, there = postgres_module.connect(office.url, poolclass=NullPool), asyncio.Event()
+        heard: asyncio.Queue[Notice] = asyncio.Queue()
+        ear = asyncio.create_task(Ear(alone, TASKS, heard.put_nowait, there.set)())
+        with fail_after(20):
+            await there.wait()
+            long = Notice(Kind.SEGMENT, "task", {"text": 'é"\\' * 20_000})
+            await office.store.say(TASKS, long)
+            one = await office.store.add(job())
+            await office.store.cancel(one.id)
+            assert await heard.get() == long
+            assert await heard.get() == Notice(Kind.TASK, one.id, "cancelled")
+        ear.cancel()
+        await asyncio.gather(ear, return_exceptions=True)
+
+    in_office(test)
+
+
+def test_notice_in_parts_is_put_together_whatever_comes_between() -> None:
+    long = [Notice(Kind.SEGMENT, name, {"text": name * 9000}) for name in ("x", "ü")]
+    parts = [list(payloads(notice)) for notice in long]
+    assert all(len(part.encode()) < 8000 for whole in parts for part in whole) and all(len(p) > 1 for p in parts)
+    assembly, whole = Assembly(), []
+    mixed = [part for pair in zip(*parts, strict=False) for part in pair] + parts[1][len(parts[0]) :]
+    for part in [*mixed, *payloads(Notice(Kind.TASK, "t"))]:
+        if (notice := assembly.take(part)) is not None:
+            whole.append(notice)
+    assert sorted(notice.about for notice in whole) == ["t", "x", "ü"]
+    assert [notice for notice in whole if notice.about == "x"] == [long[0]]

@@ -1,0 +1,1 @@
+"""Jobs of several hosts: servers that take them in, and workers that run them, on one PostgreSQL."""

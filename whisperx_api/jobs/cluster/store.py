@@ -1,0 +1,221 @@
+"""Where the jobs of a cluster live: as in `JobStore`, and each that waits or runs has a ticket in the queue.
+
+The ticket, and what other hosts are told, are part of the transaction that changes the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, column, delete, func, or_, select, table
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+
+from whisperx_api.happenings import Observer, nobody
+from whisperx_api.jobs.cluster.notices import NOTIFY, TASKS, Kind, Notice, channel_of, payloads
+from whisperx_api.jobs.database import Database
+from whisperx_api.jobs.job import Job, JobStatus
+from whisperx_api.jobs.live import Live, live_of
+from whisperx_api.jobs.queue.tickets import Place, tickets
+from whisperx_api.jobs.reading import job_of, utc_now
+from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.tables import JobRow, WorkerRow
+
+PENDING, PROCESSING, CANCELLED = (
+    JobStatus.PENDING.value, JobStatus.PROCESSING.value, JobStatus.CANCELLED.value,
+)  # fmt: skip
+RESCUE = 0x77785F72
+"""Number of the lock under which tickets of vanished workers are given back."""
+QUEUE_NAME = 128
+"""Characters that procrastinate keeps of a queue's name."""
+TICKETS = table("procrastinate_jobs", column("queueing_lock"))
+
+Fits = Callable[[str], bool]
+"""Says of a queue's name whether a worker takes its tickets."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A job as it is on record, what its run has left there, and how many wait before it where it waits."""
+
+    job: Job
+    live: Live | None
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many jobs wait, of each owner, and how many are in work."""
+
+    waiting: dict[str, int]
+    running: int
+
+
+class ClusterStore(JobStore):
+    """Jobs on PostgreSQL, for several processes at once. `model` is what a job runs on that names none."""
+
+    def __init__(self, database: Database, model: str, observer: Observer = nobody) -> None:
+        super().__init__(database, observer)
+        self._model = model
+
+    def queue_of(self, job: Job) -> str:
+        """Return the queue in which a job waits: MODEL:LANGUAGE, with auto for a language that is to be found."""
+        return f"{job.options.model or self._model}:{job.options.language or 'auto'}"[-QUEUE_NAME:]
+
+    # --- what a worker does ---
+
+    async def take(self, worker: str, number: int, fits: Fits | None = None) -> tuple[Job, Live | None] | None:
+        """Begin a run of the job whose turn it is, of those in queues that fit; None where none waits.
+
+        With it comes what an earlier run has left of it. `number` is the worker's as the tickets know it.
+        """
+        while True:
+            async with self.transaction() as session:
+                office = await tickets(session)
+                queues = None if fits is None else [queue for queue in await office.queues() if fits(queue)]
+                task_id = None if queues == [] else await office.take(number, queues)
+                if task_id is None:
+                    return None
+                values = {
+                    "status": PROCESSING, "epoch": JobRow.epoch + 1, "worker": worker,
+                    "started_at": func.coalesce(JobRow.started_at, utc_now()),
+                }  # fmt: skip
+                rows = await self._changed(session, and_(JobRow.id == task_id, JobRow.status == PENDING), values)
+                if not rows:
+                    await office.tear(task_id)
+                    continue
+                await self._follow(session, rows)
+            return job_of(rows[0]), live_of(rows[0].live)
+
+    async def rescue(self, seconds: float) -> Sequence[Job]:
+        """Have the jobs wait again whose workers sent no heartbeat for so long, and return them.
+
+        What such a worker still has to say of them is refused from here on.
+        """
+        async with self.transaction() as session:
+            if not await session.scalar(select(func.pg_try_advisory_xact_lock(RESCUE))):
+                return ()  # another does it just now
+            office = await tickets(session)
+            found = await office.vanished(seconds)
+            here = and_(JobRow.id.in_(found), JobRow.status == PROCESSING)
+            rows = await self._changed(session, here, {"status": PENDING, "worker": None}) if found else []
+            await self._follow(session, rows)
+            for task_id in set(found) - {row.id for row in rows}:
+                await office.tear(task_id)  # of a job that is not in work
+            await office.prune(seconds)
+            await session.execute(delete(WorkerRow).where(WorkerRow.seen_at < func.now() - timedelta(seconds=seconds)))
+        return self._announce(rows, 0)
+
+    async def abandon(self, worker: str) -> Sequence[Job]:
+        """Have the jobs wait again that a worker left which has certainly ended, forget it, and return them."""
+        here = and_(JobRow.worker == worker, JobRow.status == PROCESSING)
+        async with self.transaction() as session:
+            rows = await self._changed(session, here, {"status": PENDING, "worker": None})
+            await self._follow(session, rows)
+            await session.execute(delete(WorkerRow).where(WorkerRow.id == worker))
+        return self._announce(rows, 0)
+
+    async def adopt(self) -> Sequence[Job]:
+        """Have the unfinished jobs wait that have no ticket, and return them: they come from where there are none."""
+        ticket = select(TICKETS.c.queueing_lock).where(TICKETS.c.queueing_lock == JobRow.id)
+        unfinished = and_(JobRow.status.in_((PENDING, PROCESSING)), ~ticket.exists())
+        async with self.transaction() as session:
+            await session.execute(select(func.pg_advisory_xact_lock(RESCUE)))
+            rows = await self._changed(session, unfinished, {"status": PENDING, "worker": None})
+            await self._follow(session, sorted(rows, key=lambda row: (-row.priority, row.seq)))
+        return self._announce(rows, 0)
+
+    # --- what a server asks ---
+
+    async def seen(self, task_ids: Iterable[str]) -> Sequence[Seen]:
+        """Return how these jobs are, as far as they are there."""
+        wanted = tuple(task_ids)
+
+        def look(session: Session) -> list[Seen]:
+            rows = session.scalars(select(JobRow).where(JobRow.id.in_(wanted))).all()
+            return [Seen(job_of(row), live_of(row.live), _position(session, row)) for row in rows]
+
+        return await self.read(look)
+
+    async def counts(self) -> Counts:
+        """Return how many jobs wait and are in work."""
+        waiting = select(JobRow.owner, func.count()).where(JobRow.status == PENDING).group_by(JobRow.owner)
+        running = select(func.count()).where(JobRow.status == PROCESSING)
+
+        def count(session: Session) -> Counts:
+            return Counts(dict(session.execute(waiting).tuples().all()), session.scalar(running) or 0)
+
+        return await self.read(count)
+
+    async def say(self, channel: str, notice: Notice) -> None:
+        """Tell whoever listens. Raises `StoreUnavailable`."""
+        async with self.transaction() as session:
+            await notify(session, channel, notice)
+
+    # --- the tickets ---
+
+    async def _changed(
+        self, session: AsyncSession, where: ColumnElement[bool], values: dict[str, Any]
+    ) -> Sequence[JobRow]:
+        rows = await super()._changed(session, where, values)
+        if "live" in values:
+            for row in rows:
+                await notify(session, TASKS, Notice(Kind.TASK, row.id))
+        return rows
+
+    async def _book(self, session: AsyncSession, row: JobRow) -> None:
+        if row.status == PENDING:
+            row.turn = await _next_turn(session, row)
+            await self._put(session, row)
+
+    async def _follow(self, session: AsyncSession, rows: Sequence[JobRow], deleted: bool = False) -> None:
+        if not rows:
+            return
+        office = await tickets(session)
+        for row in rows:
+            if deleted or row.status not in (PENDING, PROCESSING):
+                await office.tear(row.id)
+            elif row.status == PENDING and not await office.give_back(row.id):
+                row.turn = await _next_turn(session, row)
+                await self._put(session, row)
+            await notify(session, TASKS, Notice(Kind.TASK, row.id, row.status))
+            if row.worker is not None and (deleted or row.status == CANCELLED):
+                await notify(session, channel_of(row.worker), Notice(Kind.TASK, row.id))
+
+    async def _put(self, session: AsyncSession, row: JobRow) -> None:
+        place = Place(self.queue_of(job_of(row)), row.priority, row.turn or 0)
+        await (await tickets(session)).put(row.id, place, row.work or row.id)
+
+
+async def notify(session: AsyncSession, channel: str, notice: Notice) -> None:
+    """Have a notice be told when the transaction is committed."""
+    for payload in payloads(notice):
+        await session.execute(NOTIFY, {"channel": channel, "payload": payload})
+
+
+async def _next_turn(session: AsyncSession, row: JobRow) -> int:
+    """Return when a job is to run among those of its priority.
+
+    Owners take turns (start-time fair queueing): of each, one job is done before the second of any. Who comes anew
+    is where those are that wait longest, and not before them.
+    """
+    waiting = and_(JobRow.status == PENDING, JobRow.priority == row.priority, JobRow.id != row.id)
+    first = select(func.min(JobRow.turn)).where(waiting).scalar_subquery()
+    own = select(func.max(JobRow.turn) + 1).where(waiting, JobRow.owner == row.owner).scalar_subquery()
+    return await session.scalar(select(func.greatest(func.coalesce(first, 0), func.coalesce(own, 0)))) or 0
+
+
+def _position(session: Session, row: JobRow) -> int | None:
+    """Return how many jobs wait before one; None if it does not wait."""
+    if row.status != PENDING:
+        return None
+    earlier = or_(
+        JobRow.priority > row.priority,
+        and_(JobRow.priority == row.priority, or_(
+            JobRow.turn < row.turn, and_(JobRow.turn == row.turn, JobRow.seq < row.seq),
+        )),
+    )  # fmt: skip
+    return session.scalar(select(func.count()).where(JobRow.status == PENDING, earlier))
