@@ -236,6 +236,8 @@ def test_server_refuses_a_database_of_a_newer_version_in_a_sentence(tmp_path: Pa
 def test_every_migration_is_taken_back_and_made_again(database_url: str) -> None:
     engine = create_engine(database_url.replace("+aiosqlite", ""))
     newest = REVISIONS[-1]
+    with engine.begin() as connection:
+        command.upgrade(migrate.configuration(connection), newest)
     for revision in (*REVISIONS[-2::-1], "base"):
         with engine.begin() as connection:
             command.downgrade(migrate.configuration(connection), revision)
