@@ -12,16 +12,17 @@ import argparse
 import asyncio
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.figures import Figure, publish
 from tests.postgres import running
+from whisperx_api.jobs.cluster.host import pause_between_looks
 from whisperx_api.jobs.cluster.store import ClusterStore
 from whisperx_api.jobs.cluster.workers import WorkerBook
 from whisperx_api.jobs.database import open_database
-from whisperx_api.jobs.job import Job, Upload
+from whisperx_api.jobs.job import Job, KeptResult, Upload
 from whisperx_api.jobs.worker import Worker
 from whisperx_api.options import Options
 
@@ -29,7 +30,6 @@ WANTED = 300.0
 OWNERS = 20
 CLIENTS = 8
 """Who sends jobs, in each process, one after the other."""
-LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Share:
     puts: int = 0
     ends: int = 0
     workers: int = 0
+    all_workers: int = 0
 
 
 def job(number: int) -> Job:
@@ -48,8 +49,8 @@ def job(number: int) -> Job:
     return Job(f"owner{number % OWNERS}", Options(), Upload("meeting.wav", 32044, f"{number:064x}", 60.0))
 
 
-async def work(share: Share) -> None:
-    """Do a share."""
+async def work(share: Share, begin: Callable[[], object]) -> None:
+    """Do a share, from when all have come to where they begin."""
     database = await open_database(share.url)
     store, book = ClusterStore(database, "large-v3"), WorkerBook(database)
     left = {"puts": share.puts, "ends": share.ends}
@@ -59,27 +60,32 @@ async def work(share: Share) -> None:
             left["puts"] -= 1
             await store.add(job(left["puts"]))
 
-    async def run(number: int) -> None:
-        worker = Worker(f"{share.number}-{number}", "here", 0, (), 1)
-        ticket_office = await book.register(worker)
+    pause = pause_between_looks(share.all_workers)
+
+    async def run(worker: Worker, number: int) -> None:
         while left["ends"]:
             left["ends"] -= 1
-            while (taken := await store.take(worker.id, ticket_office)) is None:  # noqa: ASYNC110  # others put it
-                await asyncio.sleep(LOOK_SECONDS)
-            await store.complete(taken[0], {"assign": "assign.1.json"}, seconds=60.0)
-        await book.sign_off(worker, ticket_office)
+            while (taken := await store.take(worker.id, number)) is None:  # noqa: ASYNC110  # others put it
+                await asyncio.sleep(pause)
+            ended = taken[0]
+            kept = KeptResult(ended.upload.sha256, "assign.1.json", 4000, ended.upload.sha256)
+            await store.complete(ended, {"assign": kept.file}, kept, seconds=60.0)
 
-    await asyncio.gather(*(put() for _ in range(CLIENTS)), *(run(number) for number in range(share.workers)))
+    workers = [Worker(f"{share.number}-{number}", "here", 0, (), 1) for number in range(share.workers)]
+    numbers = [await book.register(worker) for worker in workers]
+    begin()
+    await asyncio.gather(*(put() for _ in range(CLIENTS)), *map(run, workers, numbers))
+    for worker, number in zip(workers, numbers, strict=True):
+        await book.sign_off(worker, number)
     await database.dispose()
 
 
 def _begin(share: Share, ready: Any, go: Any) -> None:
-    async def after_the_others() -> None:
+    def begin() -> None:
         ready.release()
         go.wait()
-        await work(share)
 
-    asyncio.run(after_the_others())
+    asyncio.run(work(share, begin))
 
 
 def timed(shares: Sequence[Share]) -> float:
@@ -107,7 +113,7 @@ def measure(jobs: int, workers: int, processes: int) -> list[Figure]:
         asyncio.run(_made(url))
 
         def rate(puts: int, ends: int) -> float:
-            shares = [Share(url, number, puts, ends, mine if ends else 0) for number in range(processes)]
+            shares = [Share(url, number, puts, ends, mine if ends else 0, workers) for number in range(processes)]
             return each * processes / timed(shares)
 
         note = f"{jobs} jobs, {processes} processes; PostgreSQL beside them"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from anyio import fail_after
-from sqlalchemy import NullPool, text
+from sqlalchemy import NullPool, select, text
 
 from tests.backend import TABLES
 from tests.postgres import Postgres
@@ -22,9 +22,12 @@ from whisperx_api.jobs.cluster.notices import TASKS, Assembly, Ear, Kind, Notice
 from whisperx_api.jobs.cluster.store import ClusterStore, Counts
 from whisperx_api.jobs.cluster.workers import WorkerBook
 from whisperx_api.jobs.database import Database, open_database
-from whisperx_api.jobs.job import Job, JobStatus, Upload
+from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
 from whisperx_api.jobs.live import Live
+from whisperx_api.jobs.outbox import add_webhook
 from whisperx_api.jobs.store import JobStore, StaleEpoch
+from whisperx_api.jobs.tables import JobRow
+from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.jobs.worker import Worker
 from whisperx_api.options import Options
 from whisperx_api.settings import load_settings
@@ -148,6 +151,108 @@ def test_transaction_that_fails_leaves_neither_job_nor_ticket(in_office) -> None
         assert await office.tickets() == [] and await office.store.ids() == set()
 
     in_office(test)
+
+
+async def told_and_kept(office: Office, store: JobStore, begin: Callable[[Job], Awaitable[Job | None]]) -> list[object]:
+    """Return what is on record once three jobs of the same work have come, been begun and ended: one is cached, and
+    somebody is told of it."""
+    for number, seconds in enumerate((60.0, 30.0, None)):
+        one = replace(job(), work="w" * 64, trace="00-a-b-01", fingerprint="f" * 64)
+        hook = Webhook(one.id, "ann", "https://example.org/", "https://example.org", "whsec_a") if number == 1 else None
+        await store.add(one, hook)
+        run = await begin(one)
+        assert run is not None and run.id == one.id
+        run = await store.checkpoint(run, Stage.ASSIGN, f"assign.{number}.json", 0.9)
+        kept = KeptResult("w" * 64, f"assign.{number}.json", 4, "s" * 64) if number < 2 else None
+        ended = await store.complete(run, {"assign": f"assign.{number}.json"}, kept, number == 1, seconds)
+        assert ended == await store.get(one.id)
+        assert store.posted.is_set() == (number >= 1)
+    tables: list[object] = []
+    async with office.database.engine.connect() as connection:
+        for table, order in (("jobs", "seq"), ("usage", "day"), ("results", "file"), ("webhook_messages", "seq")):
+            rows = await connection.execute(text(f"SELECT * FROM {table} ORDER BY {order}"))
+            tables += [
+                (
+                    table,
+                    {name: seen(name, value) for name, value in row._mapping.items() if name not in ("worker", "turn")},
+                )
+                for row in rows
+            ]
+        used = (await connection.scalars(text("SELECT used_at FROM results"))).all()
+    assert len(used) == 2 and len(set(used)) == 1, "the one before is in use with the newer one"
+    return tables
+
+
+def seen(name: str, value: object) -> object:
+    """Return what is to be the same of two jobs that are the same: of a time or an id whether there is one."""
+    return value is None if name.endswith("_at") or name in ("id", "seq", "task_id", "webhook_id", "body") else value
+
+
+def test_usual_way_of_a_job_leaves_on_record_what_the_plain_store_does(in_office) -> None:
+    async def test(office: Office) -> None:
+        plain = JobStore(office.database)
+        wanted = await told_and_kept(office, plain, lambda one: plain.start(one.id))
+        async with office.database.engine.begin() as connection:
+            await connection.execute(text(f"TRUNCATE {', '.join(TABLES)} CASCADE"))
+        office.number = await office.book.register(NOBODY)
+        ours = await told_and_kept(office, office.store, lambda one: office.took())
+        assert ours == wanted
+        assert len(ours) == 3 + 1 + 2 + 1
+        assert await office.tickets() == []
+
+    in_office(test)
+
+
+def test_late_end_changes_nothing(in_office) -> None:
+    async def test(office: Office) -> None:
+        one = await office.store.add(replace(job(), work="w" * 64))
+        run = await office.took()
+        kept = KeptResult("w" * 64, "assign.1.json", 4, "s" * 64)
+        assert run is not None
+        await office.store.complete(run, {"assign": kept.file}, kept)
+        assert one.id == run.id
+
+        async def record() -> list[str]:
+            async with office.database.engine.connect() as connection:
+                tables = [(await connection.execute(text(f"SELECT * FROM {name}"))).all() for name in TABLES]
+            return [str(rows) for rows in tables]
+
+        before = await record()
+        with pytest.raises(StaleEpoch):
+            await office.store.complete(run, {"assign": "assign.2.json"}, kept)
+        assert await record() == before
+
+    in_office(test)
+
+
+def test_webhook_that_comes_as_a_job_ends_is_told(in_office) -> None:
+    async def test(office: Office) -> None:
+        one = await office.store.add(job())
+        run = await office.took()
+        assert run is not None
+        hook = Webhook(one.id, "ann", "https://example.org/", "https://example.org", "whsec_a")
+        async with office.store.transaction() as session:
+            await add_webhook(session, hook)
+            await session.scalar(select(JobRow).where(JobRow.id == one.id).with_for_update())
+            ending = asyncio.create_task(office.store.complete(run, {}))
+            await waits_for_a_lock(office)
+        with fail_after(20):
+            await ending
+        async with office.database.engine.connect() as connection:
+            messages = await connection.scalars(text("SELECT webhook_id FROM webhook_messages"))
+            assert messages.all() == [hook.id]
+
+    in_office(test)
+
+
+async def waits_for_a_lock(office: Office) -> None:
+    """Return when somebody waits for a lock."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    with fail_after(20):
+        async with office.database.engine.connect() as connection:
+            while not await connection.scalar(waiting):
+                await connection.rollback()
+                await asyncio.sleep(0.02)
 
 
 def test_vanished_workers_job_waits_again_and_its_late_result_is_refused(in_office) -> None:

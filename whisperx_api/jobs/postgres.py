@@ -35,6 +35,7 @@ NETWORK = {
 """What libpq is told, where the URL does not say otherwise. Milliseconds for `tcp_user_timeout`, else seconds."""
 
 SESSION = {
+    "timezone": "UTC",
     "statement_timeout": "15s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",

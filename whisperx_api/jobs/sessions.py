@@ -72,10 +72,15 @@ class Sessions:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Give a transaction. Raises `StoreUnavailable` where the database does not take it."""
+        async with self.change(), self._sessions.begin() as session:
+            yield session
+
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[None]:
+        """Do one change, of few at once. Raises `StoreUnavailable` where the database does not take it."""
         async with self._in_turn(self._writers, "did not take a change"):
             try:
-                async with self._sessions.begin() as session:
-                    yield session
+                yield
             finally:  # what failed, or was given up, may be written all the same
                 self.changes.happened()
 

@@ -64,19 +64,14 @@ class JobStore(JobReader):
         """
         async with self.transaction() as session:
             await admit(session)
-            row = JobRow(**columns_of(job))
-            await self._book(session, row)
-            session.add(row)
-            await session.flush()
+            row = await self._insert(session, job)
             if webhook is not None:
                 await add_webhook(session, webhook)
             if kept is not None:
                 await _offer(session, job.id, kept)
             await count_ends(session, [row], seconds)
             posted = 0 if webhook is None else await post_ends(session, [row])
-        (added,) = self._announce([row], posted)
-        self._observer(JobSubmitted(added.id, added.upload.size))
-        return added
+        return self._submitted(row, posted)
 
     async def recover(self) -> Sequence[Job]:
         """Make every unfinished job pending, and return them in the order in which they are to run."""
@@ -189,6 +184,12 @@ class JobStore(JobReader):
         self.erased.set()
         return True
 
+    async def _insert(self, session: AsyncSession, job: Job) -> JobRow:
+        row = JobRow(**columns_of(job))
+        session.add(row)
+        await session.flush()
+        return row
+
     async def _end(
         self, job: Job, status: JobStatus, kept: KeptResult | None = None, seconds: float | None = None, **values: Any
     ) -> Job:
@@ -199,7 +200,7 @@ class JobStore(JobReader):
     ) -> Job:
         this_run = and_(JobRow.id == job.id, JobRow.epoch == job.epoch, JobRow.status == JobStatus.PROCESSING.value)
         if (changed := first(await self._update(this_run, kept, seconds, **values))) is None:
-            raise StaleEpoch(f"task {job.id}, epoch {job.epoch}")
+            raise stale(job)
         return changed
 
     async def _update(
@@ -230,6 +231,12 @@ class JobStore(JobReader):
         await count_ends(session, rows, seconds)
         return await post_ends(session, rows)
 
+    def _submitted(self, row: JobRow, posted: int) -> Job:
+        """Return a new job, and say that it has come. To be called when it is committed."""
+        (added,) = self._announce([row], posted)
+        self._observer(JobSubmitted(added.id, added.upload.size))
+        return added
+
     def _announce(self, rows: Sequence[JobRow], posted: int) -> list[Job]:
         """Return the jobs, say which of them have ended now, and wake who delivers new messages.
 
@@ -245,11 +252,13 @@ class JobStore(JobReader):
 
     # --- for stores whose jobs are in a queue of the database's too ---
 
-    async def _book(self, session: AsyncSession, row: JobRow) -> None:
-        """Do what comes before a new job goes on record, in the same transaction: here nothing."""
-
     async def _follow(self, session: AsyncSession, rows: Sequence[JobRow], deleted: bool = False) -> None:
         """Do what the new states of jobs bring with them, in the same transaction: here nothing."""
+
+
+def stale(job: Job) -> StaleEpoch:
+    """Return what a run is told whose job has moved on."""
+    return StaleEpoch(f"task {job.id}, epoch {job.epoch}")
 
 
 async def _offer(session: AsyncSession, task_id: str, kept: KeptResult) -> None:

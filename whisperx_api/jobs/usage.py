@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timezone
-from importlib import import_module
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, timezone
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Date, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from whisperx_api.jobs.sessions import Sessions
@@ -34,16 +33,29 @@ class Usage:
     cached_seconds: float = 0.0
 
 
+def add_to_usage(source: str, parameter: str) -> str:
+    """Return the statement that counts what was used, as both SQLite and PostgreSQL have it.
+
+    `source` is where the values come from, `parameter` how the driver writes one, each with {} for what it is.
+    """
+    names = [field.name for field in fields(Usage)]
+    more = ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in COUNTS)
+    values = source.format(", ".join(parameter.format(name) for name in names))
+    return f"INSERT INTO usage ({', '.join(names)}) {values} ON CONFLICT (day, owner) DO UPDATE SET {more}"
+
+
+_ADD = text(add_to_usage("VALUES ({})", ":{}")).bindparams(bindparam("day", type_=Date))
+
+
 async def count_ends(session: AsyncSession, rows: Sequence[JobRow], seconds: float | None = None) -> None:
     """Count the jobs that end in this transaction. Their audio is `seconds` long, or as their files state it."""
-    for usage in [_of(row, seconds) for row in rows if row.status in ("completed", "failed")]:
-        of_it = (UsageRow.day == usage.day, UsageRow.owner == usage.owner)
-        more = {name: getattr(UsageRow, name) + count for name, count in _counts(usage).items()}
-        change = update(UsageRow).where(*of_it).values(more).returning(UsageRow.day)
-        found = await session.execute(change.execution_options(synchronize_session=False))
-        if found.first() is None:  # the first of its day, here at least: SQLAlchemy compiles this one anew each time
-            insert = _insert(session)(UsageRow).values(day=usage.day, owner=usage.owner, **_counts(usage))
-            await session.execute(insert.on_conflict_do_update(index_elements=["day", "owner"], set_=more))
+    for row in rows:
+        if row.status not in ("completed", "failed"):
+            continue
+        assert row.completed_at is not None
+        length = seconds if seconds is not None else row.upload.get("duration")
+        usage = usage_of(row.status, row.completed_at, row.owner, row.cached, length)
+        await session.execute(_ADD, asdict(usage))
 
 
 class UsageBook(Sessions):
@@ -59,21 +71,15 @@ class UsageBook(Sessions):
         return [Usage(row.day, row.owner, **_counts(row)) for row in rows]
 
 
-def _of(row: JobRow, seconds: float | None) -> Usage:
-    assert row.completed_at is not None
-    day = row.completed_at.astimezone(timezone.utc).date()
-    length = seconds if seconds is not None else row.upload.get("duration") or 0.0
-    if row.status == "failed":
-        return Usage(day, row.owner, failed=1)
-    if row.cached:
-        return Usage(day, row.owner, cached=1, cached_seconds=length)
-    return Usage(day, row.owner, completed=1, seconds=length)
+def usage_of(status: str, ended: datetime, owner: str, cached: bool, seconds: float | None) -> Usage:
+    """Return what one job counts that is completed, or has failed."""
+    day = ended.astimezone(timezone.utc).date()
+    if status == "failed":
+        return Usage(day, owner, failed=1)
+    if cached:
+        return Usage(day, owner, cached=1, cached_seconds=seconds or 0.0)
+    return Usage(day, owner, completed=1, seconds=seconds or 0.0)
 
 
 def _counts(usage: Usage | UsageRow) -> dict[str, Any]:
     return {name: getattr(usage, name) for name in COUNTS}
-
-
-def _insert(session: AsyncSession) -> Any:
-    """Return the database's own `insert`: SQLite and PostgreSQL both know ON CONFLICT, standard SQL does not."""
-    return import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}").insert

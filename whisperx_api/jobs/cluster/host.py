@@ -50,6 +50,11 @@ SHORTEST_LOOK, LONGEST_LOOK = 0.1, 2.0
 """Seconds between two looks of one worker, at least and at most."""
 
 
+def pause_between_looks(capacity: int) -> float:
+    """Return after how many seconds an idle worker looks again, where all together run so many jobs at once."""
+    return min(max(capacity * LOOK_SECONDS, SHORTEST_LOOK), LONGEST_LOOK)
+
+
 class Host:
     """Runs jobs of a cluster. It owns none: what it holds of them is given to others when it tells nothing any more."""
 
@@ -273,8 +278,7 @@ class Host:
                 await self.tell()
                 for job in await self._store.rescue(VANISHED_SECONDS):
                     logger.warning("task %s waits again: its worker has vanished", job.id)
-                looks = await self._book.capacity() * LOOK_SECONDS
-                self._pause = min(max(looks, SHORTEST_LOOK), LONGEST_LOOK)
+                self._pause = pause_between_looks(await self._book.capacity())
             except StoreUnavailable as error:
                 logger.warning("that this worker lives could not be told: %s", error)
             except Exception:

@@ -5,24 +5,29 @@ The ticket, and what other hosts are told, are part of the transaction that chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, column, delete, func, or_, select, table
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from whisperx_api.happenings import Observer, nobody
+from whisperx_api.jobs.cluster import statements
 from whisperx_api.jobs.cluster.notices import NOTIFY, TASKS, Kind, Notice, channel_of, payloads
 from whisperx_api.jobs.database import Database
-from whisperx_api.jobs.job import Job, JobStatus
+from whisperx_api.jobs.job import Job, JobStatus, KeptResult
 from whisperx_api.jobs.live import Live, live_of
-from whisperx_api.jobs.queue.tickets import Place, tickets
-from whisperx_api.jobs.reading import job_of, utc_now
-from whisperx_api.jobs.store import JobStore
+from whisperx_api.jobs.outbox import post_ends
+from whisperx_api.jobs.queue.driver import driver_of, transaction
+from whisperx_api.jobs.queue.tickets import Tickets, tickets
+from whisperx_api.jobs.reading import job_of
+from whisperx_api.jobs.store import Admit, JobStore, stale, unasked
 from whisperx_api.jobs.tables import JobRow, WorkerRow
+from whisperx_api.jobs.webhooks import Webhook
 
 PENDING, PROCESSING, CANCELLED = (
     JobStatus.PENDING.value, JobStatus.PROCESSING.value, JobStatus.CANCELLED.value,
@@ -65,6 +70,20 @@ class ClusterStore(JobStore):
         """Return the queue in which a job waits: MODEL:LANGUAGE, with auto for a language that is to be found."""
         return f"{job.options.model or self._model}:{job.options.language or 'auto'}"[-QUEUE_NAME:]
 
+    async def add(
+        self,
+        job: Job,
+        webhook: Webhook | None = None,
+        kept: KeptResult | None = None,
+        seconds: float | None = None,
+        admit: Admit = unasked,
+    ) -> Job:
+        if job.status is not JobStatus.PENDING or webhook is not None or admit is not unasked:
+            return await super().add(job, webhook, kept, seconds, admit)
+        async with self._by_driver() as pooled:
+            row = await statements.add(await driver_of(pooled), job, self.queue_of(job))
+        return self._submitted(row, 0)
+
     # --- what a worker does ---
 
     async def take(self, worker: str, number: int, fits: Fits | None = None) -> tuple[Job, Live | None] | None:
@@ -73,22 +92,38 @@ class ClusterStore(JobStore):
         With it comes what an earlier run has left of it. `number` is the worker's as the tickets know it.
         """
         while True:
-            async with self.transaction() as session:
-                office = await tickets(session)
+            async with self._by_driver() as pooled:
+                connection = await driver_of(pooled)
+                office = Tickets(connection)
                 queues = None if fits is None else [queue for queue in await office.queues() if fits(queue)]
                 task_id = None if queues == [] else await office.take(number, queues)
                 if task_id is None:
                     return None
-                values = {
-                    "status": PROCESSING, "epoch": JobRow.epoch + 1, "worker": worker,
-                    "started_at": func.coalesce(JobRow.started_at, utc_now()),
-                }  # fmt: skip
-                rows = await self._changed(session, and_(JobRow.id == task_id, JobRow.status == PENDING), values)
-                if not rows:
+                row = await statements.begin(connection, task_id, worker)
+                if row is None:
                     await office.tear(task_id)
                     continue
-                await self._follow(session, rows)
-            return job_of(rows[0]), live_of(rows[0].live)
+            return job_of(row), live_of(row.live)
+
+    async def complete(
+        self,
+        job: Job,
+        checkpoints: dict[str, str],
+        kept: KeptResult | None = None,
+        cached: bool = False,
+        seconds: float | None = None,
+    ) -> Job:
+        posted = 0
+        async with self._by_driver() as pooled:
+            connection = await driver_of(pooled)
+            row = await statements.complete(connection, job, checkpoints, kept, cached, seconds)
+            if row is None:
+                raise stale(job)
+            if await statements.has_webhooks(connection, job.id):
+                async with AsyncSession(pooled) as session, session.begin():
+                    posted = await post_ends(session, [row])
+        (ended,) = self._announce([row], posted)
+        return ended
 
     async def rescue(self, seconds: float) -> Sequence[Job]:
         """Have the jobs wait again whose workers sent no heartbeat for so long, and return them.
@@ -166,46 +201,36 @@ class ClusterStore(JobStore):
                 await notify(session, TASKS, Notice(Kind.TASK, row.id))
         return rows
 
-    async def _book(self, session: AsyncSession, row: JobRow) -> None:
-        if row.status == PENDING:
-            row.turn = await _next_turn(session, row)
-            await self._put(session, row)
+    @asynccontextmanager
+    async def _by_driver(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection for a change that is asked of the driver. Raises `StoreUnavailable`."""
+        async with self.change(), transaction(self.database.engine) as pooled:
+            yield pooled
+
+    async def _insert(self, session: AsyncSession, job: Job) -> JobRow:
+        if job.status is not JobStatus.PENDING:
+            return await super()._insert(session, job)
+        return await statements.add(await driver_of(await session.connection()), job, self.queue_of(job))
 
     async def _follow(self, session: AsyncSession, rows: Sequence[JobRow], deleted: bool = False) -> None:
         if not rows:
             return
-        office = await tickets(session)
+        connection = await driver_of(await session.connection())
+        office = Tickets(connection)
         for row in rows:
             if deleted or row.status not in (PENDING, PROCESSING):
                 await office.tear(row.id)
             elif row.status == PENDING and not await office.give_back(row.id):
-                row.turn = await _next_turn(session, row)
-                await self._put(session, row)
+                await statements.wait_again(connection, row, self.queue_of(job_of(row)))
             await notify(session, TASKS, Notice(Kind.TASK, row.id, row.status))
             if row.worker is not None and (deleted or row.status == CANCELLED):
                 await notify(session, channel_of(row.worker), Notice(Kind.TASK, row.id))
-
-    async def _put(self, session: AsyncSession, row: JobRow) -> None:
-        place = Place(self.queue_of(job_of(row)), row.priority, row.turn or 0)
-        await (await tickets(session)).put(row.id, place, row.work or row.id)
 
 
 async def notify(session: AsyncSession, channel: str, notice: Notice) -> None:
     """Have a notice be told when the transaction is committed."""
     for payload in payloads(notice):
         await session.execute(NOTIFY, {"channel": channel, "payload": payload})
-
-
-async def _next_turn(session: AsyncSession, row: JobRow) -> int:
-    """Return when a job is to run among those of its priority.
-
-    Owners take turns (start-time fair queueing): of each, one job is done before the second of any. Who comes anew
-    is where those are that wait longest, and not before them.
-    """
-    waiting = and_(JobRow.status == PENDING, JobRow.priority == row.priority, JobRow.id != row.id)
-    first = select(func.min(JobRow.turn)).where(waiting).scalar_subquery()
-    own = select(func.max(JobRow.turn) + 1).where(waiting, JobRow.owner == row.owner).scalar_subquery()
-    return await session.scalar(select(func.greatest(func.coalesce(first, 0), func.coalesce(own, 0)))) or 0
 
 
 def _position(session: Session, row: JobRow) -> int | None:

@@ -7,65 +7,46 @@ tickets of a worker that sends none are given back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from procrastinate.connector import BaseAsyncConnector
-from procrastinate.jobs import Job as Ticket
 from procrastinate.manager import JobManager as TicketOffice
-from psycopg import AsyncConnection, Error
-from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from psycopg import AsyncConnection
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from whisperx_api.jobs.queue.driver import ask, driver_of
 
 TASK = "transcribe"
 """The name under which procrastinate knows what is to be done."""
 TURNS = 100_000_000
 """Turns that there are in one priority: a ticket's number there is its priority's share less its turn."""
 
-_TEAR = text(
+PUT = f"""procrastinate_defer_jobs_v1(ARRAY[ROW(
+    %(queue)s, '{TASK}', waiting.priority * {TURNS} - least(waiting.turn, {TURNS - 1}),
+    coalesce(waiting.work, waiting.id), waiting.id, jsonb_build_object('task_id', waiting.id), NULL
+)::procrastinate_job_to_defer_v1])"""
+"""Puts the ticket of a job that a statement calls `waiting` into a queue. Procrastinate takes the highest number first,
+and of tickets with the same lock one at a time: here of jobs of the same work.
+"""
+TEAR = (
     "SELECT procrastinate_finish_job_v1(id, 'succeeded', true) FROM procrastinate_jobs "
-    "WHERE queueing_lock = :task_id AND status IN ('todo', 'doing')"
+    "WHERE queueing_lock = %(id)s AND status IN ('todo', 'doing')"
 )
-_GIVE_BACK = text(
+"""Does away with a job's ticket."""
+_GIVE_BACK = (
     "SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM procrastinate_jobs "
-    "WHERE queueing_lock = :task_id AND status = 'doing'"
+    "WHERE queueing_lock = %(task_id)s AND status = 'doing'"
 )
-_QUEUES = text("SELECT DISTINCT queue_name FROM procrastinate_jobs WHERE status = 'todo'")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a job waits: its queue, its priority (-10..10), and its turn among those of the same priority."""
-
-    queue: str
-    priority: int
-    turn: int
-
-    @property
-    def number(self) -> int:
-        """The priority that procrastinate sorts by, the highest first."""
-        return self.priority * TURNS - min(self.turn, TURNS - 1)
+_QUEUES = "SELECT DISTINCT queue_name FROM procrastinate_jobs WHERE status = 'todo'"
 
 
 class Tickets:
     """The tickets, within one transaction."""
 
-    def __init__(self, session: AsyncSession, connection: AsyncConnection[Any]) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection = connection
         self._office = TicketOffice(_WithinTransaction(connection))
-
-    async def put(self, task_id: str, place: Place, lock: str) -> None:
-        """Have a job wait. Of those with the same lock one runs at a time."""
-        ticket = Ticket(
-            queue=place.queue, priority=place.number, lock=lock, queueing_lock=task_id, task_name=TASK,
-            task_kwargs={"task_id": task_id},
-        )  # fmt: skip
-        await self._office.defer_job_async(ticket)
 
     async def take(self, worker: int, queues: Iterable[str] | None) -> str | None:
         """Take the first ticket of these queues, or of any, and return its task's id; None where there is none."""
@@ -74,15 +55,15 @@ class Tickets:
 
     async def give_back(self, task_id: str) -> bool:
         """Have the ticket of a job that was taken wait again, in its old place; False if there is none."""
-        return bool((await self._session.execute(_GIVE_BACK, {"task_id": task_id})).all())
+        return bool(await ask(self._connection, _GIVE_BACK, {"task_id": task_id}))
 
     async def queues(self) -> Sequence[str]:
         """Return the queues in which tickets wait."""
-        return (await self._session.scalars(_QUEUES)).all()
+        return [str(row["queue_name"]) for row in await ask(self._connection, _QUEUES, {})]
 
     async def tear(self, task_id: str) -> None:
         """Do away with a job's ticket, if it has one."""
-        await self._session.execute(_TEAR, {"task_id": task_id})
+        await ask(self._connection, TEAR, {"id": task_id})
 
     # --- who takes them ---
 
@@ -110,10 +91,7 @@ class Tickets:
 
 async def tickets(session: AsyncSession) -> Tickets:
     """Return the tickets, in the transaction of a session on PostgreSQL."""
-    raw = await (await session.connection()).get_raw_connection()
-    connection = raw.driver_connection
-    assert isinstance(connection, AsyncConnection)
-    return Tickets(session, connection)
+    return Tickets(await driver_of(await session.connection()))
 
 
 class _WithinTransaction(BaseAsyncConnector):
@@ -123,39 +101,10 @@ class _WithinTransaction(BaseAsyncConnector):
         self._connection = connection
 
     async def execute_query_async(self, query: Any, **arguments: Any) -> None:
-        with _of_the_database(query):
-            async with self._connection.cursor() as cursor:
-                await cursor.execute(query, _adapted(arguments))
+        await ask(self._connection, query, arguments)
 
     async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
-        rows = await self.execute_query_all_async(query, **arguments)
-        return rows[0]
+        return (await ask(self._connection, query, arguments))[0]
 
     async def execute_query_all_async(self, query: Any, **arguments: Any) -> list[dict[str, Any]]:
-        with _of_the_database(query):
-            async with self._connection.cursor(row_factory=dict_row) as cursor:
-                await cursor.execute(query, _adapted(arguments))
-                return await cursor.fetchall()
-
-
-@contextmanager
-def _of_the_database(query: Any) -> Iterator[None]:
-    """Raise what the driver raises as SQLAlchemy does, so that it is known as a fault of the database."""
-    try:
-        yield
-    except Error as error:
-        raise DBAPIError(str(query), None, error) from error
-
-
-def _adapted(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments as psycopg takes them."""
-    return {name: _value(value) for name, value in arguments.items()}
-
-
-def _value(value: Any) -> Any:
-    """Return a value as psycopg takes it: what a ticket carries is JSON, and a ticket itself a tuple."""
-    if isinstance(value, dict):
-        return Jsonb(value)
-    if isinstance(value, list):
-        return [_value(inner) for inner in value]
-    return tuple(_value(inner) for inner in value) if isinstance(value, tuple) else value
+        return await ask(self._connection, query, arguments)
