@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.server import ROOT, Gone, Server, free_port
+from tests.server import ROOT, Gone, Program, Server, free_port
 
 WORK = """
 import sys, uvicorn
@@ -28,7 +27,7 @@ uvicorn.run(
 """Works as `whisperx-api worker` does, with another engine and without the command line."""
 
 
-class WorkerProcess:
+class WorkerProcess(Program):
     """One worker; `start` after `kill` starts it again."""
 
     def __init__(self, settings: dict[str, Any], engine: str | None, log: Path, path: Sequence[Path] = ()) -> None:
@@ -47,7 +46,6 @@ class WorkerProcess:
         self._command = [sys.executable, "-m", "whisperx_api", "worker"]
         if engine:
             self._command = [sys.executable, "-c", WORK, engine]
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it answers. Raises `Gone` if it ends instead."""
@@ -79,20 +77,6 @@ class WorkerProcess:
     def get(self, path: str) -> httpx.Response:
         """Ask it something."""
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
-
-    def kill(self) -> None:
-        """End it at once, as a power cut would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def terminate(self) -> float:
-        """End it as Docker does, and return how many seconds that took."""
-        assert self.process is not None
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(40)
-        return time.monotonic() - began
 
 
 class Cluster:

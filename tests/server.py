@@ -41,7 +41,27 @@ class Gone(AssertionError):
     """A server has ended before it answered. The message is its log."""
 
 
-class Server:
+class Program:
+    """A process of its own, which tests end as they like."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def terminate(self) -> float:
+        """End it as Docker does, and return how many seconds that took."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(40)
+        return time.monotonic() - began
+
+
+class Server(Program):
     """One server; `start` after `kill` starts it on the same data again."""
 
     def __init__(
@@ -60,7 +80,6 @@ class Server:
         self._command = [sys.executable, "-m", "whisperx_api", "serve", "--port", str(self.port)]
         if engine:
             self._command = [sys.executable, "-c", RUN, engine, str(self.port)]
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> float:
         """Start it, wait until it answers, and return how many seconds that took. Raises `Gone` if it ends instead.
@@ -85,20 +104,6 @@ class Server:
     def readiness(self) -> httpx.Response:
         """Ask whether work is taken up."""
         return self.client.get("/ready")
-
-    def kill(self) -> None:
-        """End it at once, as a power cut would."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def terminate(self) -> float:
-        """End it as Docker does, and return how many seconds that took."""
-        assert self.process is not None
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-        return time.monotonic() - began
 
     def children(self) -> list[psutil.Process]:
         """Return the child processes of what runs its tasks: the engine, and decoders at work."""

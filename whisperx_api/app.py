@@ -41,7 +41,7 @@ from whisperx_api.assembly import Served, embedded, prepare
 from whisperx_api.engine.process import WORKER
 from whisperx_api.failures import FailureRate, Failures
 from whisperx_api.happenings import Observers
-from whisperx_api.jobs.alone import alone
+from whisperx_api.jobs.alone import alone, refuse_single_server
 from whisperx_api.jobs.database import Database, open_database, unusable
 from whisperx_api.jobs.delivery import Deliverer
 from whisperx_api.jobs.key_store import KeyStore
@@ -118,6 +118,8 @@ async def lifespan(
         stack.enter_context(lock(settings))
         if settings.queue is Queue.EMBEDDED:
             await stack.enter_async_context(alone(settings.database, lost=end_server))
+        else:
+            await refuse_single_server(settings.database)
         await storage.clean_up()
         database = await open_database(settings.database)
         stack.push_async_callback(database.dispose)

@@ -15,6 +15,7 @@ from whisperx_api.engine.fleet import Device
 from whisperx_api.happenings import Observers
 from whisperx_api.jobs import postgres
 from whisperx_api.jobs.admission import QueueLimits
+from whisperx_api.jobs.alone import refuse_single_server
 from whisperx_api.jobs.cluster.devices import RemoteDevices, Unloading
 from whisperx_api.jobs.cluster.herald import Herald
 from whisperx_api.jobs.cluster.host import Host
@@ -86,6 +87,7 @@ async def worker(settings: Settings, engine: str, observers: Observers, counted:
         prepare(settings, storage)
         stack.enter_context(lock(settings))
         await storage.clean_up()
+        await refuse_single_server(settings.database)
         database = await open_database(settings.database)
         stack.push_async_callback(database.dispose)
         alone = postgres.connect(settings.database, poolclass=NullPool)

@@ -18,7 +18,7 @@ from tests.patient import Clients
 from tests.postgres import Postgres, running
 from tests.receiver import Receiver, eventually, receiving
 from tests.s3 import S3
-from tests.server import Server
+from tests.server import Gone, Server
 
 Tone = Callable[..., Path]
 
@@ -104,6 +104,24 @@ def test_installation_of_one_server_goes_on_as_a_cluster(
         assert server.client.get(f"/api/v1/transcribe/audio/{done}").content == tone().read_bytes()
     finally:
         print(cluster.end())
+
+
+def test_single_server_has_no_part_in_a_clusters_database(
+    cluster: Cluster, newest: str, tone: Tone, start_server: Callable[..., Server]
+) -> None:
+    single = start_server(fake=True, queue="embedded", database_url=newest)
+    for begin in (cluster.server, cluster.worker):
+        with pytest.raises(Gone, match="is in use by another server: stop that one"):
+            begin().start()
+    single.terminate()
+    for program in (cluster.servers[0], cluster.workers[0]):
+        program.start()
+    assert cluster.servers[0].wait(cluster.servers[0].upload(tone()), seconds=30)["status"] == "completed"
+    for last in (cluster.servers[0], cluster.workers[0]):
+        with pytest.raises(Gone, match="is in use by another server: stop that one"):
+            single.start()
+        last.terminate()
+    single.start()
 
 
 def test_two_hundred_jobs_end_once_each_through_a_kill_a_restart_and_a_faulty_bucket(

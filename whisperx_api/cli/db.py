@@ -124,14 +124,17 @@ def check(data_dir: DataDir = None) -> None:
 def upgrade(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Bring the database to the newest schema, as a start does, and end. No server of an older version may run."""
     from whisperx_api.jobs.alone import alone
-    from whisperx_api.jobs.database import open_database
+    from whisperx_api.jobs.database import DatabaseOutdated, open_database
     from whisperx_api.jobs.tables import REVISION
 
     settings = settings_or_end(data_dir=data_dir, database_url=database_url)
 
     async def go() -> None:
-        async with alone(settings.database):
-            await (await open_database(settings.database)).dispose()
+        try:
+            await (await open_database(settings.database, upgrade=False)).dispose()
+        except DatabaseOutdated:
+            async with alone(settings.database):
+                await (await open_database(settings.database)).dispose()
 
     with _locked(settings):
         asyncio.run(go())

@@ -1,4 +1,4 @@
-"""The right to run the jobs of a PostgreSQL database: one server at a time has it, for as long as it lives.
+"""The right to run the jobs of a PostgreSQL database: one server has it for as long as it lives, or a cluster has it.
 
 It is an advisory lock of a connection's own session, so PostgreSQL itself lets it go when the server is gone. What
 DATA_DIR's lock is to SQLite, this is to a database that servers on other machines can reach.
@@ -123,6 +123,34 @@ class Alone:
         logger.critical("%s %s This server ends.", postgres.place(self._url), IN_USE)
         self._lost()
         return False
+
+
+async def share(connection: AsyncConnection) -> bool:
+    """Keep single servers off the database for as long as a connection lasts; False where one is there.
+
+    Servers and workers of a cluster do so together.
+    """
+    return bool(await connection.scalar(text("SELECT pg_try_advisory_lock_shared(:service, :lock)"), LOCK))
+
+
+async def refuse_single_server(url: str) -> None:
+    """Raise `InUse` where a single server has the right, and `DatabaseUnusable` where PostgreSQL does not answer.
+
+    A database of SQLite is not looked at.
+    """
+    if not postgres.is_postgres(url):
+        return
+    with reading_url(url):
+        engine = postgres.connect(url, reading=True, poolclass=NullPool)
+    try:
+        with fail_after(ANSWER_SECONDS):
+            async with engine.connect() as connection:
+                if not await share(connection):
+                    raise InUse(f"{postgres.place(url)} {IN_USE}")
+    except (DBAPIError, OSError, TimeoutError) as error:
+        raise unusable(url, getattr(error, "orig", None) or error) from error
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager

@@ -7,25 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any
 
 from whisperx_api.engine.process import EngineUnavailable
-from whisperx_api.engine.protocol import (
-    RESULT_TYPES,
-    WAITING,
-    Attempt,
-    Inputs,
-    RunStage,
-    SegmentReady,
-    Stage,
-    StageProgress,
-)
-from whisperx_api.engine.session import EngineStarting
-from whisperx_api.happenings import RunBegan, RunEnded, StageEnded, StageTryFailed
+from whisperx_api.engine.protocol import WAITING, Stage
+from whisperx_api.happenings import RunBegan, RunEnded, StageTryFailed
 from whisperx_api.jobs.checkpoints import recall
 from whisperx_api.jobs.edits import EDITS
 from whisperx_api.jobs.events import NOTHING, Event, EventKind, Heard
@@ -36,11 +23,12 @@ from whisperx_api.jobs.live import Live
 from whisperx_api.jobs.progress import Progress
 from whisperx_api.jobs.queue.embedded import Rank
 from whisperx_api.jobs.sessions import StoreUnavailable
+from whisperx_api.jobs.stages import Stages
 from whisperx_api.jobs.store import StaleEpoch
-from whisperx_api.jobs.telling import AT_WORK, STARTING, Telling
+from whisperx_api.jobs.telling import Telling
 from whisperx_api.jobs.workshop import Workshop
 from whisperx_api.storage.protocol import StorageUnavailable
-from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcription, Voice, from_json, to_json
+from whisperx_api.transcript import Segment
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +39,6 @@ ENGINE_PAUSE_SECONDS = 15.0
 OUT_OF_REACH = "The server's storage can't be reached."
 STOPPED = "stopped"
 """How a run is told as over whose job goes on, or was cancelled."""
-
-OF_SILENCE = {Stage.ALIGN: Alignment((), ""), Stage.DIARIZE: Diarization((), ())}
-"""Where nothing was said there is nothing to align, and nobody to find: what these stages then make."""
 
 
 class JobRun:
@@ -70,13 +55,10 @@ class JobRun:
         self.stopping = False
         """Set to have the run hand its job back after the stages at work."""
         self._shop = workshop
-        self._duration = job.upload.duration or 0.0
-        self.progress = Progress(job.stages, workshop.costs, self._duration, job.progress)
         self.told = job.progress
         """The progress that is on record: no more than that is told, so that it can't go back over a crash."""
-        self._results: dict[Stage, Any] = {}
         self._telling = Telling(job.stages, self._publish_progress)
-        self._silent = asyncio.Event()
+        self._stages = Stages(job, workshop, self._telling, self._publish_segment, lambda: self.rank)
         self._record = asyncio.Lock()
         self.heard: dict[int | None, float] = dict(heard)
         """Up to where each channel's text was published, in seconds: a stage that is run again tells none twice."""
@@ -85,6 +67,11 @@ class JobRun:
     def stage(self) -> Stage | None:
         """The stage at work, the first of several; None before any is."""
         return self._telling.stage
+
+    @property
+    def progress(self) -> Progress:
+        """How far the stages have come."""
+        return self._stages.progress
 
     @property
     def message(self) -> str:
@@ -107,11 +94,11 @@ class JobRun:
                 self.job = given
                 return
             for stage, result in (await self._recalled()).items():
-                self._keep(stage, result)
+                self._stages.keep(stage, result)
             await self._do(Stage.DECODE)
             await side_by_side(self._do(Stage.TRANSCRIBE, Stage.ALIGN), self._do(Stage.DIARIZE))
             await self._do(Stage.ASSIGN)
-            if Stage.ASSIGN in self._results:
+            if Stage.ASSIGN in self._stages.results:
                 await self._complete()
             else:
                 await self._shop.store.hand_back(self.job, self.progress.reached)
@@ -162,7 +149,7 @@ class JobRun:
     async def _do(self, *stages: Stage) -> None:
         """Run stages one after the other, as far as the job has them and they are not done, until it is to stop."""
         for stage in stages:
-            if stage in self.job.stages and stage not in self._results and not self.stopping:
+            if stage in self.job.stages and stage not in self._stages.results and not self.stopping:
                 await self._until_done(stage)
 
     async def _until_done(self, stage: Stage) -> None:
@@ -172,7 +159,7 @@ class JobRun:
         made: tuple[Any, bytes] | None = None
         while True:
             try:
-                made = made or await self._result(stage)
+                made = made or await self._stages.make(stage)
                 await self._shop.storage.write(self.job.id, name, made[1])
                 break
             except EngineUnavailable as error:  # no fault of the job's: it waits until that is mended
@@ -182,7 +169,7 @@ class JobRun:
                 await self._wait_for_storage(stage, error)
             except STAGE_FAULTS as error:
                 await self._judge(stage, error)
-        self._keep(stage, made[0])
+        self._stages.keep(stage, made[0])
         reached = self.progress.reached
         await self._change(lambda job: self._shop.store.checkpoint(job, stage, name, reached))
         self._telling.ends(stage)
@@ -203,99 +190,7 @@ class JobRun:
         self._telling.say(stage, WAITING)
         await asyncio.sleep(PAUSE_SECONDS[min(failures, len(PAUSE_SECONDS)) - 1])
 
-    async def _result(self, stage: Stage) -> tuple[Any, bytes]:
-        if stage is Stage.DECODE:
-            return await self._decode()
-        if stage in OF_SILENCE:
-            return await self._unless_silent(stage)
-        return await self._compute(stage)
-
-    async def _decode(self) -> tuple[Audio, bytes]:
-        target = self._shop.storage.audio(self.job.id, self.job.epoch)
-        report = partial(self.progress.update, Stage.DECODE)
-        async with self._shop.storage.recording(self.job.id) as recording:
-            began = self._begin(Stage.DECODE)
-            audio = await self._shop.decode(recording, target, report, self.job.options.channels)
-        self._measured(Stage.DECODE, audio.sound, began)
-        return audio, to_json(audio)
-
-    async def _unless_silent(self, stage: Stage) -> tuple[Any, bytes]:
-        """Compute a stage, unless or until it is known that nothing was said."""
-        if not self._silent.is_set():
-            computing = asyncio.create_task(self._compute(stage))
-            silence = asyncio.create_task(self._silent.wait())
-            try:
-                await asyncio.wait({computing, silence}, return_when=asyncio.FIRST_COMPLETED)
-                if computing.done():
-                    return computing.result()
-            finally:
-                silence.cancel()
-                computing.cancel()
-                await asyncio.gather(computing, silence, return_exceptions=True)
-        return OF_SILENCE[stage], to_json(OF_SILENCE[stage])
-
-    async def _compute(self, stage: Stage) -> tuple[Any, bytes]:
-        began: float | None = None
-
-        def listen(message: EngineStarting | StageProgress | SegmentReady) -> None:
-            nonlocal began
-            if not isinstance(message, EngineStarting):
-                self._telling.begins(stage)
-            if isinstance(message, SegmentReady):
-                self._publish_segment(message.segment)
-            elif isinstance(message, EngineStarting):
-                self._telling.say(stage, STARTING)
-            elif message.message is not None:  # what comes before the work, such as loading a model
-                began = None
-                self._telling.say(stage, message.message)
-            else:
-                began = began or self._begin(stage)
-                self.progress.update(stage, message.fraction)
-
-        async with AsyncExitStack() as copies:
-            inputs = Inputs(
-                self._results[Stage.DECODE], self._results.get(Stage.TRANSCRIBE), self._results.get(Stage.ALIGN),
-                self._results.get(Stage.DIARIZE), await self._voices(copies) if stage is Stage.DIARIZE else (),
-            )  # fmt: skip
-            attempt = Attempt(self.job.id, self.job.epoch)
-            request = RunStage(attempt, stage, self.job.options, inputs, self.rank)
-            data = await self._shop.engines.run(request, listen)
-        if began is not None:
-            self._measured(stage, self._duration, began)
-        return await asyncio.to_thread(from_json, RESULT_TYPES[stage], data), data.encode()
-
-    def _measured(self, stage: Stage, sound: float, began: float) -> None:
-        """A stage is done that began to work at `began`, on so many seconds of sound."""
-        seconds = time.monotonic() - began
-        self._shop.costs.learn(stage, sound, seconds)
-        self._shop.observer(StageEnded(self.job.id, self.job.epoch, stage, seconds, sound))
-
-    async def _voices(self, copies: AsyncExitStack) -> tuple[Voice, ...]:
-        """Return the voices of the speakers that are to be named, whose files are there as long as `copies`."""
-        voices: list[Voice] = []
-        for one in self.job.options.known_speakers:
-            path = await copies.enter_async_context(self._shop.storage.local(self.job.id, one.file))
-            voices.append(Voice(one.name, str(path)))
-        return tuple(voices)
-
-    def _keep(self, stage: Stage, result: Any) -> None:
-        if isinstance(result, Audio):
-            self._duration = result.sound
-            self.progress = Progress(self.job.stages, self._shop.costs, self._duration, self.progress.reached)
-            for done in self._results:
-                self.progress.finish(done)
-        self._results[stage] = result
-        self.progress.finish(stage)
-        if isinstance(result, Transcription) and not result.segments:
-            self._silent.set()
-
     # --- telling ---
-
-    def _begin(self, stage: Stage) -> float:
-        self.progress.begin(stage)
-        self._telling.begins(stage)
-        self._telling.say(stage, AT_WORK[stage])
-        return time.monotonic()
 
     def _tell(self, progress: float) -> None:
         if progress > self.told:
@@ -315,7 +210,7 @@ class JobRun:
     async def _complete(self) -> None:
         result = self.job.checkpoints[Stage.ASSIGN.value]
         kept = await self._shop.cache.kept(self.job, result) if self._shop.cache else None
-        seconds = self._results[Stage.ASSIGN].duration
+        seconds = self._stages.results[Stage.ASSIGN].duration
         await self._shop.events.flush()
         self.job = await persist(
             lambda: self._shop.store.complete(self.job, {Stage.ASSIGN.value: result}, kept, seconds=seconds)
@@ -326,7 +221,8 @@ class JobRun:
         await asyncio.to_thread(self._shop.costs.save)
         started, completed = self.job.started_at, self.job.completed_at
         taken = (completed - started).total_seconds() if started and completed else 0.0
-        logger.info("task %s is completed: %.1f s of audio, %.1f s after its start", self.job.id, self._duration, taken)
+        length = self._stages.duration
+        logger.info("task %s is completed: %.1f s of audio, %.1f s after its start", self.job.id, length, taken)
 
     async def _fail(self, error: str, stage: Stage | None) -> None:
         try:

@@ -22,6 +22,8 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from whisperx_api.jobs.alone import share
+
 logger = logging.getLogger(__name__)
 
 TASKS = "whisperx_tasks"
@@ -136,6 +138,8 @@ class Ear:
             raw = (await connection.get_raw_connection()).driver_connection
             assert isinstance(raw, AsyncConnection)
             await raw.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+            if not await share(connection):
+                logger.error("a server with QUEUE=embedded runs the tasks of this database as well: stop it")
             self._missed()
             while not raw.closed:
                 async for notify in raw.notifies(timeout=LOOK_SECONDS):
