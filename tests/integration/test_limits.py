@@ -280,7 +280,7 @@ def test_uploads_at_once_do_not_overrun_the_queue(busy, tone, files: Files) -> N
         answers = list(threads.map(lambda _: send(client, recording), range(12)))
     statuses = [answer.status_code for answer in answers]
     assert statuses.count(202) == 3 and statuses.count(503) == 9
-    assert len(files.recordings()) == 4
+    assert soon(lambda: len(files.recordings()) == 4)  # a worker has a copy of its own while it decodes one
     assert soon(lambda: client.get("/health").json()["queue_depth"] == 3)
 
 

@@ -179,7 +179,7 @@ def test_nothing_secret_is_logged_with_everything_switched_on(start_server, tone
         live_through_all(server.client, tone(), files, hooks, recordings)
     server.terminate()
     text = server.log.read_text()
-    assert "INSERT INTO jobs" in text and "GET /v1/models HTTP" in text and "its transcript can't be read" in text
+    assert "INSERT INTO webhooks" in text and "GET /v1/models HTTP" in text and "its transcript can't be read" in text
     assert "align failed" in text and "try 1" in text
     for secret in SECRETS:
         assert secret not in text, next(line for line in text.splitlines() if secret in line)
@@ -195,6 +195,6 @@ def test_libraries_say_nothing_secret_though_all_of_them_may_speak(make_client, 
         live_through_all(client, tone(), files, hooks, recordings)
     own = "httpx2"  # the test's client, and no part of the service
     said = [str(record.__dict__) + record.getMessage() for record in caplog.records if not record.name.startswith(own)]
-    assert any("INSERT INTO jobs" in line for line in said)
+    assert any("INSERT INTO webhooks" in line for line in said)
     for secret in SECRETS:
         assert not [line for line in said if secret in line]
