@@ -41,7 +41,7 @@ def add_to_usage(source: str, parameter: str) -> str:
     names = [field.name for field in fields(Usage)]
     more = ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in COUNTS)
     values = source.format(", ".join(parameter.format(name) for name in names))
-    return f"INSERT INTO usage ({', '.join(names)}) {values} ON CONFLICT (day, owner) DO UPDATE SET {more}"
+    return f"INSERT INTO usage ({', '.join(names)}) {values} ON CONFLICT (day, owner) DO UPDATE SET {more}"  # nosec B608  # names of columns
 
 
 _ADD = text(add_to_usage("VALUES ({})", ":{}")).bindparams(bindparam("day", type_=Date))

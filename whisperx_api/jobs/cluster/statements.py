@@ -39,11 +39,11 @@ WITH waiting AS (
     INSERT INTO jobs ({", ".join(GIVEN)}, turn) VALUES ({", ".join(f"%({name})s" for name in GIVEN)}, {_TURN})
     RETURNING *
 )
-SELECT waiting.*, {PUT} FROM waiting"""  # noqa: S608  # names of columns
+SELECT waiting.*, {PUT} FROM waiting"""  # noqa: S608  # nosec B608  # names of columns
 
 _WAIT_AGAIN = f"""
 WITH waiting AS (UPDATE jobs SET turn = {_TURN} WHERE id = %(id)s RETURNING *)
-SELECT {PUT} FROM waiting"""  # noqa: S608
+SELECT {PUT} FROM waiting"""  # noqa: S608  # nosec B608  # names of columns
 
 _BEGIN = """
 WITH begun AS (
@@ -61,7 +61,7 @@ _KEEP = f""", used AS (
 ), kept AS (
     INSERT INTO results (task_id, used_at, {", ".join(_KEPT)})
     SELECT id, %(now)s, {", ".join(f"%({name})s" for name in _KEPT)} FROM ended
-)"""  # noqa: S608
+)"""  # noqa: S608  # nosec B608  # names of columns
 """Puts on record that a task has a transcript for others; the one used before it is in use with it."""
 
 
@@ -73,7 +73,7 @@ WITH ended AS (
     WHERE id = %(id)s AND epoch = %(epoch)s AND status = 'processing'
     RETURNING *
 ), counted AS ({add_to_usage("SELECT {} FROM ended", "%({})s")}){besides}
-SELECT ended.*, pg_notify(%(channel)s, %(notice)s), (SELECT count(*) FROM ({TEAR}) AS torn) FROM ended"""  # noqa: S608
+SELECT ended.*, pg_notify(%(channel)s, %(notice)s), (SELECT count(*) FROM ({TEAR}) AS torn) FROM ended"""  # noqa: S608  # nosec B608  # names of columns
 
 
 _COMPLETE, _COMPLETE_AND_KEEP = _completing(), _completing(_KEEP)
