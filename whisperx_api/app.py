@@ -59,7 +59,7 @@ from whisperx_api.outgoing.addresses import Allowed
 from whisperx_api.outgoing.calls import Calls
 from whisperx_api.proxies import Proxies
 from whisperx_api.rates import Limiter
-from whisperx_api.settings import Auth, Queue, Settings, load_settings
+from whisperx_api.settings import Auth, Queue, Settings, SettingsError, load_settings
 from whisperx_api.storage.opening import open_storage
 from whisperx_api.storage.protocol import Storage
 
@@ -165,8 +165,12 @@ def _served(
     """Return what serves: this process with engines of its own, or one of many in front of workers."""
     if settings.queue is Queue.EMBEDDED:
         return embedded(settings, engine, database, storage, observers, counted)
-    from whisperx_api import clustered  # procrastinate and psycopg may not be installed
-
+    try:
+        from whisperx_api import clustered
+    except ImportError as error:
+        raise SettingsError(
+            f"QUEUE=procrastinate needs what is not installed ({error.name}): pip install 'whisperx-api[cluster]'."
+        ) from None
     return clustered.server(settings, database, storage, observers, counted)
 
 

@@ -195,7 +195,11 @@ class Settings(BaseSettings):
         "anything, and auto for a language that is to be found; all if left out.",
     )
     metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="Port on which a worker answers /health and /metrics; none if left out."
+        None,
+        ge=0,
+        le=65535,
+        description="Port on which a worker answers /health, /ready and /metrics; one of its own choice on "
+        "127.0.0.1 if left out.",
     )
 
     # --- calls to elsewhere ---

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from anyio import fail_after
@@ -16,6 +18,9 @@ from whisperx_api.clustered import fits
 from whisperx_api.engine.protocol import Stage
 from whisperx_api.jobs import postgres as postgres_module
 from whisperx_api.jobs.admission import QueueFull, QueueLimits
+from whisperx_api.jobs.cluster import host as host_module
+from whisperx_api.jobs.cluster import store as store_module
+from whisperx_api.jobs.cluster.host import Host
 from whisperx_api.jobs.cluster.limits import ClusterLimits
 from whisperx_api.jobs.cluster.locks import SharedLocks
 from whisperx_api.jobs.cluster.notices import TASKS, Assembly, Ear, Kind, Notice, payloads
@@ -25,6 +30,8 @@ from whisperx_api.jobs.database import Database, open_database
 from whisperx_api.jobs.job import Job, JobStatus, KeptResult, Upload
 from whisperx_api.jobs.live import Live
 from whisperx_api.jobs.outbox import add_webhook
+from whisperx_api.jobs.queue.tickets import Tickets
+from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.jobs.store import JobStore, StaleEpoch
 from whisperx_api.jobs.tables import JobRow
 from whisperx_api.jobs.webhooks import Webhook
@@ -157,7 +164,7 @@ async def told_and_kept(office: Office, store: JobStore, begin: Callable[[Job], 
     """Return what is on record once three jobs of the same work have come, been begun and ended: one is cached, and
     somebody is told of it."""
     for number, seconds in enumerate((60.0, 30.0, None)):
-        one = replace(job(), work="w" * 64, trace="00-a-b-01", fingerprint="f" * 64)
+        one = replace(job(prompt="\0 is kept in JSON"), work="w" * 64, trace="00-a-b-01", fingerprint="f" * 64)
         hook = Webhook(one.id, "ann", "https://example.org/", "https://example.org", "whsec_a") if number == 1 else None
         await store.add(one, hook)
         run = await begin(one)
@@ -278,6 +285,128 @@ def test_vanished_workers_job_waits_again_and_its_late_result_is_refused(in_offi
     in_office(test)
 
 
+def test_ticket_given_back_while_the_vanished_are_looked_for_stays(in_office, monkeypatch) -> None:
+    async def test(office: Office) -> None:
+        one = await office.store.add(job())
+        run = await office.took()
+        assert run is not None
+        look = Tickets.vanished
+
+        async def meanwhile(tickets: Tickets, seconds: float) -> object:
+            found = await look(tickets, seconds)
+            await office.store.hand_back(run, 0.5)
+            return found
+
+        monkeypatch.setattr(Tickets, "vanished", meanwhile)
+        assert not await office.store.rescue(-1)
+        assert await office.tickets() == [(one.id, "todo")]
+
+    in_office(test)
+
+
+def test_job_that_is_being_changed_is_not_waited_for_with_its_ticket(in_office) -> None:
+    async def test(office: Office) -> None:
+        one = await office.store.add(job())
+        async with office.store.transaction() as session:
+            await session.scalar(select(JobRow).where(JobRow.id == one.id).with_for_update())
+            with fail_after(5):
+                assert await office.took() is None
+            assert await office.tickets() == [(one.id, "todo")]
+        taken = await office.took()
+        assert taken is not None and taken.id == one.id
+
+    in_office(test)
+
+
+def test_worker_whose_number_is_gone_must_register_anew(in_office) -> None:
+    async def test(office: Office) -> None:
+        assert await office.book.beat(NOBODY, office.number)
+        async with office.database.engine.begin() as connection:
+            await connection.execute(text("DELETE FROM procrastinate_workers"))
+        assert not await office.book.beat(NOBODY, office.number)
+
+    in_office(test)
+
+
+def test_retried_job_begins_with_nothing_said(in_office) -> None:
+    async def test(office: Office) -> None:
+        await office.store.add(job())
+        run = await office.took()
+        assert run is not None
+        await office.store.at(run, Stage.TRANSCRIBE, 0.4, Live("Transcribing", 9.0, ((None, 12.5),)))
+        await office.store.cancel(run.id)
+        await office.store.retry(run.id)
+        taken = await office.store.take(NOBODY.id, office.number)
+        assert taken is not None and taken[1] is None
+
+    in_office(test)
+
+
+def test_job_whose_beginning_was_not_heard_of_waits_again(in_office, monkeypatch) -> None:
+    monkeypatch.setattr(host_module, "BEAT_SECONDS", 0.05)
+
+    async def test(office: Office) -> None:
+        one = await office.store.add(job())
+        host = host_of(office.store, office.book)
+        await host.tell()
+        assert await office.store.take(host.worker.id, office.number) is not None  # nobody was told of it
+        assert await office.tickets() == [(one.id, "doing")]
+        beating = asyncio.create_task(host.beat())
+        with fail_after(10):
+            while await office.tickets() != [(one.id, "todo")]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        beating.cancel()
+
+    in_office(test)
+
+
+def test_workers_are_given_up_only_where_ones_own_beats_came_through(monkeypatch) -> None:
+    monkeypatch.setattr(host_module, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(host_module, "VANISHED_SECONDS", 0.3)
+
+    class Database:
+        """What a worker asks of one that may be away."""
+
+        away, judged = False, 0
+
+        async def beat(self, worker: Worker, number: int) -> bool:
+            if self.away:
+                raise StoreUnavailable("away")
+            return True
+
+        async def rescue(self, seconds: float) -> list[Job]:
+            self.judged += 1
+            return []
+
+        async def held(self, worker: str) -> list[Job]:
+            return []
+
+        async def capacity(self) -> int:
+            return 1
+
+    async def test() -> None:
+        there = Database()
+        beating = asyncio.create_task(host_of(there, there).beat())
+        await asyncio.sleep(0.2)
+        assert not there.judged
+        there.away = True
+        await asyncio.sleep(0.2)
+        there.away = False
+        await asyncio.sleep(0.2)
+        assert not there.judged, "0.4 s after its first beat and 0.2 after the last one that failed"
+        await asyncio.sleep(0.3)
+        assert there.judged
+        beating.cancel()
+
+    asyncio.run(test())
+
+
+def host_of(store: Any, book: Any) -> Host:
+    """Return a worker that runs nothing."""
+    nothing: Any = SimpleNamespace(moved=None)
+    return Host(nothing, store, book, nothing, nothing, (), 1)
+
+
 def test_ticket_of_a_worker_that_signed_off_in_the_middle_is_given_back(in_office) -> None:
     async def test(office: Office) -> None:
         one = await office.store.add(job())
@@ -288,7 +417,9 @@ def test_ticket_of_a_worker_that_signed_off_in_the_middle_is_given_back(in_offic
     in_office(test)
 
 
-def test_jobs_from_before_there_was_a_queue_are_adopted_in_their_order(in_office) -> None:
+def test_jobs_from_before_there_was_a_queue_are_adopted_in_their_order(in_office, monkeypatch) -> None:
+    monkeypatch.setattr(store_module, "ADOPTED_AT_ONCE", 2)
+
     async def test(office: Office) -> None:
         plain = JobStore(office.database)
         jobs = [await plain.add(job()), await plain.add(job(priority=3)), await plain.add(job())]
@@ -296,8 +427,8 @@ def test_jobs_from_before_there_was_a_queue_are_adopted_in_their_order(in_office
         ended = await plain.add(job())
         await plain.cancel(ended.id)
         assert await office.took() is None
-        assert len(await office.store.adopt()) == 3
-        assert await office.store.adopt() == []
+        assert await office.store.adopt() == 3
+        assert await office.store.adopt() == 0
         order = [one.id for one in [await office.took() for _ in range(3)] if one]
         assert order == [jobs[1].id, jobs[0].id, jobs[2].id]
 

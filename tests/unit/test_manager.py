@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -16,11 +17,13 @@ from whisperx_api.engine.session import Listener, StageError
 from whisperx_api.jobs import faults
 from whisperx_api.jobs import manager as manager_module
 from whisperx_api.jobs import run as run_module
+from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.database import Database, open_database
 from whisperx_api.jobs.events import Events
 from whisperx_api.jobs.job import Job, JobStatus, Upload
 from whisperx_api.jobs.manager import JobManager
 from whisperx_api.jobs.progress import StageCosts
+from whisperx_api.jobs.run import JobRun
 from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.jobs.store import JobStore
 from whisperx_api.jobs.tables import JobRow
@@ -187,6 +190,40 @@ def test_task_cancelled_and_retried_while_it_starts_is_not_lost(tmp_path: Path) 
         assert not manager.waiting
 
     managing(tmp_path, test)
+
+
+def test_end_that_was_not_heard_of_leaves_the_transcript_where_it_is(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(faults, "RETRY_SECONDS", 0.01)
+
+    class Unheard(JobStore):
+        """A store whose word of an end does not come through."""
+
+        async def complete(self, *args: Any, **kwargs: Any) -> Job:
+            await super().complete(*args, **kwargs)
+            raise StoreUnavailable("The connection is gone.")
+
+    class Cache:
+        async def find(self, job: Job) -> Found:
+            return Found(to_json(Transcript("en", 1.0)), "00", 1.0)
+
+        async def kept(self, job: Job, file: str) -> None:
+            return None
+
+    async def test() -> None:
+        database = await open_database(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+        store, storage = Unheard(database), LocalStorage(tmp_path / "tasks", tmp_path / "uploads")
+        storage.prepare()
+        await store.add(JOB)
+        run = await store.start(JOB.id)
+        assert run is not None
+        cache: Any = Cache()
+        await JobRun(run, Workshop(store, storage, Engines(), decode, StageCosts(), Events(), cache=cache))()
+        ended = await store.get(JOB.id)
+        assert ended is not None and ended.status is JobStatus.COMPLETED
+        assert await storage.read(JOB.id, ended.checkpoints["assign"])
+        await database.dispose()
+
+    asyncio.run(test())
 
 
 def test_task_cancelled_while_it_starts_stays_cancelled(tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ def migrate_to(
 def _locked(settings: Settings) -> Iterator[None]:
     """Keep servers off DATA_DIR meanwhile; end with a sentence where one is at work, or something fails."""
     from whisperx_api.locking import lock
+    from whisperx_api.storage.protocol import StorageUnavailable
 
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -194,6 +195,8 @@ def _locked(settings: Settings) -> Iterator[None]:
             yield
     except StartError as error:
         end(str(error), REFUSED)
+    except StorageUnavailable as error:
+        end(f"The storage can't be reached: {error.strerror}.", FAILED)
     except OSError as error:
         end(f"DATA_DIR={settings.data_dir} can't be used: {error}.", FAILED)
 

@@ -241,8 +241,13 @@ class JobRun:
             await self._tidy()
 
     async def _tidy(self) -> None:
-        """Delete the files of a task that is not to be run further, all but what a retry goes on with or has made."""
-        await self._shop.storage.clear(self.job.id, keep=(*self.job.kept_files, EDITS), epoch=self.job.epoch)
+        """Delete the files of a task that is not to be run further, all but what a retry goes on with or has made.
+
+        An end may be on record of which this run has not heard, with a file that it does not know as kept.
+        """
+        there = await persist(lambda: self._shop.store.get(self.job.id))
+        kept = (*self.job.kept_files, *(there.kept_files if there else ()), EDITS)
+        await self._shop.storage.clear(self.job.id, keep=kept, epoch=self.job.epoch)
 
 
 class _GivenUp(Exception):

@@ -45,6 +45,10 @@ class Runs:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._draining = False
 
+    def __contains__(self, task_id: str) -> bool:
+        """Whether a job has a run, also one that is stopping."""
+        return task_id in self.at_work or task_id in self._stopping
+
     def begin(self, run: JobRun) -> asyncio.Task[None]:
         """Have a run begin; the task is done when it is over."""
         task = asyncio.create_task(self._go(run))

@@ -159,7 +159,7 @@ class JobStore(JobReader):
     async def retry(self, task_id: str, admit: Admit = unasked) -> Job | None:
         """Make a failed or cancelled job pending again; None if it is neither. `admit` as in `add`."""
         ended = (JobStatus.FAILED.value, JobStatus.CANCELLED.value)
-        values = {"status": JobStatus.PENDING.value, "error": None, "failures": {}, "completed_at": None}
+        values = {"status": JobStatus.PENDING.value, "error": None, "failures": {}, "completed_at": None, "live": None}
         async with self.transaction() as session:
             await admit(session)
             rows = await self._changed(session, and_(JobRow.id == task_id, JobRow.status.in_(ended)), values)

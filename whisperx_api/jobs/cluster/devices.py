@@ -71,7 +71,7 @@ class RemoteDevices:
         """
         await self.look()
         request = uuid.uuid4().hex
-        asked = self._asked[request] = _Asked({worker.id for worker in self.workers})
+        asked = self._asked[request] = _Asked({worker.id for worker in self.workers if not worker.draining})
         try:
             for worker in tuple(asked.left):
                 await self._store.say(channel_of(worker), Notice(Kind.UNLOAD, request, model))

@@ -86,6 +86,8 @@ class Host:
         self._said: dict[str, str] = {}
         """What each run has said of itself that is on record, or on its way there."""
         self._saying: set[str] = set()
+        self._strays: dict[str, int] = {}
+        """Jobs that were on record as run here at the last beat, with their epochs, and are not."""
         self._told: Worker | None = None
         herald.moved = self._say
 
@@ -114,7 +116,7 @@ class Host:
         self._number = await self._book.register(self.worker)
         logger.info("worker %s takes jobs, %d at once", self._worker.id, self._worker.capacity)
         ear = Ear(self._alone, channel_of(self._worker.id), self._hear, self._look_at_all)
-        loops = (self._beat(), self._save(), self._herald.tell(), ear(), self._watch())
+        loops = (self.beat(), self._save(), self._herald.tell(), ear(), self._watch())
         self._workers = [asyncio.create_task(loop) for loop in loops]
         self._workers += [asyncio.create_task(self._work()) for _ in range(self._worker.capacity)]
 
@@ -172,6 +174,8 @@ class Host:
         if (taken := await self._store.take(self._worker.id, self._number, self._fits)) is None:
             return False
         job, left = taken
+        self._runs.stop(job.id)  # one of before that is still at it shares its files with this one
+        await self._runs.stopped(job.id)
         logger.info("task %s is begun here, run %d", job.id, job.epoch)
         await asyncio.wait([self._runs.begin(JobRun(job, self._shop, heard=heard_of(left)))])
         return True
@@ -258,6 +262,17 @@ class Host:
             await asyncio.sleep(SAVE_SECONDS)
             await self._runs.save()
 
+    async def _look_for_strays(self) -> None:
+        """Have the jobs wait again that are on record as run here and are not: the word that they were begun was lost.
+
+        One that is being begun just now is only at the next look.
+        """
+        held = {job.id: job for job in await self._store.held(self._worker.id) if job.id not in self._runs}
+        for job in [job for job in held.values() if job.epoch == self._strays.get(job.id)]:
+            logger.warning("task %s waits again: its run was never begun", job.id)
+            self.lost(job)
+        self._strays = {job.id: job.epoch for job in held.values()}
+
     async def _watch(self) -> None:
         """Tell soon where the devices or the tasks at work have changed."""
         while True:
@@ -271,15 +286,24 @@ class Host:
             except Exception:
                 logger.exception("how this worker is could not be told")
 
-    async def _beat(self) -> None:
-        """Tell again and again that this worker lives, and have the jobs of those wait again that don't."""
+    async def beat(self) -> None:
+        """Tell again and again that this worker lives, and have the jobs of those wait again that don't.
+
+        Others are judged only where for as long all of this worker's own beats came through: where the database was
+        away, nobody's did.
+        """
+        heard_since: float | None = None
         while True:
             try:
                 await self.tell()
-                for job in await self._store.rescue(VANISHED_SECONDS):
-                    logger.warning("task %s waits again: its worker has vanished", job.id)
+                heard_since = heard_since or time.monotonic()
+                if time.monotonic() - heard_since > VANISHED_SECONDS:
+                    for job in await self._store.rescue(VANISHED_SECONDS):
+                        logger.warning("task %s waits again: its worker has vanished", job.id)
+                await self._look_for_strays()
                 self._pause = pause_between_looks(await self._book.capacity())
             except StoreUnavailable as error:
+                heard_since = None
                 logger.warning("that this worker lives could not be told: %s", error)
             except Exception:
                 logger.exception("that this worker lives could not be told")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whisperx_api.jobs.locks import LocalLocks
 from whisperx_api.jobs.sessions import StoreUnavailable
+
+LOOK_SECONDS = 0.05
+"""Pause between two tries."""
+LONGEST_SECONDS = 600.0
+"""How long a lock is waited for: others hold it for as long as a large recording takes to be put into the bucket."""
 
 
 class SharedLocks:
@@ -29,7 +36,12 @@ class SharedLocks:
         async with self._local.held(name), AsyncExitStack() as stack:
             try:
                 connection = await stack.enter_async_context(self._alone.connect())
-                await connection.execute(select(func.pg_advisory_lock(number)))
+                until = time.monotonic() + LONGEST_SECONDS
+                while not await connection.scalar(select(func.pg_try_advisory_lock(number))):
+                    await connection.rollback()
+                    if time.monotonic() > until:
+                        raise StoreUnavailable("Another request has been at the same for too long.")
+                    await asyncio.sleep(LOOK_SECONDS)
                 await connection.commit()
             except DBAPIError as error:
                 raise StoreUnavailable(f"The database gives no lock: {error.orig}.", error.orig) from error

@@ -65,7 +65,7 @@ class Replica:
     async def start(self) -> None:
         """Begin to listen, and to look at the queue. Raises `StoreUnavailable`."""
         if adopted := await self._store.adopt():
-            logger.info("%d tasks of before there were workers to go on with", len(adopted))
+            logger.info("%d tasks of before there were workers to go on with", adopted)
         await self._look()
         self._errands.spawn(self._sweep())
         self._errands.spawn(self._ear())

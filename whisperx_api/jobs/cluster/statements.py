@@ -1,4 +1,4 @@
-"""What each job of a cluster costs: a statement as it comes, two as it is begun, one as it ends well.
+"""What each job of a cluster costs most often: a statement as it comes, one as it is begun, and two as it ends well.
 
 Each does at once what `JobStore` does with several, and is asked of the driver itself: statement by statement, with
 SQLAlchemy between, a job takes several times as long.
@@ -49,7 +49,7 @@ _BEGIN = """
 WITH begun AS (
     UPDATE jobs SET status = 'processing', epoch = epoch + 1, worker = %(worker)s,
         started_at = coalesce(started_at, %(now)s)
-    WHERE id = %(id)s AND status = 'pending'
+    WHERE id = (SELECT id FROM jobs WHERE id = %(id)s AND status = 'pending' FOR UPDATE SKIP LOCKED)
     RETURNING *
 )
 SELECT begun.*, pg_notify(%(channel)s, %(notice)s) FROM begun"""
@@ -77,6 +77,7 @@ SELECT ended.*, pg_notify(%(channel)s, %(notice)s), (SELECT count(*) FROM ({TEAR
 
 
 _COMPLETE, _COMPLETE_AND_KEEP = _completing(), _completing(_KEEP)
+_IS_UNFINISHED = "SELECT 1 FROM jobs WHERE id = %(id)s AND status IN ('pending', 'processing')"
 _HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE task_id = %(id)s LIMIT 1"
 
 
@@ -93,9 +94,17 @@ async def wait_again(connection: AsyncConnection[Any], row: JobRow, queue: str) 
 
 
 async def begin(connection: AsyncConnection[Any], task_id: str, worker: str) -> JobRow | None:
-    """Begin a run of a job that waits; None if it waits no more."""
+    """Begin a run of a job that waits; None if it waits no more, or another transaction has it just now.
+
+    That one may wait for the ticket that the caller has: waiting for the job would be a deadlock.
+    """
     values = {"id": task_id, "worker": worker, "now": utc_now()}
     return await _row(connection, _BEGIN, values | _told(task_id, JobStatus.PROCESSING))
+
+
+async def is_unfinished(connection: AsyncConnection[Any], task_id: str) -> bool:
+    """Return whether a job waits or is in work."""
+    return bool(await ask(connection, _IS_UNFINISHED, {"id": task_id}))
 
 
 async def complete(

@@ -34,6 +34,8 @@ PENDING, PROCESSING, CANCELLED = (
 )  # fmt: skip
 RESCUE = 0x77785F72
 """Number of the lock under which tickets of vanished workers are given back."""
+ADOPTED_AT_ONCE = 500
+"""Jobs that come to wait in one transaction, of those that have no ticket."""
 QUEUE_NAME = 128
 """Characters that procrastinate keeps of a queue's name."""
 TICKETS = table("procrastinate_jobs", column("queueing_lock"))
@@ -100,6 +102,9 @@ class ClusterStore(JobStore):
                 if task_id is None:
                     return None
                 row = await statements.begin(connection, task_id, worker)
+                if row is None and await statements.is_unfinished(connection, task_id):
+                    await connection.rollback()  # somebody changes it just now, and waits for its ticket
+                    return None
                 if row is None:
                     await office.tear(task_id)
                     continue
@@ -138,8 +143,11 @@ class ClusterStore(JobStore):
             here = and_(JobRow.id.in_(found), JobRow.status == PROCESSING)
             rows = await self._changed(session, here, {"status": PENDING, "worker": None}) if found else []
             await self._follow(session, rows)
-            for task_id in set(found) - {row.id for row in rows}:
-                await office.tear(task_id)  # of a job that is not in work
+            others = set(found) - {row.id for row in rows}
+            unfinished = select(JobRow.id).where(JobRow.id.in_(others), JobRow.status.in_((PENDING, PROCESSING)))
+            waiting = set(await session.scalars(unfinished.with_for_update())) if others else set()
+            for task_id in others - waiting:  # those wait again meanwhile, by another's doing
+                await office.tear(task_id)
             await office.prune(seconds)
             await session.execute(delete(WorkerRow).where(WorkerRow.seen_at < func.now() - timedelta(seconds=seconds)))
         return self._announce(rows, 0)
@@ -148,20 +156,35 @@ class ClusterStore(JobStore):
         """Have the jobs wait again that a worker left which has certainly ended, forget it, and return them."""
         here = and_(JobRow.worker == worker, JobRow.status == PROCESSING)
         async with self.transaction() as session:
+            await session.execute(select(func.pg_advisory_xact_lock(RESCUE)))
             rows = await self._changed(session, here, {"status": PENDING, "worker": None})
             await self._follow(session, rows)
             await session.execute(delete(WorkerRow).where(WorkerRow.id == worker))
         return self._announce(rows, 0)
 
-    async def adopt(self) -> Sequence[Job]:
-        """Have the unfinished jobs wait that have no ticket, and return them: they come from where there are none."""
+    async def adopt(self) -> int:
+        """Have the unfinished jobs wait that have no ticket, and return how many those are: they come from where there
+        are none.
+        """
+        adopted = 0
+        while some := await self._adopt_some():
+            adopted += some
+        return adopted
+
+    async def _adopt_some(self) -> int:
         ticket = select(TICKETS.c.queueing_lock).where(TICKETS.c.queueing_lock == JobRow.id)
-        unfinished = and_(JobRow.status.in_((PENDING, PROCESSING)), ~ticket.exists())
+        unfinished = select(JobRow.id).where(JobRow.status.in_((PENDING, PROCESSING)), ~ticket.exists())
+        first = unfinished.order_by(JobRow.priority.desc(), JobRow.seq).limit(ADOPTED_AT_ONCE)
         async with self.transaction() as session:
             await session.execute(select(func.pg_advisory_xact_lock(RESCUE)))
-            rows = await self._changed(session, unfinished, {"status": PENDING, "worker": None})
+            rows = await self._changed(session, JobRow.id.in_(first), {"status": PENDING, "worker": None})
             await self._follow(session, sorted(rows, key=lambda row: (-row.priority, row.seq)))
-        return self._announce(rows, 0)
+        return len(self._announce(rows, 0))
+
+    async def held(self, worker: str) -> Sequence[Job]:
+        """Return the jobs that are on record as run by a worker."""
+        here = select(JobRow).where(JobRow.status == PROCESSING, JobRow.worker == worker)
+        return await self.read(lambda session: [job_of(row) for row in session.scalars(here)])
 
     # --- what a server asks ---
 

@@ -33,8 +33,7 @@ class WorkerBook(Sessions):
             known = update(WorkerRow).where(WorkerRow.id == worker.id).values(**_columns(worker), seen_at=func.now())
             if await session.scalar(known.returning(WorkerRow.id)) is None:
                 return False
-            await (await tickets(session)).beat(number)
-            return True
+            return await (await tickets(session)).beat(number)
 
     async def sign_off(self, worker: Worker, number: int) -> None:
         """Forget a worker that has ended its work."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, Error
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection as PooledConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,7 +28,9 @@ async def ask(connection: AsyncConnection[Any], statement: Any, values: dict[str
     """
     with _known(statement):
         async with connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(statement, {name: _value(value) for name, value in values.items()})
+            await cursor.execute(
+                statement, {name: Json(value) if isinstance(value, dict) else value for name, value in values.items()}
+            )
             gives_rows = cursor.pgresult is not None and cursor.pgresult.nfields > 0  # `description` takes far longer
             return await cursor.fetchall() if gives_rows else []
 
@@ -49,12 +51,3 @@ def _known(statement: Any) -> Iterator[None]:
         yield
     except Error as error:
         raise DBAPIError(str(statement), None, error) from error
-
-
-def _value(value: Any) -> Any:
-    """Return a value as psycopg takes it: a ticket of procrastinate's is a tuple, and what it carries JSON."""
-    if isinstance(value, dict):
-        return Jsonb(value)
-    if isinstance(value, list):
-        return [_value(inner) for inner in value]
-    return tuple(_value(inner) for inner in value) if isinstance(value, tuple) else value

@@ -80,9 +80,11 @@ class Tickets:
         """Return the number of a new worker."""
         return await self._office.register_worker()
 
-    async def beat(self, worker: int) -> None:
-        """Note that a worker lives."""
+    async def beat(self, worker: int) -> bool:
+        """Note that a worker lives; False where it is not known."""
         await self._office.update_heartbeat(worker)
+        known = "SELECT 1 FROM procrastinate_workers WHERE id = %(worker)s"
+        return bool(await ask(self._connection, known, {"worker": worker}))
 
     async def sign_off(self, worker: int) -> None:
         """Forget a worker that takes no more."""
