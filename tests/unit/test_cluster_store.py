@@ -453,6 +453,36 @@ def test_worker_takes_jobs_of_queues_that_fit_alone(in_office, tmp_path) -> None
     in_office(test)
 
 
+def test_job_that_a_single_server_had_in_work_meanwhile_blocks_nobody_and_is_adopted(in_office) -> None:
+    async def test(office: Office) -> None:
+        jobs = [await office.store.add(job()) for _ in range(3)]
+        plain = JobStore(office.database)
+        for one in jobs[:2]:
+            await plain.start(one.id)
+        taken = await office.took()
+        assert taken is not None and taken.id == jobs[2].id
+        await plain.cancel(jobs[0].id)
+        await plain.retry(jobs[0].id)
+        await plain.start(jobs[0].id)
+        assert await office.store.adopt() == 2
+        again = [one.id for one in [await office.took() for _ in range(2)] if one]
+        assert again == [jobs[0].id, jobs[1].id]
+        assert await office.took() is None
+
+    in_office(test)
+
+
+def test_single_servers_job_with_a_ticket_of_before_is_adopted(in_office) -> None:
+    async def test(office: Office) -> None:
+        one = await office.store.add(job())
+        await JobStore(office.database).start(one.id)
+        assert await office.store.adopt() == 1
+        assert await office.tickets() == [(one.id, "todo")]
+        assert await office.took() is not None
+
+    in_office(test)
+
+
 def test_fifty_at_once_take_each_job_once(in_office) -> None:
     async def test(office: Office) -> None:
         jobs = {(await office.store.add(job(f"owner{number % 5}"))).id for number in range(40)}

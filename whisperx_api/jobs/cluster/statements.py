@@ -77,7 +77,7 @@ SELECT ended.*, pg_notify(%(channel)s, %(notice)s), (SELECT count(*) FROM ({TEAR
 
 
 _COMPLETE, _COMPLETE_AND_KEEP = _completing(), _completing(_KEEP)
-_IS_UNFINISHED = "SELECT 1 FROM jobs WHERE id = %(id)s AND status IN ('pending', 'processing')"
+_WAITS = "SELECT 1 FROM jobs WHERE id = %(id)s AND status = 'pending'"
 _HAS_WEBHOOKS = "SELECT 1 FROM webhooks WHERE task_id = %(id)s LIMIT 1"
 
 
@@ -102,9 +102,9 @@ async def begin(connection: AsyncConnection[Any], task_id: str, worker: str) -> 
     return await _row(connection, _BEGIN, values | _told(task_id, JobStatus.PROCESSING))
 
 
-async def is_unfinished(connection: AsyncConnection[Any], task_id: str) -> bool:
-    """Return whether a job waits or is in work."""
-    return bool(await ask(connection, _IS_UNFINISHED, {"id": task_id}))
+async def waits(connection: AsyncConnection[Any], task_id: str) -> bool:
+    """Return whether a job waits."""
+    return bool(await ask(connection, _WAITS, {"id": task_id}))
 
 
 async def complete(

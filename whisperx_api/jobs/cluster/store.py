@@ -102,7 +102,7 @@ class ClusterStore(JobStore):
                 if task_id is None:
                     return None
                 row = await statements.begin(connection, task_id, worker)
-                if row is None and await statements.is_unfinished(connection, task_id):
+                if row is None and await statements.waits(connection, task_id):
                     await connection.rollback()  # somebody changes it just now, and waits for its ticket
                     return None
                 if row is None:
@@ -164,7 +164,7 @@ class ClusterStore(JobStore):
 
     async def adopt(self) -> int:
         """Have the unfinished jobs wait that have no ticket, and return how many those are: they come from where there
-        are none.
+        are none. One that a single server had in work may have one that waits, of before that server.
         """
         adopted = 0
         while some := await self._adopt_some():
@@ -177,6 +177,7 @@ class ClusterStore(JobStore):
         first = unfinished.order_by(JobRow.priority.desc(), JobRow.seq).limit(ADOPTED_AT_ONCE)
         async with self.transaction() as session:
             await session.execute(select(func.pg_advisory_xact_lock(RESCUE)))
+            await (await tickets(session)).tear_those_of_jobs_in_work()
             rows = await self._changed(session, JobRow.id.in_(first), {"status": PENDING, "worker": None})
             await self._follow(session, sorted(rows, key=lambda row: (-row.priority, row.seq)))
         return len(self._announce(rows, 0))

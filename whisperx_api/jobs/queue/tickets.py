@@ -34,6 +34,10 @@ TEAR = (
     "WHERE queueing_lock = %(id)s AND status IN ('todo', 'doing')"
 )
 """Does away with a job's ticket."""
+_TEAR_OF_JOBS_IN_WORK = (
+    "SELECT procrastinate_finish_job_v1(ticket.id, 'succeeded', true) FROM procrastinate_jobs AS ticket "
+    "JOIN jobs ON jobs.id = ticket.queueing_lock WHERE ticket.status = 'todo' AND jobs.status = 'processing'"
+)
 _GIVE_BACK = (
     "SELECT procrastinate_retry_job_v2(id, NULL, NULL, NULL, NULL) FROM procrastinate_jobs "
     "WHERE queueing_lock = %(task_id)s AND status = 'doing'"
@@ -73,6 +77,10 @@ class Tickets:
     async def tear(self, task_id: str) -> None:
         """Do away with a job's ticket, if it has one."""
         await ask(self._connection, TEAR, {"id": task_id})
+
+    async def tear_those_of_jobs_in_work(self) -> None:
+        """Do away with tickets that wait though their jobs are in work: nobody has taken them."""
+        await ask(self._connection, _TEAR_OF_JOBS_IN_WORK, {})
 
     # --- who takes them ---
 
