@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
@@ -66,6 +67,7 @@ class _Deferral(MetaPathFinder, Loader):
 
     def __init__(self, modules: Sequence[str]) -> None:
         self._modules = set(modules)
+        self._ending = threading.Lock()
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return where the stand-in for a module comes from; None where there is to be none."""
@@ -84,10 +86,11 @@ class _Deferral(MetaPathFinder, Loader):
 
     def end(self, name: str | None = None) -> None:
         """Have nothing stand in any longer for the module `name` and what it belongs to; for none at all where None."""
-        self._modules -= {self._over(name)} if name else self._modules
-        for known, module in [*sys.modules.items()]:
-            if isinstance(module, _StandIn) and self._over(known) is None:
-                del sys.modules[known]
+        with self._ending:  # threads may come here at once, and import what another has just done with
+            self._modules -= {self._over(name)} if name else self._modules
+            for known, module in sys.modules.copy().items():
+                if isinstance(module, _StandIn) and self._over(known) is None:
+                    del sys.modules[known]
 
     def _over(self, name: str) -> str | None:
         """Return the deferred module that `name` is, or is in."""
