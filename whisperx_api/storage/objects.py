@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,8 @@ PART_BYTES, PARTS_AT_ONCE = 5 * 1024**2, 2
 """Size of the parts in which a file is sent, and how many of them are in memory at once."""
 MOST_PARTS = 9000
 """Parts of one object; S3 takes 10,000. Of a file that would have more they are larger."""
+BLOCK_BYTES = 1 << 18
+"""What a file of several parts is read by: a whole part at a time would be in memory once more."""
 PAGE = 1000
 """Objects listed or deleted by one request, the most that S3 does."""
 TRIES, TRY_SECONDS = 3, 60.0
@@ -72,7 +75,12 @@ class Objects:
 
         async def whole() -> None:
             try:
-                await obstore.put_async(self._store, name, file, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
+                if size <= part:
+                    await obstore.put_async(self._store, name, file, chunk_size=part)
+                    return
+                with file.open("rb", buffering=0) as content:
+                    blocks = iter(partial(content.read, BLOCK_BYTES), b"")
+                    await obstore.put_async(self._store, name, blocks, chunk_size=part, max_concurrency=PARTS_AT_ONCE)
             except FAULTS:
                 if not await self._has(name, size):  # the answer to the last request may have been lost
                     raise

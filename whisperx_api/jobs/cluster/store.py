@@ -205,7 +205,7 @@ class ClusterStore(JobStore):
         running = select(func.count()).where(JobRow.status == PROCESSING)
 
         def count(session: Session) -> Counts:
-            return Counts(dict(session.execute(waiting).tuples().all()), session.scalar(running) or 0)
+            return Counts(dict(session.execute(waiting).all()), session.scalar(running) or 0)
 
         return await self.read(count)
 
