@@ -14,3 +14,4 @@ lock pyproject.toml --extra engine --extra cluster --constraint requirements/dev
 lock pyproject.toml --extra cluster --constraint requirements/engine.txt --output-file requirements/base.txt
 python3 requirements/without_torch.py < requirements/engine.txt > requirements/engine-cpu.txt
 lock requirements/uv.in --output-file requirements/uv.txt
+lock requirements/node.in --output-file requirements/node.txt
