@@ -9,11 +9,19 @@ RUN python -m venv /opt/venv \
     && rm -rf /opt/venv/lib/python3.11/site-packages/torch/include \
     && find /opt/venv -name '*.a' -delete
 
+FROM node:24-bookworm-slim AS page
+WORKDIR /source/web
+COPY web/package.json web/package-lock.json web/.npmrc ./
+RUN npm ci
+COPY web ./
+RUN npm run build
+
 FROM python:3.11-slim-bookworm AS service
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY whisperx_api whisperx_api
+COPY --from=page /source/whisperx_api/page whisperx_api/page
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
 FROM python:3.11-slim-bookworm

@@ -22,9 +22,13 @@ export DIARIZATION_MODEL ?= starter
 export ALIGN_MODEL ?= attention
 STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.json
 
+# The page, built from web/ by the Node.js of requirements/node.txt.
+PAGE := whisperx_api/page/index.html
+NODE := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
+
 .PHONY: setup demo serve test test-data fuzz soak bench accuracy lint format lock
 
-setup: $(VENV)/installed $(STARTER)
+setup: $(VENV)/installed $(PAGE) $(STARTER)
 
 $(VENV)/installed: requirements/engine.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +36,18 @@ $(VENV)/installed: requirements/engine.txt pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/engine.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
+
+$(VENV)/node: requirements/node.txt | $(VENV)/installed
+	$(HAVE_UV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/node.txt
+	touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json web/package.json web/.npmrc | $(VENV)/node
+	$(NODE) ci --silent
+
+$(PAGE): $(shell find web/src -type f) web/index.html web/vite.config.ts web/tsconfig.json \
+		web/node_modules/.package-lock.json
+	$(NODE) run --silent build
 
 $(VENV)/tested: requirements/dev.txt $(VENV)/installed
 	@command -v cc >/dev/null || { echo "The tests' scoring is compiled here: install a C compiler, like gcc." >&2; exit 1; }
@@ -82,6 +98,7 @@ bench: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.polls $(DATA)
 	$(BIN)/python -W ignore -m bench.upload
 	$(BIN)/python -W ignore -m bench.queue
+	$(BIN)/python -W ignore -m bench.page
 	$(BIN)/python -m bench.report
 
 accuracy: setup $(VENV)/tested

@@ -18,7 +18,7 @@ from bench.figures import FOLDER, Figure
 
 DOCS = Path("docs")
 ENGINE = "engine"
-ORDER = ("job", "first_text", "diarization", "alignment", "length", "polls", "upload", "queue", "gpu")
+ORDER = ("job", "first_text", "diarization", "alignment", "length", "polls", "upload", "queue", "page", "gpu")
 INTRODUCTION = """# Benchmarks
 
 Each figure and its peer's were measured one after the other in one run, on the same machine, models and sound.

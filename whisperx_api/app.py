@@ -23,6 +23,8 @@ from whisperx_api.api import (
     health,
     metrics,
     models,
+    page,
+    recordings,
     results,
     server,
     status,
@@ -32,6 +34,7 @@ from whisperx_api.api import (
     workers,
 )
 from whisperx_api.api.limits import RateLimitHeaders
+from whisperx_api.api.links import Links
 from whisperx_api.api.openai import audio
 from whisperx_api.api.parts import Parts
 from whisperx_api.api.places import Places
@@ -48,6 +51,7 @@ from whisperx_api.jobs.key_store import KeyStore
 from whisperx_api.jobs.key_watch import KeyWatch
 from whisperx_api.jobs.outbox import Outbox
 from whisperx_api.jobs.retention import expire
+from whisperx_api.jobs.secret_store import SecretStore
 from whisperx_api.jobs.sending import Sender
 from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.jobs.usage import UsageBook
@@ -66,7 +70,8 @@ from whisperx_api.storage.protocol import Storage
 logger = logging.getLogger(__name__)
 
 ENDPOINTS = (
-    status, transcribe, results, events, webhooks, audio, models, usage, workers, server, health, metrics, documents,
+    status, transcribe, recordings, results, events, webhooks, audio, models, usage, workers, server, health, metrics,
+    documents,
 )  # fmt: skip
 """What has endpoints: what is asked most comes first, for they are looked through in this order."""
 DELIVERY_GRACE = 1.0
@@ -99,6 +104,7 @@ def create_app(settings: Settings | None = None, engine: str = WORKER) -> FastAP
         app.add_middleware(TrustedProxies, proxies=Proxies.read(settings.trusted_proxies))
     for module in ENDPOINTS:
         app.include_router(module.router)
+    page.install(app)
     entrance.install(app, observers, settings.allowed_origins)
     return app
 
@@ -142,10 +148,11 @@ async def lifespan(
             stack.push_async_callback(watch.stop)
         failures = Failures(FailureRate.read(settings.auth_failures)) if settings.auth_failures else None
         book = UsageBook(database, observer=observers)
+        links = Links(SecretStore(database, observer=observers).secret)
         remembered = Remembered(store.changes) if served.alone else Remembered(store.changes, largest=0)
         app.state.parts = Parts(
             settings, keys, store, storage, served.desk, served.events, served.devices, calls, outbox, sender, book,
-            counted, Places(settings.max_uploads), remembered, limiter, failures, served.locks,
+            counted, Places(settings.max_uploads), links, remembered, limiter, failures, served.locks,
         )  # fmt: skip
         try:
             await served.desk.start()

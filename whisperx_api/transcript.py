@@ -198,8 +198,22 @@ class Speaker:
 
 
 @dataclass(frozen=True)
+class Waveform:
+    """How a recording looks: the lowest and the highest sample of each stretch of `samples_per_pixel` at `SAMPLE_RATE`.
+
+    `peaks` is base64 of signed bytes, of which 127 is full scale: lowest and highest of one pixel after the other.
+    """
+
+    samples_per_pixel: int
+    peaks: str
+
+
+@dataclass(frozen=True)
 class Transcript:
-    """The finished result: segments in time order, each with one speaker (None without diarization)."""
+    """The finished result: segments in time order, each with one speaker (None without diarization).
+
+    `waveform` is None where an earlier version has made it.
+    """
 
     language: str
     duration: float
@@ -207,6 +221,7 @@ class Transcript:
     speakers: tuple[Speaker, ...] = ()
     models: dict[str, str | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    waveform: Waveform | None = None
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.conftest import KEY
 from tests.server import Server
 from tests.waiting import send, wait
 from whisperx_api import __version__
+from whisperx_api.api import page
 
 OPENAI_NAMES = {
     "whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-mini-transcribe-2025-12-15",
@@ -142,15 +144,43 @@ def test_real_engine_lets_go_what_is_idle(start_server, tone) -> None:
 
 
 @pytest.mark.parametrize("root_path", ["", "/asr"])
-def test_root_tells_programs_and_sends_browsers_to_the_documents(make_client, root_path) -> None:
+def test_root_tells_programs_what_it_is_and_gives_browsers_the_page(make_client, root_path) -> None:
     client = make_client(root_path=root_path)
     del client.headers["X-API-Key"]
     answer = client.get("/")
     assert answer.json() == {"name": "whisperx-api", "version": __version__, "docs": f"{root_path}/docs"}
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-    answer = client.get("/", headers=browser, follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (307, f"{root_path}/docs")
-    assert "swagger" in client.get("/", headers=browser).text.lower()
+    answer = client.get("/", headers=browser)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8" and answer.headers["vary"] == "Accept"
+    assert f'<meta name="api-root" content="{root_path}"' in answer.text
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    assert len(loaded) == 3
+    for path in loaded:
+        assert path.startswith(f"{root_path}/assets/")
+        asset = client.get(path)
+        assert asset.status_code == 200 and "immutable" in asset.headers["cache-control"]
+    assert client.get(f"{root_path}/assets/nosuch.js").status_code == 404
+
+
+def test_every_answer_has_a_nonce_of_its_own_for_styles_and_lets_no_other_script_run(make_client) -> None:
+    client = make_client()
+    nonces = set()
+    for _ in range(2):
+        answer = client.get("/", headers={"Accept": "text/html"})
+        (nonce,) = re.findall(r'<script nonce="([^"]+)"', answer.text)
+        policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+        assert policy["script-src"] == "'self'" and policy["default-src"] == "'none'"
+        assert policy["style-src"] == f"'self' 'nonce-{nonce}'"
+        assert re.findall(r"<script(?![^>]*src=)|<style|\son\w+=|style=", answer.text) == []
+        nonces.add(nonce)
+    assert len(nonces) == 2
+
+
+def test_browser_is_sent_to_the_documents_where_the_page_was_not_built(make_client, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(page, "FOLDER", tmp_path)
+    client = make_client(root_path="/asr")
+    answer = client.get("/", headers={"Accept": "text/html"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/asr/docs")
 
 
 def test_v1_says_what_there_is_to_a_key(client: TestClient) -> None:

@@ -68,10 +68,11 @@ def test_service_goes_on_with_postgres(
     before = dump(DATABASE)
     moved = db("migrate-to", url.replace("+psycopg", ""))
     assert moved.exit_code == 0, moved.output
-    assert "5 tasks are moved, 16 rows in all" in moved.stdout and PASSWORD not in moved.output
+    assert "5 tasks are moved, 17 rows in all" in moved.stdout and PASSWORD not in moved.output
     assert dump(DATABASE) == before
     assert count(postgres, url) == {
         "jobs": 5, "webhooks": 2, "webhook_messages": 3, "results": 1, "keys": 3, "usage": 2, "workers": 0,
+        "secrets": 1,
     }  # fmt: skip
     DATABASE.unlink()
     client: TestClient = make_client(database_url=url, api_keys="somebody:other-key", outgoing_allow="127.0.0.1")

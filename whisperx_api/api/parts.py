@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from whisperx_api.api.links import Links
 from whisperx_api.api.places import Places
 from whisperx_api.api.remembered import Remembered
 from whisperx_api.engine.fleet import Devices
@@ -51,6 +52,8 @@ class Parts:
     metrics: Metrics
     uploads: Places
     """For uploads on their way."""
+    links: Links
+    """To recordings, for those without a key."""
     remembered: Remembered
     """What polls of ended tasks are answered."""
     limiter: Limiter | None = None

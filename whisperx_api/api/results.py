@@ -85,7 +85,7 @@ async def edit(task_id: str, request: Request, parts: PartsOf, caller: Transcrib
             raise
         raise ApiError(HTTPStatus.INSUFFICIENT_STORAGE, "The server's disk is full: try again later.") from error
     if not kept:
-        raise ApiError(HTTPStatus.NOT_FOUND, f"There is no task {job.id}.")
+        raise answers.no_task(job.id)
     return await answers.written(parts, job)
 
 

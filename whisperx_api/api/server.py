@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from whisperx_api import __version__
 from whisperx_api.api.auth import AnyCaller
 from whisperx_api.api.errors import OPENAI_ERRORS, PROBLEMS
+from whisperx_api.api.page import Page
 
 router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
@@ -29,14 +30,15 @@ class ApiInformation(BaseModel):
 
 @router.get(
     "/", response_model=ServerInformation,
-    responses={307: {"description": "To the documents, for a browser", "content": {"text/html": {}}}},
+    responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
 )  # fmt: skip
 async def root(request: Request) -> ServerInformation | Response:
-    """What this server is; needs no key. A browser is sent to the documents."""
-    docs = f"{request.scope.get('root_path', '')}/docs"
+    """What this server is; needs no key. A browser gets the page."""
+    root = request.scope.get("root_path", "")
     if "text/html" in request.headers.get("accept", "").lower():
-        return RedirectResponse(docs, headers={"Vary": "Accept"})
-    return ServerInformation(docs=docs)
+        page: Page | None = request.app.state.page
+        return page.answer(root) if page else RedirectResponse(f"{root}/docs", headers={"Vary": "Accept"})
+    return ServerInformation(docs=f"{root}/docs")
 
 
 @router.get("/v1", response_model=ApiInformation, responses=OPENAI_ERRORS)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import mimetypes
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 from whisperx_api.api import answers
 from whisperx_api.api.auth import Reader, Transcriber
@@ -15,7 +14,6 @@ from whisperx_api.api.errors import PROBLEMS, ApiError
 from whisperx_api.api.intake import queueing
 from whisperx_api.api.limits import Submitter
 from whisperx_api.api.parts import PartsOf
-from whisperx_api.api.ranges import RangedFile, ranged
 from whisperx_api.api.requests import of_upload
 from whisperx_api.api.schemas import TaskAccepted, TaskPage, TaskStatus, UploadFields, form_of
 from whisperx_api.api.uploads import accept
@@ -56,22 +54,6 @@ async def upload(
         webhook_id=webhook.id if webhook else None,
         webhook_secret=webhook.secret if webhook else None,
     )
-
-
-@router.head("/audio/{task_id}", include_in_schema=False, response_class=FileResponse)
-@router.get("/audio/{task_id}", response_class=FileResponse)
-async def audio(task_id: str, parts: PartsOf, caller: Reader) -> RangedFile:
-    """The recording as it was sent; byte ranges are served."""
-    view = await answers.find(parts, task_id, caller)
-    try:
-        recording = await parts.storage.stored(task_id)
-    except FileNotFoundError:
-        raise ApiError(
-            HTTPStatus.NOT_FOUND, "The recording of this task is not on the server's disk any more."
-        ) from None
-    kind = mimetypes.guess_type(view.job.upload.name)[0] or ""
-    media_type = kind if kind.startswith(("audio/", "video/")) else "application/octet-stream"
-    return ranged(recording, media_type, view.job.upload.name, {"X-Content-Type-Options": "nosniff"})
 
 
 @router.post("/cancel/{task_id}", response_model=TaskStatus)

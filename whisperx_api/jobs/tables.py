@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0007"
+REVISION = "0008"
 """The migration that makes these tables."""
 Number = BigInteger().with_variant(Integer, "sqlite")
 """Of a row, in the order of their coming. SQLite numbers rows itself only by what it calls INTEGER, of any size."""
@@ -172,6 +172,15 @@ class KeyRow(Base):
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SecretRow(Base):
+    """A secret that all servers on one database share."""
+
+    __tablename__ = "secrets"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[bytes] = mapped_column(LargeBinary(64))
 
 
 class UsageRow(Base):

@@ -19,6 +19,7 @@ from whisperx_api.pipeline.diarize import Diarizer
 from whisperx_api.pipeline.separate import placed
 from whisperx_api.pipeline.speakers import assign as assign_speakers
 from whisperx_api.pipeline.transcribe import Transcriber
+from whisperx_api.pipeline.waveform import waveform
 from whisperx_api.transcript import Alignment, Audio, Diarization, Segment, Transcript, Transcription, Voice
 
 Report = Callable[[float], None]
@@ -132,11 +133,12 @@ def assign(
     alignment: Alignment | None,
     diarization: Diarization | None,
 ) -> Transcript:
-    """Give every word its speaker, and cut segments where the speaker changes."""
-    return assign_speakers(
+    """Give every word its speaker, cut segments where the speaker changes, and see how the recording looks."""
+    transcript = assign_speakers(
         transcription, alignment, diarization, duration=audio.duration, audio_warnings=audio.warnings,
         embeddings=options.speaker_embeddings, by_channel=options.channels is Channels.SEPARATE,
     )  # fmt: skip
+    return replace(transcript, waveform=waveform(samples(audio), audio))
 
 
 def run(audio: Audio, options: Options, models: Models, decoding: Decoding, report: Report) -> Transcript:

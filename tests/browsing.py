@@ -1,0 +1,74 @@
+"""A real browser on the page: Chromium as the system has it, driven by Playwright."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright
+
+ROOT = Path(__file__).parent.parent
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",  # it runs as root in containers, and sees this page alone
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--autoplay-policy=no-user-gesture-required",
+)
+SECONDS = 20
+"""Longest wait for what is to be seen."""
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Start the browser."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("There is no browser: install Chromium, as Debian's package `chromium` does.")
+    return playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+
+
+@contextmanager
+def visit(
+    browser: Browser, url: str, key: str | None = None, dark: bool = False, width: int = 1200, axe: bool = False
+) -> Iterator[Page]:
+    """Open the server's page as a new visitor, who has the key already where one is given.
+
+    Whatever goes wrong in its scripts fails the test, and so does a request to anybody else. `axe` may look at it: that
+    makes styles of its own, which the page's policy lets nobody else do.
+    """
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if dark else "light",
+        accept_downloads=True,
+        bypass_csp=axe,
+    )
+    if key is not None:
+        context.add_init_script(f"localStorage['whisperx-api-key'] ??= '{key}'")
+    page = context.new_page()
+    page.set_default_timeout(1000 * SECONDS)
+    faults: list[str] = []
+    own = (url, "blob:", "data:")
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
+    page.on("request", lambda sent: None if sent.url.startswith(own) else faults.append(sent.url))
+    page.goto(f"{url}/")
+    try:
+        yield page
+        assert not faults, "\n".join(faults)
+    finally:
+        context.close()
+
+
+def faults_of_access(page: Page) -> list[str]:
+    """Return what axe finds wrong with the page as it is, by the rules of WCAG 2.2 A and AA and its own advice."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']} ({one['impact']}): {node['html'][:120]} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]

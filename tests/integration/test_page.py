@@ -1,0 +1,240 @@
+"""The page in a real browser, against a real server: from a dropped recording to its subtitles, and what goes wrong."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browsing import faults_of_access, launched, visit
+from tests.conftest import KEY
+from tests.server import Server
+
+API = "/api/v1/transcribe"
+pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = launched(playwright)
+        yield chromium
+        chromium.close()
+
+
+def url_of(server: Server) -> str:
+    return f"http://127.0.0.1:{server.port}"
+
+
+def task_in(page: Page) -> str:
+    page.wait_for_url(re.compile("#/task/"))
+    return page.url.rpartition("/")[2]
+
+
+def drop(page: Page, path: Path) -> None:
+    """Drop a file on the page, as from a folder."""
+    content = base64.b64encode(path.read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """([content, name]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name));
+            return transfer;
+        }""",
+        [content, path.name],
+    )
+    page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+
+
+def test_from_a_dropped_recording_to_its_subtitles(server: Server, browser: Browser, sample_dir: Path) -> None:
+    with visit(browser, url_of(server)) as page:
+        page.get_by_label("Key", exact=True).fill(KEY)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        page.get_by_label("Language").select_option("en")
+        page.get_by_label("How many").fill("2")
+        drop(page, sample_dir / "sample.wav")
+        task = task_in(page)
+        expect(page.get_by_role("heading", name="sample.wav")).to_be_visible()
+        expect(page.get_by_role("listitem").filter(has_text="Hello").first).to_be_visible(timeout=120_000)
+
+        made = server.client.get(f"{API}/result/{task}").json()
+        assert page.locator(".segment").first.locator(".text").inner_text() == made["segments"][0]["text"]
+        assert page.locator(".speakers li").count() == len(made["speakers"]) == 2
+
+        # a word that is clicked is heard, and marked
+        word = made["segments"][3]["words"][0]
+        page.locator("#w-3-0").click()
+        page.wait_for_function("document.querySelector('.said') !== null")
+        assert page.get_by_role("button", name="Pause").count() == 1
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+        position = page.get_by_label("Position").input_value()
+        assert word["start"] - 1 <= float(position) <= word["start"] + 5
+
+        # a speaker gets a name, a word is put right, and both are in what is downloaded
+        page.get_by_role("button", name="Rename Speaker 1").click()
+        page.get_by_label("Name of Speaker 1").fill("Katie")
+        page.keyboard.press("Enter")
+        expect(page.locator(".who").filter(has_text="Katie").first).to_be_visible()
+        page.locator("#w-0-0").dblclick()
+        assert page.evaluate("getSelection().toString()") == made["segments"][0]["words"][0]["word"]
+        page.keyboard.type("Good morning?")
+        page.keyboard.press("Enter")
+        expect(page.locator(".segment").first).to_contain_text("Good morning?")
+
+        page.get_by_label("Search the transcript").fill("good MÓRNING")
+        expect(page.get_by_text("1 of 1")).to_be_visible()
+        assert page.locator(".hit.current").all_inner_texts() == ["Good", "morning?"]
+
+        for label, suffix in (("SRT subtitles", "srt"), ("WebVTT subtitles", "vtt"), ("JSON, whole", "json")):
+            page.get_by_label("Format").select_option(label=label)
+            with page.expect_download() as download:
+                page.get_by_role("button", name="Download").click()
+            assert download.value.suggested_filename == f"sample.{suffix}"
+            text = Path(download.value.path()).read_text()
+            assert text == server.client.get(f"{API}/result/{task}", params={"format": suffix}).text
+            assert "Good morning?" in text and "Katie" in text
+        page.get_by_role("link", name="All recordings").click()
+        expect(page.get_by_role("link", name=re.compile("sample.wav.*Done"))).to_be_visible()
+
+
+def test_wrong_key_is_said_and_another_may_be_given(start_server, browser: Browser) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), key="wrong") as page:
+        expect(page.get_by_role("dialog")).to_contain_text("The API key is wrong.")
+        page.get_by_label("Key", exact=True).fill(KEY)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        page.get_by_role("button", name="Forget key").click()
+        assert page.evaluate("localStorage.length") == 0
+
+
+def test_page_asks_for_no_key_where_none_is_needed(start_server, browser: Browser) -> None:
+    server = start_server(fake=True, auth="off")
+    with visit(browser, url_of(server)) as page:
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        assert page.get_by_role("dialog").count() == 0
+
+
+def test_failed_task_says_why_and_is_tried_again(start_server, browser: Browser, tone, tmp_path: Path) -> None:
+    server = start_server(fake=True)
+    marker = tmp_path / "failed"
+    script = {"stage": "transcribe", "what": "refuse", "marker": str(marker)}
+    task = server.upload(tone(), prompt=json.dumps(script))
+    with visit(browser, url_of(server), KEY) as page:
+        page.get_by_role("link", name=re.compile("tone.wav")).click()
+        assert task_in(page) == task
+        expect(page.get_by_role("alert")).to_contain_text("The model is out of reach.")
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+
+
+def test_what_is_no_recording_is_refused_with_the_servers_sentence(start_server, browser: Browser, tmp_path) -> None:
+    server = start_server(fake=True)
+    path = tmp_path / "notes.txt"
+    path.write_text("no sound at all\n" * 100)
+    with visit(browser, url_of(server), KEY) as page:
+        page.get_by_label("Files to send").set_input_files(path)
+        expect(page.get_by_label("Uploads")).to_contain_text("notes.txt")
+        expect(page.get_by_role("alert")).to_contain_text("audio")
+        page.get_by_role("button", name="Dismiss").click()
+        assert page.get_by_label("Uploads").count() == 0
+
+
+def test_reload_in_the_middle_of_a_task_goes_on_watching_it(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt='{"seconds": 4, "pieces": true}')
+    with visit(browser, url_of(server), KEY) as page:
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.get_by_label("Heard so far")).to_contain_text("Hello")
+        before = float(page.get_by_label("Done").get_attribute("value") or 0)
+        page.reload()
+        expect(page.get_by_label("Progress")).to_be_visible()
+        assert float(page.get_by_label("Done").get_attribute("value") or 0) >= before > 0
+        expect(page.locator(".text").first).to_contain_text("Hello there.", timeout=60_000)
+
+
+def test_server_that_is_away_is_said_to_be_and_waited_for(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt='{"seconds": 4}')
+    with visit(browser, url_of(server), KEY) as page:
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.get_by_label("Progress")).to_be_visible()
+        server.kill()
+        expect(page.get_by_text("The server does not answer.")).to_be_visible()
+        server.start()
+        expect(page.locator(".text").first).to_contain_text("Hello there.", timeout=60_000)
+
+
+def test_cancel_stops_a_task_and_delete_removes_it(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt='{"seconds": 20}')
+    with visit(browser, url_of(server), KEY) as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("None yet.")).to_be_visible()
+    assert server.client.get(f"{API}/status/{task}").status_code == 404
+
+
+def test_microphone_is_recorded_and_sent(start_server, browser: Browser) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        page.get_by_role("button", name="Record").click()
+        stop = page.get_by_role("button", name=re.compile("Stop and send, 0:02"))
+        expect(stop).to_be_visible()
+        stop.click()
+        task = task_in(page)
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+    status = server.client.get(f"{API}/status/{task}").json()
+    assert re.fullmatch(r"recording \d{4}-\d\d-\d\d \d\d\.\d\d\.webm", status["filename"])
+    assert status["result"]["duration"] > 1
+
+
+def test_page_behind_a_proxy_is_under_its_path(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True, root_path="/speech")
+    task = server.upload(tone())
+    with visit(browser, f"{url_of(server)}/speech", KEY) as page:
+        page.get_by_role("link", name=re.compile("tone.wav")).click()
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+        page.wait_for_function("document.querySelector('.position').max > 0")
+        assert task_in(page) == task
+        assert page.get_by_role("link", name="API").get_attribute("href") == "/speech/docs"
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_nobody_is_shut_out(start_server, browser: Browser, tone, dark: bool, width: int) -> None:
+    """What axe can tell of: contrast, names, roles, order."""
+    server = start_server(fake=True)
+    done = server.upload(tone(), prompt='{"text": "Hello there."}')
+    failing = server.upload(tone(name="bad.wav"), prompt='{"stage": "align", "what": "refuse"}')
+    server.wait(done)
+    server.wait(failing)
+    going = server.upload(tone(name="slow.wav"), prompt='{"seconds": 10, "pieces": true}')
+    with visit(browser, url_of(server), dark=dark, width=width, axe=True) as page:
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert faults_of_access(page) == []
+    with visit(browser, url_of(server), KEY, dark=dark, width=width, axe=True) as page:
+        expect(page.get_by_role("link", name=re.compile("slow.wav"))).to_be_visible()
+        assert faults_of_access(page) == []
+        for task, seen in ((done, ".text"), (failing, ".ended"), (going, ".heard")):
+            page.goto(f"{url_of(server)}/#/task/{task}")
+            expect(page.locator(seen).first).to_be_visible()
+            assert faults_of_access(page) == [], seen
+        page.goto(f"{url_of(server)}/#/task/{done}")
+        page.get_by_label("Search the transcript").fill("there")
+        page.locator("#w-0-0").dblclick()
+        expect(page.get_by_role("textbox", name="Text at 0:00")).to_be_visible()
+        assert faults_of_access(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

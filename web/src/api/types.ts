@@ -1,0 +1,71 @@
+// What the server sends at /api/v1/transcribe. Times are seconds, dates ISO 8601 in UTC.
+
+export type State = "pending" | "processing" | "completed" | "failed" | "cancelled";
+
+export const FINAL: ReadonlySet<State> = new Set<State>(["completed", "failed", "cancelled"]);
+
+export interface Status {
+  task_id: string;
+  filename: string;
+  duration: number | null;
+  status: State;
+  progress: number;
+  stage: string | null;
+  message: string | null;
+  queue_position: number | null;
+  eta_seconds: number | null;
+  created_at: string;
+  completed_at: string | null;
+  error: string | null;
+}
+
+export interface Word {
+  word: string;
+  start: number;
+  end: number;
+  score: number | null;
+  speaker: string | null;
+}
+
+export interface Segment {
+  id: number;
+  start: number;
+  end: number;
+  text: string;
+  speaker: string | null;
+  words?: Word[];
+}
+
+export interface Speaker {
+  id: string;
+  name: string | null;
+  duration: number;
+}
+
+export interface Transcript {
+  task_id: string;
+  language: string;
+  duration: number;
+  text: string;
+  segments: Segment[];
+  speakers: Speaker[];
+  models: Record<string, string | null>;
+  warnings: string[];
+}
+
+export interface Waveform {
+  samples_per_pixel: number;
+  sample_rate: number;
+  length: number;
+  data: number[];
+}
+
+export interface TaskPage {
+  tasks: Status[];
+  next_cursor: string | null;
+}
+
+export interface Edits {
+  speakers?: Record<string, string | null>;
+  segments?: { id: number; text: string }[];
+}

@@ -1,0 +1,132 @@
+// The recording, played. Links to it last an hour: one that is over is asked for anew, and playing goes on.
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { ApiError, type Api } from "../api/client";
+
+const UNPLAYABLE = "Your browser can't play this kind of recording. The transcript is complete all the same.";
+const SETTLED = 10_000; // milliseconds after which a link that has stopped leading anywhere is worth another
+
+export class Playback {
+  readonly audio = new Audio();
+  onError: (sentence: string) => void = () => {};
+  private asked = 0;
+  private closed = false;
+
+  constructor(
+    private readonly api: Api,
+    private readonly task: string,
+  ) {
+    this.audio.preload = "metadata";
+    this.audio.addEventListener("error", () => void this.renew());
+  }
+
+  async open(): Promise<void> {
+    this.asked = Date.now();
+    try {
+      const url = await this.api.audio(this.task);
+      if (!this.closed) this.audio.src = url;
+    } catch (error) {
+      if (error instanceof ApiError) this.onError(error.message);
+      else throw error;
+    }
+  }
+
+  toggle(): void {
+    if (this.audio.paused) void this.play();
+    else this.audio.pause();
+  }
+
+  /** Go to a time in seconds, and play from there where `play` says so. */
+  seek(time: number, play = false): void {
+    this.audio.currentTime = Math.max(0, time);
+    if (play) void this.play();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.audio.pause();
+    this.audio.removeAttribute("src");
+    this.audio.load();
+  }
+
+  private async play(): Promise<void> {
+    try {
+      await this.audio.play();
+    } catch {
+      // what can't be played says so by its "error" event; what was paused meanwhile is no fault
+    }
+  }
+
+  private async renew(): Promise<void> {
+    if (this.closed || !this.audio.src) return;
+    if (Date.now() - this.asked < SETTLED) return this.onError(UNPLAYABLE);
+    const { currentTime, paused } = this.audio;
+    await this.open();
+    this.audio.currentTime = currentTime;
+    if (!paused) await this.play();
+  }
+}
+
+export interface Played {
+  playback: Playback;
+  playing: boolean;
+  /** Why there is nothing to be heard, a sentence. */
+  error: string | null;
+}
+
+/** The recording of a task, as long as it is shown. */
+export function usePlayback(api: Api, task: string): Played {
+  const playback = useMemo(() => new Playback(api, task), [api, task]);
+  const [playing, setPlaying] = useState(false);
+  const [error, setError] = useState<string | null>(null);
+  useEffect(() => {
+    const { audio } = playback;
+    const started = () => setPlaying(true);
+    const stopped = () => setPlaying(false);
+    const ready = () => setError(null);
+    playback.onError = setError;
+    audio.addEventListener("play", started);
+    audio.addEventListener("pause", stopped);
+    audio.addEventListener("loadedmetadata", ready);
+    void playback.open();
+    return () => playback.close();
+  }, [playback]);
+  return { playback, playing, error };
+}
+
+/** The time that is played, in whole steps of so many seconds. */
+export function useTime(audio: HTMLAudioElement, step = 0.25): number {
+  const [time, setTime] = useState(audio.currentTime);
+  useEffect(() => {
+    const tell = () => setTime(Math.floor(audio.currentTime / step) * step);
+    audio.addEventListener("timeupdate", tell);
+    audio.addEventListener("seeking", tell);
+    return () => {
+      audio.removeEventListener("timeupdate", tell);
+      audio.removeEventListener("seeking", tell);
+    };
+  }, [audio, step]);
+  return time;
+}
+
+/** Call `tell` with the time that is played before each frame while it plays, and after each jump. */
+export function watchTime(audio: HTMLAudioElement, tell: (time: number) => void): () => void {
+  let frame = 0;
+  const now = () => tell(audio.currentTime);
+  const run = () => {
+    now();
+    frame = audio.paused ? 0 : requestAnimationFrame(run);
+  };
+  const start = () => {
+    cancelAnimationFrame(frame);
+    run();
+  };
+  audio.addEventListener("play", start);
+  audio.addEventListener("seeking", now);
+  start();
+  return () => {
+    cancelAnimationFrame(frame);
+    audio.removeEventListener("play", start);
+    audio.removeEventListener("seeking", now);
+  };
+}

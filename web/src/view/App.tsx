@@ -1,0 +1,78 @@
+// The page: a key, then recordings, or one of them.
+
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Api, type ApiError } from "../api/client";
+import { saveKey, savedKey } from "../state/key";
+import { useRoute } from "../state/route";
+import { KeyDialog } from "./KeyDialog";
+import { NewTask } from "./NewTask";
+import { TaskList } from "./TaskList";
+import { TaskView } from "./TaskView";
+
+/** `root` is the path under which the server is reached. */
+export function App({ root }: { root: string }) {
+  const [key, setKey] = useState(savedKey);
+  const [asked, setAsked] = useState<{ reason: string | null } | null>(null);
+  const [models, setModels] = useState<string[]>([]);
+  const [turn, setTurn] = useState(0);
+  const task = useRoute();
+  const main = useRef<HTMLElement>(null);
+  const api = useMemo(() => new Api(root, key), [root, key]);
+  const refused = useCallback((error: ApiError) => setAsked({ reason: key ? error.message : null }), [key]);
+  const enter = (given: string) => {
+    saveKey(given);
+    setKey(given);
+    setAsked(null);
+  };
+
+  useEffect(() => {
+    api.models().then(
+      ({ data }) => setModels(data.map(({ id }) => id)),
+      (error: ApiError) => {
+        if (error.status === 401) refused(error);
+      },
+    );
+  }, [api]);
+  useEffect(() => {
+    if (!task) document.title = "Transcripts";
+    scrollTo(0, 0);
+    main.current?.focus({ preventScroll: true });
+  }, [task]);
+
+  return (
+    <>
+      <header class="top">
+        <a class="home" href="#/">
+          Transcripts
+        </a>
+        <nav aria-label="Service">
+          <a href={`${root}/docs`}>API</a>
+          {key && (
+            <button
+              type="button"
+              class="link"
+              onClick={() => {
+                enter("");
+                setAsked({ reason: null });
+              }}
+            >
+              Forget key
+            </button>
+          )}
+        </nav>
+      </header>
+      <main ref={main} tabIndex={-1}>
+        {task ? (
+          <TaskView key={task} api={api} task={task} refused={refused} />
+        ) : (
+          <>
+            <h1 class="unseen">Transcripts</h1>
+            <NewTask api={api} models={models} sent={() => setTurn((n) => n + 1)} refused={refused} />
+            <TaskList api={api} turn={turn} refused={refused} />
+          </>
+        )}
+      </main>
+      {asked && <KeyDialog reason={asked.reason} enter={enter} />}
+    </>
+  );
+}

@@ -1,0 +1,112 @@
+// A transcript that is done: heard, read, put right and taken along.
+
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { ApiError, type Api } from "../api/client";
+import type { Edits, Status, Transcript, Waveform } from "../api/types";
+import { Player } from "../player/Player";
+import { usePlayback } from "../player/playback";
+import type { Hit } from "../text/search";
+import { Details } from "./Details";
+import { Downloads } from "./Downloads";
+import { SearchBar } from "./SearchBar";
+import { Speakers } from "./Speakers";
+import { TranscriptView } from "./TranscriptView";
+import { useKeyboard } from "./keyboard";
+import { useMedia } from "./useMedia";
+
+interface Props {
+  api: Api;
+  status: Status;
+  transcript: Transcript;
+  waveform: Waveform | null;
+  replace(transcript: Transcript): void;
+  fail(sentence: string | null): void;
+}
+
+export function Done({ api, status, transcript, waveform, replace, fail }: Props) {
+  const task = status.task_id;
+  const played = usePlayback(api, task);
+  const [{ hits, hit }, setFound] = useState<{ hits: Hit[]; hit: Hit | null }>({ hits: [], hit: null });
+  const [following, setFollowing] = useState(true);
+  const wide = useMedia("(min-width: 56.01rem)"); // as the style has it: beside the transcript, or folded above it
+  const show = useCallback((hits: Hit[], hit: Hit | null) => setFound({ hits, hit }), []);
+  useKeyboard(played.playback, transcript.segments);
+  useEffect(() => {
+    if (!played.playing) return;
+    const leave = () => setFollowing(false); // who scrolls wants to read elsewhere
+    addEventListener("wheel", leave, { passive: true });
+    addEventListener("touchmove", leave, { passive: true });
+    return () => {
+      removeEventListener("wheel", leave);
+      removeEventListener("touchmove", leave);
+    };
+  }, [played.playing]);
+  const play = useCallback(
+    (time: number) => {
+      setFollowing(true);
+      played.playback.seek(time, true);
+    },
+    [played.playback],
+  );
+  const edit = async (edits: Edits): Promise<boolean> => {
+    fail(null);
+    try {
+      replace(await api.edit(task, edits));
+      return true;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      fail(error.message);
+      return false;
+    }
+  };
+  const save = useCallback((id: number, text: string) => edit({ segments: [{ id, text }] }), [api, task]);
+  const about = (
+    <>
+      <Speakers
+        speakers={transcript.speakers}
+        rename={async (id, name) => void (await edit({ speakers: { [id]: name } }))}
+      />
+      <Downloads api={api} task={task} filename={status.filename} fail={fail} />
+      <Details transcript={transcript} />
+    </>
+  );
+  return (
+    <>
+      <Player played={played} waveform={waveform} duration={transcript.duration} />
+      {transcript.warnings.map((warning) => (
+        <p key={warning} class="note">
+          {warning}
+        </p>
+      ))}
+      <div class="columns">
+        <div class="main-column">
+          <div class="tools">
+            <SearchBar segments={transcript.segments} show={show} />
+            <label class="check">
+              <input type="checkbox" checked={following} onChange={() => setFollowing(!following)} /> Follow what is played
+            </label>
+          </div>
+          <TranscriptView
+            transcript={transcript}
+            playback={played.playback}
+            hits={hits}
+            hit={hit}
+            following={following}
+            play={play}
+            save={save}
+          />
+        </div>
+        <aside class="about" aria-label="About this recording">
+          {wide ? (
+            about
+          ) : (
+            <details>
+              <summary>Speakers, download, details</summary>
+              {about}
+            </details>
+          )}
+        </aside>
+      </div>
+    </>
+  );
+}

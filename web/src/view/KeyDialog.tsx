@@ -1,0 +1,54 @@
+// Asks for the API key. It stays in this browser and goes nowhere but to this server.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+
+interface Props {
+  /** Why it is asked for, where a key was refused. */
+  reason: string | null;
+  enter(key: string): void;
+}
+
+export function KeyDialog({ reason, enter }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [key, setKey] = useState("");
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
+  return (
+    <dialog ref={dialog} aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (key.trim()) enter(key.trim());
+        }}
+      >
+        <h2 id="key-title">API key</h2>
+        <p>
+          This server asks for a key. Whoever runs it has it: a first one is in <code>data/api_key</code>. It is kept in
+          this browser alone.
+        </p>
+        {reason && (
+          <p class="note bad" role="alert">
+            {reason}
+          </p>
+        )}
+        <label>
+          Key
+          <input
+            type="password"
+            name="key"
+            autocomplete="current-password"
+            required
+            value={key}
+            onInput={(event) => setKey(event.currentTarget.value)}
+          />
+        </label>
+        <p class="buttons">
+          <button type="submit" class="main">
+            Use it
+          </button>
+        </p>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,75 @@
+// What is known of a recording, and what is wanted of it. What is left as it is the server decides.
+
+import type { Fields } from "../api/client";
+import { LANGUAGES } from "../text/languages";
+
+interface Props {
+  fields: Fields;
+  models: string[];
+  change(fields: Fields): void;
+}
+
+export function OptionFields({ fields, models, change }: Props) {
+  const set = (name: string, value: string) => change({ ...fields, [name]: value });
+  const speakers = fields.enable_diarization === "false" ? "none" : fields.channels === "separate" ? "channels" : "find";
+  const setSpeakers = (kind: string) => {
+    const { enable_diarization: _, channels: __, num_speakers: ___, ...rest } = fields;
+    const chosen: Fields = kind === "none" ? { enable_diarization: "false" } : kind === "channels" ? { channels: "separate" } : {};
+    change({ ...rest, ...chosen });
+  };
+  return (
+    <div class="fields">
+      <label>
+        Language
+        <select value={fields.language ?? ""} onChange={(event) => set("language", event.currentTarget.value)}>
+          <option value="">Detect</option>
+          {LANGUAGES.map(([code, name]) => (
+            <option key={code} value={code}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Model
+        <select value={fields.model ?? ""} onChange={(event) => set("model", event.currentTarget.value)}>
+          <option value="">The server's</option>
+          {models.map((model) => (
+            <option key={model} value={model}>
+              {model}
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Speakers
+        <select value={speakers} onChange={(event) => setSpeakers(event.currentTarget.value)}>
+          <option value="find">Tell apart by voice</option>
+          <option value="channels">One a channel</option>
+          <option value="none">Don't tell apart</option>
+        </select>
+      </label>
+      {speakers === "find" && (
+        <label>
+          How many
+          <input
+            type="number"
+            min={1}
+            max={50}
+            placeholder="Find out"
+            value={fields.num_speakers ?? ""}
+            onInput={(event) => set("num_speakers", event.currentTarget.value)}
+          />
+        </label>
+      )}
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={fields.task === "translate"}
+          onChange={(event) => set("task", event.currentTarget.checked ? "translate" : "")}
+        />
+        Translate to English
+      </label>
+    </div>
+  );
+}

@@ -1,0 +1,85 @@
+// One task: on its way, at its end, or its transcript.
+
+import { useEffect, useState } from "preact/hooks";
+import { ApiError, type Api } from "../api/client";
+import { FINAL } from "../api/types";
+import { go } from "../state/route";
+import { lasting, when } from "../text/time";
+import { Done } from "./Done";
+import { Progress } from "./Progress";
+import { useTask } from "./useTask";
+
+interface Props {
+  api: Api;
+  task: string;
+  refused(error: ApiError): void;
+}
+
+export function TaskView({ api, task, refused }: Props) {
+  const [turn, setTurn] = useState(0);
+  const [fault, setFault] = useState<string | null>(null);
+  const { watched, replace } = useTask(api, task, turn, refused);
+  const { status, transcript } = watched;
+  useEffect(() => {
+    document.title = status ? `${status.filename} – Transcripts` : "Transcripts";
+  }, [status?.filename]);
+  const ask = (question: () => Promise<unknown>, then: () => void = () => {}) => {
+    setFault(null);
+    question().then(then, (error: unknown) => {
+      if (!(error instanceof ApiError)) throw error;
+      setFault(error.message);
+    });
+  };
+  const ended = status && FINAL.has(status.status) && status.status !== "completed";
+  const sentence = fault ?? watched.error;
+  return (
+    <>
+      <nav class="path">
+        <a href="#/">← All recordings</a>
+      </nav>
+      {status && (
+        <header class="title">
+          <h1 tabIndex={-1}>{status.filename}</h1>
+          <p>
+            {when(status.created_at)}
+            {status.duration !== null && ` · ${lasting(status.duration)}`}
+          </p>
+          {FINAL.has(status.status) && (
+            <button
+              type="button"
+              class="danger"
+              onClick={() => {
+                if (confirm(`Delete ${status.filename} with its recording and its transcript?`)) {
+                  ask(() => api.remove(task), () => go(null));
+                }
+              }}
+            >
+              Delete
+            </button>
+          )}
+        </header>
+      )}
+      {sentence && (
+        <p class="note bad" role="alert">
+          {sentence}
+        </p>
+      )}
+      {status && !FINAL.has(status.status) && (
+        <Progress status={status} heard={watched.heard} away={watched.away} cancel={() => ask(() => api.cancel(task))} />
+      )}
+      {ended && (
+        <section class="card ended" role="alert">
+          <h2>{status.status === "failed" ? "This did not work" : "Cancelled"}</h2>
+          <p>{status.error ?? "It was stopped before it was done."}</p>
+          <button type="button" class="main" onClick={() => ask(() => api.retry(task), () => setTurn(turn + 1))}>
+            Try again
+          </button>
+        </section>
+      )}
+      {status && transcript && (
+        <Done api={api} status={status} transcript={transcript} waveform={watched.waveform} replace={replace} fail={setFault} />
+      )}
+      {status?.status === "completed" && !transcript && !sentence && <p aria-busy="true">Fetching the transcript …</p>}
+    </>
+  );
+}

@@ -1,0 +1,59 @@
+// A task as it goes on: its status and what is heard by its events, and its transcript once that is there.
+
+import { useEffect, useState } from "preact/hooks";
+import { ApiError, type Api } from "../api/client";
+import { follow } from "../api/events";
+import type { Segment, Status, Transcript, Waveform } from "../api/types";
+
+export interface Watched {
+  status: Status | null;
+  heard: Segment[];
+  away: boolean;
+  transcript: Transcript | null;
+  waveform: Waveform | null;
+  /** What the server refuses, a sentence. */
+  error: string | null;
+}
+
+const NOTHING: Watched = { status: null, heard: [], away: false, transcript: null, waveform: null, error: null };
+
+/** Watch a task; with another `turn` from the beginning. */
+export function useTask(api: Api, task: string, turn: number, refused: (error: ApiError) => void) {
+  const [watched, setWatched] = useState<Watched>(NOTHING);
+  useEffect(() => {
+    const stop = new AbortController();
+    const set = (change: (old: Watched) => Partial<Watched>) => {
+      if (!stop.signal.aborted) setWatched((old) => ({ ...old, ...change(old) }));
+    };
+    const watch = async () => {
+      let status = await api.status(task);
+      set(() => ({ status }));
+      const listener = {
+        status: (told: Status) => {
+          status = told;
+          set(() => ({ status, away: false }));
+        },
+        segment: (segment: Segment) => set(({ heard }) => ({ heard: [...heard, segment], away: false })),
+        away: () => set(() => ({ away: true })),
+      };
+      if (status.status === "pending" || status.status === "processing") {
+        await follow(api, task, listener, stop.signal);
+      }
+      if (stop.signal.aborted || status.status !== "completed") return;
+      const transcript = await api.transcript(task);
+      set(() => ({ transcript }));
+      const waveform = await api.waveform(task).catch(() => null); // without one there is the slider
+      set(() => ({ waveform }));
+    };
+    setWatched(NOTHING);
+    watch().catch((error: unknown) => {
+      if (stop.signal.aborted) return;
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 401) refused(error);
+      set(() => ({ error: error.message }));
+    });
+    return () => stop.abort();
+  }, [api, task, turn]);
+  const replace = (transcript: Transcript) => setWatched((old) => ({ ...old, transcript }));
+  return { watched, replace };
+}

@@ -1,0 +1,44 @@
+// A list of which only the rows in sight are in the document, so that ten hours scroll as one minute does.
+
+import {
+  Virtualizer, measureElement, observeWindowOffset, observeWindowRect, windowScroll, type VirtualizerOptions,
+} from "@tanstack/virtual-core";
+import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
+
+const OVERSCAN = 6; // rows above and below what is seen
+
+interface Wanted {
+  count: number;
+  /** Height of a row that was not measured yet, in pixels. */
+  estimate(index: number): number;
+  /** Where the list begins in the document, in pixels. */
+  margin: number;
+  /** How much of the window's top is covered, in pixels. */
+  covered: number;
+}
+
+export type Rows = Virtualizer<Window, HTMLDivElement>;
+
+export function useRows({ count, estimate, margin, covered }: Wanted): Rows {
+  const [, again] = useReducer((n: number) => n + 1, 0);
+  const options: VirtualizerOptions<Window, HTMLDivElement> = {
+    count,
+    estimateSize: estimate,
+    scrollMargin: margin,
+    scrollPaddingStart: covered,
+    overscan: OVERSCAN,
+    getScrollElement: () => window,
+    observeElementRect: observeWindowRect,
+    observeElementOffset: observeWindowOffset,
+    scrollToFn: windowScroll,
+    measureElement,
+    initialOffset: () => window.scrollY,
+    onChange: () => again(0),
+  };
+  const made = useRef<Rows | null>(null);
+  const rows = (made.current ??= new Virtualizer(options));
+  rows.setOptions(options);
+  useLayoutEffect(() => rows._didMount(), [rows]);
+  useLayoutEffect(() => rows._willUpdate());
+  return rows;
+}
