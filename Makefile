@@ -68,6 +68,7 @@ serve: setup
 NONE_OF_THEM = test $$? -eq 5
 
 test: setup $(VENV)/tested
+	$(NODE) test --silent
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(TESTS) || $(NONE_OF_THEM)
 	$(BIN)/coverage run -m pytest -m alone $(TESTS) || $(NONE_OF_THEM)
@@ -104,7 +105,8 @@ bench: setup $(VENV)/tested
 accuracy: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.accuracy $(DATA)
 
-lint: $(VENV)/tested
+lint: $(VENV)/tested web/node_modules/.package-lock.json
+	$(NODE) run --silent check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browsing import faults_of_access, launched, visit
+from bench.page import SEGMENTS, transcript
+from tests.browsing import ELSEWHERE, faults_of_access, launched, visit
 from tests.conftest import KEY
 from tests.server import Server
 
@@ -238,3 +239,75 @@ def test_nobody_is_shut_out(start_server, browser: Browser, tone, dark: bool, wi
         expect(page.get_by_role("textbox", name="Text at 0:00")).to_be_visible()
         assert faults_of_access(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_keys_control_what_is_played(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(20.0))
+    server.wait(task)
+    with visit(browser, url_of(server), KEY) as page:
+
+        def time() -> float:
+            return page.evaluate("Number(document.querySelector('.position').value)")
+
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.locator(".waveform")).to_be_visible()
+        page.wait_for_function("document.querySelector('.time').textContent.endsWith('0:20')")
+        for key, at in (("ArrowRight", 5), ("ArrowRight", 10), ("ArrowLeft", 5), ("ArrowUp", 0)):
+            page.keyboard.press(key)
+            page.wait_for_function(f"document.querySelector('.position').value == {at}")
+        page.keyboard.press("Shift+ArrowRight")
+        expect(page.locator(".said")).to_have_text("there.")
+        page.keyboard.press("Shift+ArrowLeft")
+        expect(page.locator(".said")).to_have_text("Hello")
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+        page.keyboard.press("/")
+        page.keyboard.type("there 5")
+        expect(page.get_by_label("Search the transcript")).to_have_value("there 5")
+        expect(page.get_by_text("not found")).to_be_visible()
+        assert time() < 2
+
+
+def test_of_ten_hours_only_what_is_in_sight_is_in_the_document(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    server.wait(task)
+    body = json.dumps(transcript(task))
+    with visit(browser, url_of(server), KEY) as page:
+        page.route(f"**/result/{task}", lambda route: route.fulfill(body=body, content_type="application/json"))
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.locator(".segment").first).to_contain_text("word0")
+        page.keyboard.press("End")
+        last = page.locator(f"[aria-posinset='{SEGMENTS}']")
+        expect(last).to_be_visible()
+        assert page.locator(".segment").count() < 60
+        page.get_by_label("Search the transcript").fill("word996 word0")
+        expect(page.get_by_text(re.compile("^1 of"))).to_be_visible()
+        expect(page.locator(".hit.current").first).to_be_in_viewport()
+        first = page.locator(".hit.current").first.inner_text()
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(re.compile("^2 of"))).to_be_visible()
+        expect(page.locator(".hit.current").first).to_be_in_viewport()
+        assert first == page.locator(".hit.current").first.inner_text() == "word996"
+
+
+def test_link_on_this_machine_brings_its_key_and_one_from_elsewhere_does_not(
+    start_server, browser: Browser, tone
+) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    with visit(browser, url_of(server)) as page:
+        page.goto("about:blank")
+        page.goto(f"{url_of(server)}/#/task/{task}&key={KEY}")
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+        assert page.url == f"{url_of(server)}/#/task/{task}"
+    elsewhere = f"http://{ELSEWHERE}:{server.port}"
+    with visit(browser, elsewhere) as page:
+        page.goto("about:blank")
+        page.goto(f"{elsewhere}/#/task/{task}&key={KEY}")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert page.evaluate("localStorage.length") == 0
+        assert page.url == f"{elsewhere}/#/task/{task}"

@@ -1,6 +1,7 @@
-// A task's Server-Sent Events (WHATWG HTML, section 9.2), read by fetch so that the key stays in a header.
+// A task's events, read by fetch so that the key stays in a header.
 
 import { ApiError, type Api } from "./client";
+import { events } from "./sse";
 import { FINAL, type Segment, type State, type Status } from "./types";
 
 const PAUSE = 2000; // milliseconds before another try, as browsers do
@@ -32,35 +33,5 @@ export async function follow(api: Api, task: string, listener: Listener, signal:
     if (signal.aborted) return;
     listener.away();
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
-  }
-}
-
-interface Message {
-  event: string;
-  data: string;
-}
-
-/** Yield the events of a stream. Comments keep the line alive and say nothing. */
-export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<Message> {
-  const reader = body.pipeThrough(new TextDecoderStream() as unknown as TransformStream<Uint8Array, string>).getReader();
-  let left = "";
-  let event = "message";
-  let data: string[] = [];
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (left + value).split(/\r\n|\n|\r(?!$)/);
-    left = lines.pop() ?? "";
-    for (const line of lines) {
-      if (line === "") {
-        if (data.length) yield { event, data: data.join("\n") };
-        event = "message";
-        data = [];
-        continue;
-      }
-      const [, field, text] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
-      if (field === "event") event = text ?? "";
-      else if (field === "data") data.push(text ?? "");
-    }
   }
 }

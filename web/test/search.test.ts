@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Segment } from "../src/api/types.ts";
+import { MOST_HITS, search } from "../src/text/search.ts";
+
+const segment = (text: string, id = 0): Segment => ({ id, start: 0, end: 1, text, speaker: null });
+const found = async (text: string, wanted: string) =>
+  (await search([segment(text)], wanted, new AbortController().signal))!.map(({ start, end }) => text.slice(start, end));
+
+test("case and accents do not matter, and what is found is what stands there", async () => {
+  assert.deepEqual(await found("Où est le CAFÉ? Le café est là.", "cafe"), ["CAFÉ", "café"]);
+  assert.deepEqual(await found("naive naïve NAÏVE", "naïve"), ["naive", "naïve", "NAÏVE"]);
+  assert.deepEqual(await found("a decomposed e\u0301te\u0301 here", "été"), ["e\u0301te\u0301"]);
+  assert.deepEqual(await found("İstanbul'da", "istanbul"), ["İstanbul"]);
+});
+
+test("letters beyond the basic plane keep their places", async () => {
+  assert.deepEqual(await found("😀 straße 😀 Straße", "STRASSE".toLowerCase()), []);
+  assert.deepEqual(await found("😀 straße 😀 Straße", "straße"), ["straße", "Straße"]);
+});
+
+test("hits do not overlap, and nothing is found by nothing", async () => {
+  assert.deepEqual(await found("aaaa", "aa"), ["aa", "aa"]);
+  assert.deepEqual(await found("anything", "   "), []);
+});
+
+test("hits name their segments in order, and there is an end to them", async () => {
+  const many = Array.from({ length: 20 }, (_, id) => segment("a ".repeat(1000), id));
+  const hits = (await search(many, "a", new AbortController().signal))!;
+  assert.equal(hits.length, MOST_HITS);
+  assert.deepEqual(hits.slice(998, 1002).map((hit) => hit.segment), [0, 0, 1, 1]);
+});
+
+test("a search that is not wanted any more ends with nothing", async () => {
+  const stop = new AbortController();
+  const many = Array.from({ length: 200_000 }, (_, id) => segment(`é${id}`, id));
+  const looking = search(many, "e1", stop.signal);
+  stop.abort();
+  assert.equal(await looking, null);
+});
