@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from bench.page import SEGMENTS, transcript
 from tests.browsing import ELSEWHERE, faults_of_access, launched, visit
@@ -311,3 +311,37 @@ def test_link_on_this_machine_brings_its_key_and_one_from_elsewhere_does_not(
         expect(page.get_by_role("dialog")).to_be_visible()
         assert page.evaluate("localStorage.length") == 0
         assert page.url == f"{elsewhere}/#/task/{task}"
+
+
+def test_link_to_the_recording_that_is_over_is_asked_for_anew(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    server.wait(task)
+    with visit(browser, url_of(server), KEY) as page:
+        asked: list[str] = []
+
+        def over(route: Route) -> None:
+            asked.append(route.request.url)  # first by the player, then by who wants to know why it does not play
+            route.fulfill(status=403, body='{"detail": "It is over."}') if len(asked) < 3 else route.continue_()
+
+        page.route(re.compile(f"/audio/{task}[?]expires="), over)
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        page.locator("#w-0-1").click()
+        expect(page.locator(".said")).to_have_text("there.")
+        assert len(asked) > 2 and page.get_by_role("alert").count() == 0
+
+
+def test_recording_that_the_browser_can_t_play_is_said_to_be_so(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    server.wait(task)
+    with visit(browser, url_of(server), KEY) as page:
+        page.route(re.compile(f"/audio/{task}[?]expires="), lambda route: route.fulfill(body="no sound"))
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.get_by_role("alert")).to_contain_text("Your browser can't play this kind of recording.")
+        page.unroute_all()
+        page.route(re.compile(f"/audio/{task}[?]expires="), lambda route: route.fulfill(
+            status=404, body='{"detail": "The recording is gone."}'
+        ))  # fmt: skip
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("The recording is gone.")

@@ -75,6 +75,16 @@ export class Api {
     return (await this.json<{ url: string }>(`${BASE}/audio/${task}/links`, { method: "POST" })).url;
   }
 
+  /** Why a link to a recording leads nowhere; null where it does lead to one. */
+  async refusalOf(link: string): Promise<ApiError | null> {
+    try {
+      const answer = await fetch(link, { headers: { Range: "bytes=0-0" } });
+      return answer.ok ? null : refusal(answer.status, await answer.text());
+    } catch {
+      return new ApiError(0, NO_ANSWER);
+    }
+  }
+
   events(task: string, signal: AbortSignal): Promise<Response> {
     return this.request(`${BASE}/events/${task}`, { signal });
   }

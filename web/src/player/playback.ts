@@ -4,12 +4,13 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 
 const UNPLAYABLE = "Your browser can't play this kind of recording. The transcript is complete all the same.";
-const SETTLED = 10_000; // milliseconds after which a link that has stopped leading anywhere is worth another
+const OVER = 403; // what a link answers whose hour is over
 
 export class Playback {
   readonly audio = new Audio();
   onError: (sentence: string) => void = () => {};
-  private asked = 0;
+  /** Whether the link that is there was asked for because another had led nowhere. */
+  private renewed = false;
   private closed = false;
 
   constructor(
@@ -17,11 +18,11 @@ export class Playback {
     private readonly task: string,
   ) {
     this.audio.preload = "metadata";
-    this.audio.addEventListener("error", () => void this.renew());
+    this.audio.addEventListener("error", () => void this.mend());
+    this.audio.addEventListener("loadedmetadata", () => (this.renewed = false));
   }
 
   async open(): Promise<void> {
-    this.asked = Date.now();
     try {
       const url = await this.api.audio(this.task);
       if (!this.closed) this.audio.src = url;
@@ -57,10 +58,14 @@ export class Playback {
     }
   }
 
-  private async renew(): Promise<void> {
+  private async mend(): Promise<void> {
     if (this.closed || !this.audio.src) return;
-    if (Date.now() - this.asked < SETTLED) return this.onError(UNPLAYABLE);
+    const refusal = await this.api.refusalOf(this.audio.src);
+    if (this.closed) return;
+    if (!refusal) return this.onError(UNPLAYABLE);
+    if (refusal.status !== OVER || this.renewed) return this.onError(refusal.message);
     const { currentTime, paused } = this.audio;
+    this.renewed = true;
     await this.open();
     this.audio.currentTime = currentTime;
     if (!paused) await this.play();
