@@ -11,6 +11,9 @@ export class Playback {
   onError: (sentence: string) => void = () => {};
   /** Whether the link that is there was asked for because another had led nowhere. */
   private renewed = false;
+  /** Where one wants to be, in seconds, and to hear it: what is not loaded yet takes neither. */
+  private place: number | null = null;
+  private wanted = false;
   private closed = false;
 
   constructor(
@@ -19,7 +22,7 @@ export class Playback {
   ) {
     this.audio.preload = "metadata";
     this.audio.addEventListener("error", () => void this.mend());
-    this.audio.addEventListener("loadedmetadata", () => (this.renewed = false));
+    this.audio.addEventListener("loadedmetadata", () => this.loaded());
   }
 
   async open(): Promise<void> {
@@ -34,23 +37,38 @@ export class Playback {
 
   toggle(): void {
     if (this.audio.paused) void this.play();
-    else this.audio.pause();
+    else this.pause();
+  }
+
+  pause(): void {
+    this.wanted = false;
+    this.audio.pause();
   }
 
   /** Go to a time in seconds, and play from there where `play` says so. */
   seek(time: number, play = false): void {
-    this.audio.currentTime = Math.max(0, time);
+    const place = Math.max(0, time);
+    if (this.audio.readyState) this.audio.currentTime = place;
+    else this.place = place;
     if (play) void this.play();
   }
 
   close(): void {
     this.closed = true;
-    this.audio.pause();
+    this.pause();
     this.audio.removeAttribute("src");
     this.audio.load();
   }
 
+  private loaded(): void {
+    this.renewed = false;
+    if (this.place !== null) this.audio.currentTime = this.place;
+    this.place = null;
+    if (this.wanted) void this.play();
+  }
+
   private async play(): Promise<void> {
+    this.wanted = true;
     try {
       await this.audio.play();
     } catch {
@@ -64,11 +82,9 @@ export class Playback {
     if (this.closed) return;
     if (!refusal) return this.onError(UNPLAYABLE);
     if (refusal.status !== OVER || this.renewed) return this.onError(refusal.message);
-    const { currentTime, paused } = this.audio;
+    this.place ??= this.audio.currentTime;
     this.renewed = true;
     await this.open();
-    this.audio.currentTime = currentTime;
-    if (!paused) await this.play();
   }
 }
 

@@ -71,7 +71,7 @@ export function TranscriptView({ transcript, playback, hits, hit, following, pla
     [playback, segments, starts, rows, following],
   );
 
-  const pause = useCallback(() => playback.audio.pause(), [playback]);
+  const pause = useCallback(() => playback.pause(), [playback]);
   if (!segments.length) return <p class="empty">Nothing was said in this recording.</p>;
   return (
     <div class="rows" role="list" aria-label="Transcript" ref={list} style={{ height: `${rows.getTotalSize()}px` }}>
