@@ -33,10 +33,11 @@ $(VENV)/installed: requirements/engine.txt pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-$(VENV)/tested: requirements/dev.txt $(VENV)/installed
+$(VENV)/tested: requirements/dev.txt requirements/node.txt $(VENV)/installed
 	@command -v cc >/dev/null || { echo "The tests' scoring is compiled here: install a C compiler, like gcc." >&2; exit 1; }
 	$(HAVE_UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/node.txt
 	touch $@
 
 $(STARTER): | $(VENV)/installed
@@ -92,7 +93,7 @@ lint: $(VENV)/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml whisperx_api migrations bench requirements
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml whisperx_api migrations bench requirements examples
 	$(BIN)/python requirements/audit.py requirements/dev.txt requirements/uv.txt
 
 format: $(VENV)/tested

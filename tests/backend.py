@@ -48,6 +48,7 @@ ALIKE = {
     "test_damaged_models": "runs the engine alone",
     "test_diarize": "runs the pipeline alone",
     "test_embeddings": "runs the pipeline alone",
+    "test_examples": "is about clients, to whom servers are alike",
     "test_known_speakers": "runs the pipeline alone",
     "test_moving": "has databases of its own",
     "test_long_recordings": "runs the pipeline alone",
