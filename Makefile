@@ -1,6 +1,6 @@
 # Nothing is needed before any of these: each target makes what it stands on.
 #   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | soak | lint | format | lock
-#   make bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
+#   make docs | docs-serve | bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,7 +22,7 @@ export DIARIZATION_MODEL ?= starter
 export ALIGN_MODEL ?= attention
 STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.json
 
-.PHONY: setup demo serve test test-data fuzz soak bench accuracy lint format lock
+.PHONY: setup demo serve test test-data fuzz soak bench accuracy docs docs-serve lint format lock
 
 setup: $(VENV)/installed $(STARTER)
 
@@ -88,12 +88,22 @@ bench: setup $(VENV)/tested
 accuracy: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.accuracy $(DATA)
 
-lint: $(VENV)/tested
+# The documents as pages, in build/site. A link that leads nowhere, or a page that asks another host for something, is an error.
+DOCS_FROM = env NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+
+docs: $(VENV)/tested
+	$(DOCS_FROM) build --clean
+	$(BIN)/python -m docsite.check build/site
+
+docs-serve: $(VENV)/tested
+	$(DOCS_FROM) serve --dev-addr 127.0.0.1:8001
+
+lint: $(VENV)/tested docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml whisperx_api migrations bench requirements examples
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml whisperx_api migrations bench requirements docsite examples
 	$(BIN)/python requirements/audit.py requirements/dev.txt requirements/uv.txt
 
 format: $(VENV)/tested
