@@ -47,6 +47,7 @@ ALIKE = {
     "test_conversion": "converts models, without a server",
     "test_damaged_models": "runs the engine alone",
     "test_diarize": "runs the pipeline alone",
+    "test_documents": "speaks of one server; what a cluster's documents name is only looked at",
     "test_embeddings": "runs the pipeline alone",
     "test_examples": "is about clients, to whom servers are alike",
     "test_known_speakers": "runs the pipeline alone",
