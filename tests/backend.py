@@ -41,6 +41,7 @@ TABLES = (*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers")
 """What a database of PostgreSQL has rows in."""
 
 ALIKE = {
+    "test_api_reference": "is about the form of requests and answers",
     "test_backup": "is about SQLite's file",
     "test_bucket": "has a bucket of its own",
     "test_cluster": "has clusters of its own",
@@ -56,6 +57,7 @@ ALIKE = {
     "test_offline": "cuts one process tree off",
     "test_postgres_database": "has no server",
     "test_postgres_service": "has databases of its own",
+    "test_reverse_proxy": "is about proxies, to which servers are alike",
     "test_segmentation": "runs the pipeline alone",
     "test_transcribe": "runs the pipeline alone",
     "test_upgrade": "has databases of its own",

@@ -68,6 +68,8 @@ def test_server_behind_a_proxy(proxied: tuple[httpx.Client, Server], tone: Calla
             times.setdefault(event.event, time.monotonic())
     assert times["completed"] - times["progress"] > 1  # as they come, and not all at the end
 
+    redirected = client.get("/api/v1/usage/").headers["Location"]
+    assert re.fullmatch(rf"https://localhost:{client.base_url.port}/api/v1/usage", redirected)
     hung_up_cancels(client, server, recording)
     refused_before_the_body_is_sent(client)
     counted_by_the_client_s_address(client, server)
