@@ -399,10 +399,33 @@ def test_addresses_in_tables_are_those_of_the_server(desk: Desk) -> None:
     known = httpx.get(f"http://127.0.0.1:{desk.server.port}/openapi.json").json()["paths"]
     patterns = [re.sub(r"\{\w+\}", r"\\{\\w+\\}", path) for path in known]
     for page in pages():
-        here = "\n".join(
-            line.rpartition(" | ")[2] if "/migrating/" in str(page) else line for line in page.read_text().splitlines()
-        )
+        here = "\n".join(ours(line) if "/migrating/" in str(page) else line for line in page.read_text().splitlines())
         for method, path in re.findall(r"`(GET|POST|PATCH|DELETE) (/(?:api/)?v1[^\s`?]*)", here):
             found = [one for one, pattern in zip(known, patterns, strict=True) if re.fullmatch(pattern, path)]
             assert found, f"{page.name}: {method} {path}"
             assert any(method.lower() in known[one] for one in found), f"{page.name}: {method} {path}"
+
+
+OF_OTHERS = OF_LIBRARIES | {
+    "COMPOSE_FILE", "CPU_LIMIT", "MEMORY_LIMIT", "FORWARDED_ALLOW_IPS", "HF_HUB_OFFLINE", "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "SQLITE_FULL", "WAV2VEC2_ASR_BASE_960H",
+}  # fmt: skip
+"""Names in capitals that Docker's files, libraries and models have."""
+
+
+def test_names_in_capitals_are_settings_or_in_the_code() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "whisperx_api").rglob("*.py"))
+    known = {name.upper() for name in Settings.model_fields} | OF_OTHERS
+    known |= set(re.findall(r"^([A-Z][A-Z_]+)\b(?=.* = )", code, re.MULTILINE)) | set(
+        re.findall(r'envvar="(\w+)"', code)
+    )
+    for page in pages():
+        here = "\n".join(ours(line) if "/migrating/" in str(page) else line for line in page.read_text().splitlines())
+        named = {name for part in re.findall(r"`([^`\n]+)`", here)
+                 for name in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", part)}  # fmt: skip
+        assert sorted(named - known) == [], page.name
+
+
+def ours(line: str) -> str:
+    """Return what a line of a page on who comes from elsewhere says of this service: a table's last cell."""
+    return line.rpartition(" | ")[2] if line.startswith("| ") else line
