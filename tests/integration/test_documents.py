@@ -429,3 +429,42 @@ def test_names_in_capitals_are_settings_or_in_the_code() -> None:
 def ours(line: str) -> str:
     """Return what a line of a page on who comes from elsewhere says of this service: a table's last cell."""
     return line.rpartition(" | ")[2] if line.startswith("| ") else line
+
+
+@pytest.mark.parametrize(
+    ("page", "endpoint", "fields"),
+    [
+        ("openai", "transcriptions", {"model": "whisper-9"}),
+        ("openai", "transcriptions", {"model": "whisper-1", "timestamp_granularities[]": "word"}),
+        ("openai", "transcriptions", {"model": "whisper-1", "best_of": "5"}),
+        ("whisper-asr-webservice", "transcriptions", {}),
+        ("speaches", "transcriptions", {"model": "whisper-1", "hotwords": "Ceph"}),
+        ("speaches", "transcriptions", {"model": "whisper-1", "without_timestamps": "true"}),
+        ("faster-whisper-server", "transcriptions", {"model": "whisper-1", "vad_filter": "true"}),
+        ("faster-whisper-server", "translations", {"model": "whisper-1", "stream": "true"}),
+        ("whisper-cpp", "transcriptions", {"model": "whisper-1", "temperature_inc": "0.2"}),
+        ("whisper-cpp", "transcriptions", {"model": "whisper-1", "tinydiarize": "true"}),
+    ],
+)
+def test_what_a_guide_says_is_not_taken_is_a_400(desk: Desk, page: str, endpoint: str, fields: dict[str, str]) -> None:
+    guide = (ROOT / "docs" / "migrating" / f"{page}.md").read_text()
+    assert "400" in guide or "required" in guide
+    with (desk.folder / "meeting.wav").open("rb") as file:
+        answer = desk.server.client.post(f"/v1/audio/{endpoint}", files={"file": file}, data=fields)
+    assert answer.status_code == 400, answer.text
+    last = list(fields)[-1] if fields else "model"
+    assert answer.json()["error"]["param"] == last.removesuffix("[]")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "gpt-4o-transcribe-2025-03-20", "language": "german", "keywords[]": "Ceph"},
+        {"model": "gpt-transcribe", "languages[]": "en", "chunking_strategy": "auto", "include[]": "logprobs"},
+        {"model": "whisper-1", "response_format": "diarized_json"},
+    ],
+)
+def test_what_a_guide_says_is_taken_is(desk: Desk, fields: dict[str, str]) -> None:
+    with (desk.folder / "meeting.wav").open("rb") as file:
+        answer = desk.server.client.post("/v1/audio/transcriptions", files={"file": file}, data=fields)
+    assert answer.status_code == 200 and answer.json()["text"] == "Hello there.", answer.text
