@@ -1,6 +1,6 @@
 # Nothing is needed before any of these: each target makes what it stands on.
 #   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | soak | lint | format | lock
-#   make bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
+#   make docs | docs-serve | bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -26,7 +26,7 @@ STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.jso
 PAGE := whisperx_api/page/index.html
 NODE := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
 
-.PHONY: setup demo serve test test-data fuzz soak bench accuracy lint format lock
+.PHONY: setup demo serve test test-data fuzz soak bench accuracy docs docs-serve lint format lock
 
 setup: $(VENV)/installed $(PAGE) $(STARTER)
 
@@ -49,7 +49,7 @@ $(PAGE): $(shell find web/src -type f) web/index.html web/vite.config.ts web/tsc
 		web/node_modules/.package-lock.json
 	$(NODE) run --silent build
 
-$(VENV)/tested: requirements/dev.txt $(VENV)/installed
+$(VENV)/tested: requirements/dev.txt $(VENV)/node $(VENV)/installed
 	@command -v cc >/dev/null || { echo "The tests' scoring is compiled here: install a C compiler, like gcc." >&2; exit 1; }
 	$(HAVE_UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/dev.txt
@@ -105,13 +105,23 @@ bench: setup $(VENV)/tested
 accuracy: setup $(VENV)/tested
 	$(BIN)/python -W ignore -m bench.accuracy $(DATA)
 
-lint: $(VENV)/tested web/node_modules/.package-lock.json
+# The documents as pages, in build/site. A link that leads nowhere, or a page that asks another host for something, is an error.
+DOCS_FROM = env NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+
+docs: $(VENV)/tested
+	$(DOCS_FROM) build --clean
+	$(BIN)/python -m docsite.check build/site
+
+docs-serve: $(VENV)/tested
+	$(DOCS_FROM) serve --dev-addr 127.0.0.1:8001
+
+lint: $(VENV)/tested web/node_modules/.package-lock.json docs
 	$(NODE) run --silent check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml whisperx_api migrations bench requirements
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml whisperx_api migrations bench requirements docsite examples
 	$(BIN)/python requirements/audit.py requirements/dev.txt requirements/uv.txt
 
 format: $(VENV)/tested

@@ -41,19 +41,23 @@ TABLES = (*Base.metadata.tables, "procrastinate_jobs", "procrastinate_workers")
 """What a database of PostgreSQL has rows in."""
 
 ALIKE = {
+    "test_api_reference": "is about the form of requests and answers",
     "test_backup": "is about SQLite's file",
     "test_bucket": "has a bucket of its own",
     "test_cluster": "has clusters of its own",
     "test_conversion": "converts models, without a server",
     "test_damaged_models": "runs the engine alone",
     "test_diarize": "runs the pipeline alone",
+    "test_documents": "speaks of one server; what a cluster's documents name is only looked at",
     "test_embeddings": "runs the pipeline alone",
+    "test_examples": "is about clients, to whom servers are alike",
     "test_known_speakers": "runs the pipeline alone",
     "test_moving": "has databases of its own",
     "test_long_recordings": "runs the pipeline alone",
     "test_offline": "cuts one process tree off",
     "test_postgres_database": "has no server",
     "test_postgres_service": "has databases of its own",
+    "test_reverse_proxy": "is about proxies, to which servers are alike",
     "test_segmentation": "runs the pipeline alone",
     "test_transcribe": "runs the pipeline alone",
     "test_upgrade": "has databases of its own",

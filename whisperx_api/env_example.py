@@ -21,10 +21,10 @@ WIDTH = 120
 
 def render() -> str:
     """Return the file: every setting with its description as a comment, in the order and groups of `settings.py`."""
-    return HEADER + "".join(f"\n# --- {group} ---\n{''.join(map(_entry, names))}" for group, names in _groups())
+    return HEADER + "".join(f"\n# --- {group} ---\n{''.join(map(_entry, names))}" for group, names in groups())
 
 
-def _groups() -> Iterator[tuple[str, list[str]]]:
+def groups() -> Iterator[tuple[str, list[str]]]:
     """Yield each heading of the class `Settings` with the names of the settings under it."""
     _, *parts = re.split(r"^ +# --- (.+) ---$", inspect.getsource(Settings), flags=re.MULTILINE)
     for heading, source in zip(parts[::2], parts[1::2], strict=True):
@@ -36,10 +36,10 @@ def _entry(name: str) -> str:
     meaning = textwrap.fill(
         field.description or "", WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
     )
-    return f"\n{meaning}\n#{name.upper()}={_text(field.default)}\n"
+    return f"\n{meaning}\n#{name.upper()}={text_of(field.default)}\n"
 
 
-def _text(default: object) -> str:
+def text_of(default: object) -> str:
     """Return a default as it is written in an environment; nothing stands for none."""
     if isinstance(default, Enum):
         return str(default.value)
