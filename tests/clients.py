@@ -39,7 +39,8 @@ class Awaited:
             return method
 
         def call(*arguments: Any, **options: Any) -> Any:
-            if inspect.iscoroutinefunction(method):
+            waits = inspect.iscoroutinefunction(method)
+            if waits:
                 return self._portal.call(functools.partial(method, *arguments, **options))
             return self._each(method(*arguments, **options))
 
