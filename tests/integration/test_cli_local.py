@@ -60,7 +60,7 @@ def test_nothing_is_left_and_nobody_is_asked(sample_dir: Path, models, tmp_path:
     assert silence.is_file(), "a recording stays where it lies"
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_whatever_ends_it_no_process_stays(by: signal.Signals, sample_dir: Path, models, tmp_path: Path) -> None:
     command = Command(sample_dir / "sample.wav", "--local", **models)
     assert command.process.stderr is not None
@@ -89,6 +89,16 @@ def test_others_go_on_and_wrong_options_are_told_as_by_a_server(models, tmp_path
     assert code == 2 and "--temperature must be" in said
     code, _, said = run("--resume", "t1", "--local", **models)
     assert code == 2 and "--local" in said
+
+
+def test_folder_is_watched_without_a_server_too(models, tone, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    command = Command("--watch", tmp_path / "inbox", "--local", "--settle-seconds", "0.3", **models)
+    for seconds in (0.5, 0.7):
+        tone(seconds, name=f"inbox/{seconds}.wav")
+        until(lambda: (tmp_path / "inbox" / f"{seconds}.txt").is_file())  # noqa: B023  # it is waited for within
+    assert command.end(signal.SIGTERM)[0] == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_model_that_is_not_there_is_told(models, tone, tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ class Server(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients hang up here, and are hung up on."""
+
 
 class Handler(BaseHTTPRequestHandler):
     server: Server  # type: ignore[assignment]  # the server that made it

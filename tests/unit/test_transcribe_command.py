@@ -13,13 +13,13 @@ from rich.console import Console
 
 from whisperx_api.cli.transcribe.asked import FLAGS, Asked, as_flags, check, formats_of
 from whisperx_api.cli.transcribe.batch import Batch
-from whisperx_api.cli.transcribe.failures import NotTranscribed
+from whisperx_api.cli.transcribe.failures import NotTranscribed, raise_for
 from whisperx_api.cli.transcribe.outputs import bases, made, outputs, put
 from whisperx_api.cli.transcribe.sent import DAY, SentTasks
 from whisperx_api.cli.transcribe.showing import Bars, Lines, Row, Show
 from whisperx_api.cli.transcribe.watching import Folder
 from whisperx_api.cli.transcribe.ways import Transcribed
-from whisperx_api.client import TaskState, TaskStatus, UploadOptions
+from whisperx_api.client import ApiError, TaskState, TaskStatus, UploadOptions
 from whisperx_api.formats.writing import Format
 
 SRT = (Format.SRT,)
@@ -310,3 +310,20 @@ def test_who_is_patient_tries_on(monkeypatch: pytest.MonkeyPatch):
     way = Back()
     assert batch(way, ["away"], patient=True) == 0
     assert way.tried == ["away", "away", "a"]
+
+
+def test_who_is_patient_waits_as_long_as_the_server_asks(monkeypatch: pytest.MonkeyPatch):
+    waited: list[float] = []
+
+    class Full(Scripted):
+        async def transcribe(self, recording: Path, asked: Asked, row: Row) -> Transcribed:
+            if not waited:
+                raise_for(ApiError(429, "10 a minute.", retry_after=42), None)
+            return await super().transcribe(recording, asked, row)
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("whisperx_api.cli.transcribe.batch.asyncio.sleep", wait)
+    assert batch(Full(), ["a"], patient=True) == 0
+    assert waited[0] == 42

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from whisperx_api.client.answers import TaskState, TaskStatus, TranscriptAnswer, UploadOptions
 from whisperx_api.client.connection import AsyncConnection
 from whisperx_api.client.events import Hearing, TaskEvent
-from whisperx_api.client.flows import Away, Flows, Heard, Source, Waiting
+from whisperx_api.client.flows import Flows
 from whisperx_api.client.recordings import Sent
 from whisperx_api.client.retries import USUAL, Retries
+from whisperx_api.client.steps import Away, Heard, Source, Waiting
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

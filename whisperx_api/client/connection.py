@@ -15,8 +15,8 @@ from httpx_sse import EventSource
 from whisperx_api.client import requests
 from whisperx_api.client.errors import ClientError
 from whisperx_api.client.events import SILENCE_SECONDS, Hearing, TaskEvent
-from whisperx_api.client.flows import Flow, Pause, Send, Step
 from whisperx_api.client.recordings import PIECE, Upload
+from whisperx_api.client.steps import Flow, Pause, Send, Step
 from whisperx_api.client.transport import built, error_of, no_url, told_plainly
 
 T = TypeVar("T")

@@ -1,15 +1,17 @@
-"""What a client does with a server, told as steps: generators that yield what is to be done next, and are sent what
-came of it. They do no I/O, so that the synchronous and the asynchronous client are the same but for how a step is done.
+"""What a client does with a server, told as steps: generators that yield what is to be done next.
+
+They are sent what came of it and do no I/O, so that the synchronous and the asynchronous client are the same but for
+how a step is done.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, Union, cast
+from typing import Any, cast
 
 import httpx
 
@@ -19,54 +21,9 @@ from whisperx_api.client.errors import ApiError, ClientError, TaskFailed, no_ser
 from whisperx_api.client.recordings import Recording, Sent, Upload, idempotency_key, key_of_url, upload_of
 from whisperx_api.client.requests import Request
 from whisperx_api.client.retries import Retries
+from whisperx_api.client.steps import Flow, Pause, Send, Source, Waiting, Work
 
 NOT_FOUND, CONFLICT = 404, 409
-
-T = TypeVar("T")
-Source = Union[str, Path, BinaryIO, None]
-"""A recording: a path, an open file, or none where its url is among the options."""
-Heard = Callable[[TaskStatus], None]
-Away = Callable[[ClientError], None]
-
-
-@dataclass(frozen=True)
-class Send:
-    """Send a request, with a form if there is one; comes to its answer, whose body is read. `into`: to that file."""
-
-    request: Request
-    upload: Upload | None = None
-    into: Path | None = None
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Wait so many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Work:
-    """Do something that waits for a disk; comes to what it returns."""
-
-    do: Callable[[], Any]
-
-
-Step = Union[Send, Pause, Work]
-Flow = Generator[Step, Any, T]
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """How a task is waited for: polled every `poll_seconds`, through at most `patience` seconds without an answer.
-
-    `on_progress` hears each status, `on_away` each poll that got no answer.
-    """
-
-    on_progress: Heard | None = None
-    poll_seconds: float = 1.0
-    patience: float = 60.0
-    on_away: Away | None = None
 
 
 class Flows:

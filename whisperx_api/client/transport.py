@@ -11,7 +11,7 @@ import httpx
 from httpx_sse import SSEError
 
 from whisperx_api.client.errors import ApiError, ServerUnreachable, no_server
-from whisperx_api.client.flows import Send
+from whisperx_api.client.steps import Send
 
 
 @contextmanager

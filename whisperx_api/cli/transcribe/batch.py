@@ -14,7 +14,7 @@ from whisperx_api.cli.transcribe.showing import Row, Show
 from whisperx_api.cli.transcribe.ways import Way
 
 PAUSE_SECONDS = 5.0
-"""Pause before a recording is tried again that nothing but a server's absence has held up."""
+"""Pause before a recording is tried again that a server was away for, or asked no other pause for."""
 
 
 class Batch:
@@ -65,5 +65,6 @@ class Batch:
             except NotTranscribed as error:
                 if not (self._patient and error.passing):
                     raise
-                row.say(f"{error} Trying again in {PAUSE_SECONDS:.0f} s.")
-            await asyncio.sleep(PAUSE_SECONDS)
+                pause = max(error.pause or 0, PAUSE_SECONDS)
+                row.say(f"{error} Trying again in {pause:.0f} s.")
+            await asyncio.sleep(pause)

@@ -19,7 +19,8 @@ class NotTranscribed(Exception):
     """A recording was not transcribed; the message is a sentence, and `code` the command's exit code for it.
 
     `for_all`: the same would become of every other. `passing`: it may well go otherwise a little later. `status` is the
-    task's last, or what came of the recording where there is no task.
+    task's last, or what came of the recording where there is no task. `pause` is how many seconds a server asks for
+    before another try.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class NotTranscribed(Exception):
         status: str | None = None,
         for_all: bool = False,
         passing: bool = False,
+        pause: float | None = None,
     ) -> None:
         super().__init__(sentence)
+        self.pause = pause
         self.code, self.task_id, self.for_all, self.passing = code, task_id, for_all, passing
         self.status = status or ("failed" if code == FAILED else "refused")
 
@@ -50,4 +53,6 @@ def raise_for(error: ClientError, task_id: str | None) -> NoReturn:
     if status in WRONG:
         raise NotTranscribed(as_flags(detail), USAGE, task_id=task_id, for_all=True) from error
     code = FAILED if status == UNSUPPORTED else REFUSED
-    raise NotTranscribed(detail, code, task_id=task_id, for_all=status == FORBIDDEN, passing=error.passing) from error
+    raise NotTranscribed(
+        detail, code, task_id=task_id, for_all=status == FORBIDDEN, passing=error.passing, pause=error.retry_after
+    ) from error

@@ -75,7 +75,7 @@ def run(
     try:
         return asyncio.run(_here(work, jobs) if at is None else _at_server(work, at, jobs, watched is not None))
     except Stopped as stopped:
-        return 0 if watched is not None and stopped.by is signal.SIGTERM else INTERRUPTED
+        return 0 if watched is not None and stopped.by is not signal.SIGINT else INTERRUPTED
     except KeyboardInterrupt:  # a second Ctrl-C, or one before anything was begun
         return INTERRUPTED
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what is at work is stopped in good order, and it is known which of them it was."""
+"""Ctrl-C, SIGTERM and SIGHUP: what is at work is stopped in good order, and it is known which of them it was."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import signal
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
+
+SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Those that ask for an end; the last is that of a terminal which is closed, and not every system has it."""
 
 
 class Stopped(Exception):
@@ -30,7 +33,7 @@ async def until_told(work: Coroutine[Any, Any, int]) -> int:
         _leave(loop)
         task.cancel()
 
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in SIGNALS:
         if signal.getsignal(one) is not signal.SIG_IGN:  # as of a command that a script has begun in the background
             with suppress(NotImplementedError, RuntimeError, ValueError):  # not this system, or not the main thread
                 loop.add_signal_handler(one, stop, one)
@@ -45,6 +48,6 @@ async def until_told(work: Coroutine[Any, Any, int]) -> int:
 
 
 def _leave(loop: asyncio.AbstractEventLoop) -> None:
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in SIGNALS:
         with suppress(NotImplementedError, RuntimeError, ValueError):
             loop.remove_signal_handler(one)
