@@ -96,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, {"task_id": "t1", "result": None, "new_field": 1, **answer})
         if path.startswith("/events/"):
             return self.answer(200, server.streams.pop(0).encode(), "text/event-stream")
+        if path == "/audio/torn":
+            return self.answer(200, b"sound", "audio/wav", {"Transfer-Encoding": "chunked"})  # which this is not
         if path.startswith("/audio/"):
             return self.answer(200, b"sound" * 100_000, "audio/wav")
         if "format=srt" in path:
@@ -439,6 +441,8 @@ def test_recording_is_fetched_whole_or_not_at_all(client: Client, server: Server
     server.mishaps = [(404, {})]
     with pytest.raises(ApiError):
         client.audio("t1", tmp_path / "none.wav")
+    with pytest.raises(ServerUnreachable):
+        client.audio("torn", tmp_path / "torn.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["back.wav"]
 
 

@@ -35,6 +35,7 @@ def test_bash_completes_commands_flags_and_values():
     assert bash("whisperx-api models pul") == ["pull"]
     assert set(bash("whisperx-api transcribe --format ")) == {one.value for one in Format}
     assert bash("whisperx-api transcribe --format srt,v") == ["srt,verbose_json", "srt,vtt"]
+    assert bash("whisperx-api transcribe --format vtt,v") == ["vtt,verbose_json"]
     assert bash("whisperx-api transcribe --language ger") == ["german"]
     assert "de" in bash("whisperx-api transcribe --language d")
     assert bash("whisperx-api transcribe --task tra") == ["transcribe", "translate"]

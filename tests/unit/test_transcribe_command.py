@@ -169,6 +169,7 @@ def test_later_recording_of_the_same_stem_writes_over_nothing(inbox: Path):
     [[second]] = look.ready(1).values()
     assert (first.path.name, second.path.name) == ("call.srt", "call.mp3.srt")
     put(second.path, b"2")
+    os.utime(first.path, (1500, 1500))
     (inbox / "call.wav").unlink()
     assert Folder(inbox, SRT, None, settle_seconds=0).ready(2) == {}
 
