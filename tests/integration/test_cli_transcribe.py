@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -53,6 +55,16 @@ def test_files_are_printed_under_their_names_or_as_lines(server, tone) -> None:
     assert {line["file"] for line in lines} == {str(one), str(two)}
     assert all(line["status"] == "completed" and line["transcript"]["text"] == "Hello there." for line in lines)
     assert all(line["error"] is None and line["task_id"] for line in lines)
+
+
+def test_name_that_is_no_text_is_no_hindrance(server, tone, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(tone(), odd)
+    code, printed, said = run(odd, tone(2), *at(server), "--output-dir", tmp_path / "out", "--json")
+    assert code == 0, said
+    assert {Path(json.loads(line)["file"]).name for line in printed.splitlines()} == {"caf?.wav", "tone.wav"}
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.txt")).is_file()
+    assert run(odd, tone(2), *at(server))[0] == 0
 
 
 def test_one_that_is_no_audio_keeps_none_of_the_others(server, tone, no_audio: Path, tmp_path: Path) -> None:

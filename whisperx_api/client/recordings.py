@@ -21,6 +21,11 @@ Sent = Callable[[int, int | None], None]
 """Is told how many bytes of the recording were sent, and of how many; None where that is not known."""
 
 
+def readable(name: str) -> str:
+    """Return the name of a file with a question mark for what is no text: names are bytes to most systems."""
+    return name.encode(errors="replace").decode()
+
+
 class Recording:
     """A file that is to be sent: its `name`, and its `size` in bytes, None where it can't be known."""
 
@@ -28,7 +33,7 @@ class Recording:
         """Open a path, which `close` closes; an open file is taken from its beginning. Raises `OSError`."""
         self._own = isinstance(file, str | Path)
         self._stream: BinaryIO = Path(file).open("rb") if isinstance(file, str | Path) else file  # noqa: SIM115
-        self.name = Path(str(getattr(self._stream, "name", "recording"))).name
+        self.name = readable(Path(str(getattr(self._stream, "name", "recording"))).name)
         self.rewindable = _seekable(self._stream)
         self.size = _size(self._stream) if self.rewindable else None
 

@@ -17,6 +17,7 @@ from whisperx_api.cli.transcribe.printing import labelled
 from whisperx_api.cli.transcribe.showing import Row, Show
 from whisperx_api.cli.transcribe.ways import Transcribed
 from whisperx_api.client import TranscriptAnswer
+from whisperx_api.client.recordings import readable
 from whisperx_api.languages import LANGUAGES
 
 
@@ -37,14 +38,16 @@ class Delivery:
             row.say(f"written to {', '.join(str(output.path) for output in files)}")
         if self._asked.lines:
             told: Mapping[str, Any] = (
-                {"outputs": [str(output.path) for output in files]} if files else {"transcript": made.transcript}
+                {"outputs": [readable(str(output.path)) for output in files]}
+                if files
+                else {"transcript": made.transcript}
             )
             self._line(recording, made.task_id, "completed", None, told)
         elif self._asked.output is not None:
             _put(self._asked.output, made.written[self._asked.formats[0]], made.task_id, in_place=True)
         elif not files:
             text = self._text(made)
-            self._print(f"==> {recording} <==\n{text.rstrip()}\n\n" if self._several else text)
+            self._print(f"==> {readable(str(recording))} <==\n{text.rstrip()}\n\n" if self._several else text)
 
     def failed(self, recording: Path | None, error: NotTranscribed, row: Row) -> None:
         """Say why there is no transcript."""
@@ -62,7 +65,7 @@ class Delivery:
     def _line(
         self, recording: Path | None, task_id: str | None, status: str, error: str | None, told: Mapping[str, Any]
     ) -> None:
-        file = None if recording is None else str(recording)
+        file = None if recording is None else readable(str(recording))
         line = {"file": file, "task_id": task_id, "status": status, **told, "error": error}
         self._print(json.dumps(line, ensure_ascii=False))
 

@@ -24,6 +24,7 @@ from whisperx_api.cli.transcribe.failures import NotTranscribed
 from whisperx_api.cli.transcribe.showing import Row
 from whisperx_api.cli.transcribe.ways import Transcribed
 from whisperx_api.client import TaskState, TaskStatus
+from whisperx_api.client.recordings import readable
 from whisperx_api.client.requests import fields_of
 from whisperx_api.engine import decoder
 from whisperx_api.engine.process import WORKER
@@ -63,7 +64,7 @@ class Here:
             raise NotTranscribed(f"{recording} can't be read: {error.strerror or error}.", FAILED) from error
         except (decoder.NotAudio, decoder.DecoderDied) as error:
             raise NotTranscribed(f"The recording can't be read: {error}.", FAILED) from error
-        job = Job(OWNER, options, Upload(recording.name, size, "", duration))
+        job = Job(OWNER, options, Upload(readable(recording.name), size, "", duration))
         self._storage.upload(job.id).symlink_to(path)  # it stays where it lies
         job = await self._desk.submit(job)
         status = await self._ended(job.id, row)
