@@ -44,6 +44,7 @@ ALIKE = {
     "test_api_reference": "is about the form of requests and answers",
     "test_backup": "is about SQLite's file",
     "test_bucket": "has a bucket of its own",
+    "test_cli_local": "has no server, but to compare with",
     "test_cluster": "has clusters of its own",
     "test_conversion": "converts models, without a server",
     "test_damaged_models": "runs the engine alone",

@@ -45,11 +45,12 @@ def measured_here_alone() -> None:
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the environment's own settings and any .env out of the tests."""
+    """Keep the environment's own settings and any .env out of the tests, and what they remember out of the home."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("WHISPERX_API_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")

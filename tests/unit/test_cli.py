@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 import whisperx_api
 from whisperx_api.cli import COMMANDS, app
 from whisperx_api.cli.serve import plain_spoken
-from whisperx_api.cli.transcribe import clock
+from whisperx_api.cli.transcribe.printing import clock
+from whisperx_api.client import Retries
 from whisperx_api.doctor import Check, Level
 from whisperx_api.settings import Settings, SettingsError
 
@@ -263,18 +264,23 @@ def test_format_that_cant_be_is_told_before_anything_is_sent(service: Service, r
     assert nowhere.exit_code == 1 and "can't be written" in nowhere.stderr
 
 
-def test_exit_code_tells_what_went_wrong(service: Service, recording: str):
+def test_exit_code_tells_what_went_wrong(service: Service, recording: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("whisperx_api.cli.transcribe.running.RETRIES", Retries(most=1, first=0.01))
     service.status = {"status": "failed", "error": "No token: set HF_TOKEN."}
     result = transcribe(service, recording, "--api-key", "k")
     assert (result.exit_code, result.stdout) == (1, "") and "No token: set HF_TOKEN." in result.stderr
-    for status, code in ((400, 2), (401, 3), (413, 3), (503, 3)):
+    for status, code in ((400, 2), (401, 3), (413, 3), (415, 1), (503, 3)):
         service.upload = (status, {"detail": f"It is {status}."})
-        result = transcribe(service, recording, "--api-key", "k")
+        result = transcribe(service, recording, "--api-key", "k", "--again")
         assert result.exit_code == code and result.stderr.startswith(f"It is {status}.")
         assert ("--api-key" in result.stderr) == (status == 401)
     assert transcribe(service, "/no/such/file").exit_code == 2
     result = runner.invoke(app, ["transcribe", recording, "--server", "http://127.0.0.1:9", "--api-key", "k"])
-    assert result.exit_code == 3 and "No server answers at http://127.0.0.1:9" in result.stderr
+    assert (
+        result.exit_code == 3
+        and result.stderr.count("\n") == 1
+        and "No server answers at http://127.0.0.1:9" in result.stderr
+    )
 
 
 def test_key_of_a_server_on_this_machine_is_found(service: Service, recording: str, monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ from whisperx_api import __version__
 COMMANDS = {
     "serve": "Run the service. Every setting is a flag.",
     "worker": "Run the tasks of a cluster, on any host.",
-    "transcribe": "Send a recording to a server and print who said what.",
+    "transcribe": "Transcribe recordings, at a server or here, and print who said what.",
     "keys": "Make, list and revoke API keys.",
     "models": "Fetch, list, check and pack models.",
     "db": "Back up, restore and check the database.",
@@ -41,7 +41,6 @@ app = typer.Typer(
     name="whisperx-api",
     cls=_LazyGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Self-hosted transcription: upload a recording, get a transcript with a speaker and a time on every word.",

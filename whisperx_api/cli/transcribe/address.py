@@ -1,0 +1,35 @@
+"""Which server recordings go to, and with which key."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from whisperx_api.cli.console import settings_or_end
+from whisperx_api.keys import Scope, parse_key
+from whisperx_api.settings import Auth
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+def url_of(server: str | None) -> str:
+    """Return the URL of a server; of the one on this machine where none is named."""
+    server = server or f"http://127.0.0.1:{settings_or_end().port}"
+    return server if "://" in server else f"http://{server}"
+
+
+def local_key(server: str) -> str | None:
+    """Return a key of the server on this machine, from the settings it shares with us or the file it wrote."""
+    if urlsplit(server).hostname not in LOCAL_HOSTS:
+        return None
+    settings = settings_or_end()
+    if settings.auth is Auth.OFF:
+        return None
+    if settings.api_key:
+        return settings.api_key
+    for caller, key in map(parse_key, settings.api_keys):
+        if Scope.TRANSCRIBE in caller.scopes:
+            return key
+    try:
+        return (settings.data_dir / "api_key").read_text().strip() or None
+    except OSError:  # the server's answer says that a key is needed
+        return None

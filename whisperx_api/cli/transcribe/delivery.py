@@ -1,0 +1,93 @@
+"""What becomes of a transcript: files, a JSON line, or text on stdout. What it says beside goes to stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from whisperx_api.cli.console import FAILED
+from whisperx_api.cli.transcribe.asked import Asked
+from whisperx_api.cli.transcribe.failures import NotTranscribed
+from whisperx_api.cli.transcribe.outputs import Output, put
+from whisperx_api.cli.transcribe.printing import labelled
+from whisperx_api.cli.transcribe.showing import Row, Show
+from whisperx_api.cli.transcribe.ways import Transcribed
+from whisperx_api.client import TranscriptAnswer
+from whisperx_api.client.recordings import readable
+from whisperx_api.languages import LANGUAGES
+
+
+class Delivery:
+    """Delivers what became of each recording, as it is known."""
+
+    def __init__(self, asked: Asked, show: Show, several: bool) -> None:
+        self._asked = asked
+        self._show = show
+        self._several = several
+
+    def done(self, recording: Path | None, made: Transcribed, files: Sequence[Output], row: Row) -> None:
+        """Deliver a transcript. Raises `NotTranscribed` where a file can't be written."""
+        _remarks(made.transcript, row)
+        for output in files:
+            _put(output.path, made.written[output.format], made.task_id)
+        if files:
+            row.say(f"written to {', '.join(str(output.path) for output in files)}")
+        if self._asked.lines:
+            told: Mapping[str, Any] = (
+                {"outputs": [readable(str(output.path)) for output in files]}
+                if files
+                else {"transcript": made.transcript}
+            )
+            self._line(recording, made.task_id, "completed", None, told)
+        elif self._asked.output is not None:
+            _put(self._asked.output, made.written[self._asked.formats[0]], made.task_id, in_place=True)
+        elif not files:
+            text = self._text(made)
+            self._print(f"==> {readable(str(recording))} <==\n{text.rstrip()}\n\n" if self._several else text)
+
+    def failed(self, recording: Path | None, error: NotTranscribed, row: Row) -> None:
+        """Say why there is no transcript."""
+        row.say(str(error))
+        if self._asked.lines:
+            self._line(recording, error.task_id, error.status, str(error), {})
+
+    def _text(self, made: Transcribed) -> str:
+        if self._asked.formats:
+            return made.written[self._asked.formats[0]].decode()
+        if self._asked.as_json:
+            return json.dumps(made.transcript, ensure_ascii=False, indent=2)
+        return labelled(made.transcript, self._asked.words)
+
+    def _line(
+        self, recording: Path | None, task_id: str | None, status: str, error: str | None, told: Mapping[str, Any]
+    ) -> None:
+        file = None if recording is None else readable(str(recording))
+        line = {"file": file, "task_id": task_id, "status": status, **told, "error": error}
+        self._print(json.dumps(line, ensure_ascii=False))
+
+    def _print(self, text: str) -> None:
+        with self._show.paused():
+            typer.echo(text, nl=not text.endswith("\n"))
+
+
+def _remarks(transcript: TranscriptAnswer, row: Row) -> None:
+    if transcript["segments"]:
+        row.say(f"Language: {LANGUAGES.get(transcript['language'], transcript['language'])}")
+    for warning in transcript["warnings"]:
+        row.say(f"Note: {warning}")
+
+
+def _put(path: Path, data: bytes, task_id: str, in_place: bool = False) -> None:
+    """Write a file; `in_place` one that somebody has named, which may be a pipe."""
+    try:
+        if in_place:
+            path.write_bytes(data)
+        else:
+            put(path, data)
+    except OSError as error:
+        sentence = f"{path} can't be written: {error.strerror}."
+        raise NotTranscribed(sentence, FAILED, task_id=task_id, status="completed") from error

@@ -1,0 +1,26 @@
+"""A transcript as lines for people."""
+
+from __future__ import annotations
+
+from whisperx_api.client import TranscriptAnswer
+
+
+def labelled(transcript: TranscriptAnswer, words: bool = False) -> str:
+    """Return a line a segment: `[00:06.7 → 00:07.2] SPEAKER_00: Hello?`; with `words`, their starts below it."""
+    names = {speaker["id"]: speaker["name"] or speaker["id"] for speaker in transcript["speakers"]}
+    lines = []
+    for segment in transcript["segments"]:
+        speaker = segment["speaker"]
+        label = f" {names.get(speaker, speaker)}:" if speaker else ""
+        lines.append(f"[{clock(segment['start'])} → {clock(segment['end'])}]{label} {segment['text'].strip()}")
+        if words and segment.get("words"):
+            lines.append("    " + "  ".join(f"{word['start']:.2f} {word['word']}" for word in segment["words"]))
+    return "\n".join(lines)
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as minutes and seconds, with hours where there are any: 00:06.7, 1:02:03.4."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes:02d}:{rest / 10:04.1f}"
