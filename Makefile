@@ -1,5 +1,5 @@
 # Nothing is needed before any of these: each target makes what it stands on.
-#   make setup | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | soak | lint | format | lock
+#   make setup | try [AUDIO=file] | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | soak | lint | format | lock
 #   make docs | docs-serve | bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
 
 SHELL := bash
@@ -26,7 +26,7 @@ STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.jso
 PAGE := whisperx_api/page/index.html
 NODE := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
 
-.PHONY: setup demo serve test test-data fuzz soak bench accuracy docs docs-serve lint format lock
+.PHONY: setup try demo serve test test-data fuzz soak bench accuracy docs docs-serve lint format lock
 
 setup: $(VENV)/installed $(PAGE) $(STARTER)
 
@@ -57,6 +57,9 @@ $(VENV)/tested: requirements/dev.txt $(VENV)/node $(VENV)/installed
 
 $(STARTER): | $(VENV)/installed
 	$(BIN)/whisperx-api models pull starter
+
+try: setup
+	$(BIN)/python -m whisperx_api.demo --page $(AUDIO)
 
 demo: setup
 	$(BIN)/python -m whisperx_api.demo $(AUDIO)

@@ -39,10 +39,10 @@ class Awaited:
             return method
 
         def call(*arguments: Any, **options: Any) -> Any:
-            waits = inspect.iscoroutinefunction(method)
-            if waits:
+            if inspect.iscoroutinefunction(method):
                 return self._portal.call(functools.partial(method, *arguments, **options))
-            return self._each(method(*arguments, **options))
+            iterator: Any = method(*arguments, **options)
+            return self._each(iterator)
 
         return call
 

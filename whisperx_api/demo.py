@@ -1,26 +1,35 @@
-"""`make demo`: starts a server of its own, has it transcribe a recording, shows the result, and stops the server.
+"""`make demo` and `make try`: a first transcript, in the terminal or in the browser.
 
-Without a file it takes the 30 seconds of a telephone call that come with pyannote.audio.
+The demo starts a server of its own, has it transcribe a recording, shows the result, and stops the server. To try the
+service is to start it as it is to run, on its own data, with the recording sent and its page opened. Without a file
+both take the 30 seconds of a telephone call that come with pyannote.audio.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
+from whisperx_api.cli.transcribe.address import local_key
+from whisperx_api.client import Client
 from whisperx_api.settings import load_settings
 
 PROGRAM = (sys.executable, "-m", "whisperx_api")
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+"""Variables of a machine with a screen, where a browser can be opened."""
 START_SECONDS = 60.0
 """Longest wait for the server's first answer."""
 
@@ -71,9 +80,34 @@ def serving(*flags: str) -> Iterator[tuple[str, str, int]]:
                 server.terminate()
 
 
+def in_browser(recording: Path) -> int:
+    """Run the service on its own data, open its page at the recording's task, and serve until Ctrl-C."""
+    url = f"http://127.0.0.1:{load_settings().port}"
+    with subprocess.Popen([*PROGRAM, "serve"]) as server:
+        try:
+            wait_for(url, server)
+            key = local_key(url)
+            with Client(url, api_key=key) as client:
+                task = client.upload(recording).task_id
+            link = f"{url}/#/task/{task}" + (f"&key={quote(key, safe='')}" if key else "")
+            print(f"The page is at {link}", file=sys.stderr)
+            if any(map(os.environ.get, DISPLAYS)) or sys.platform == "darwin":
+                webbrowser.open(link)
+            return server.wait()
+        except KeyboardInterrupt:
+            server.wait()  # the terminal has told it too
+            return 0
+        finally:
+            server.terminate()
+
+
 def main(arguments: list[str]) -> int:
-    """Run the demo on `arguments[0]`, or on the sample; return the exit code."""
+    """Run the demo on a recording, or on the sample; with `--page` before it in the browser. Return the exit code."""
+    page = arguments[:1] == ["--page"]
+    arguments = arguments[page:]
     recording = Path(arguments[0]) if arguments else sample()
+    if page:
+        return in_browser(recording)
     print(f"Transcribing {recording} ...", file=sys.stderr)
     with serving("--log-level", "warning") as (url, key, _):
         transcribe = [*PROGRAM, "transcribe", str(recording), "--server", url, "--api-key", key, "--words"]

@@ -39,7 +39,7 @@ HUB = "fetches gigabytes from elsewhere; tests/unit/test_hub.py and test_starter
 ITSELF = "is this very run, or what CI does beside it"
 
 NOT_RUN: Mapping[str, str] = {
-    "README.md: make demo": "takes minutes, installs and serves for ever; CI begins with what they install",
+    "README.md: make try": "takes minutes, installs and serves for ever; CI begins with what they install",
     "README.md: docker compose up --detach": DOCKER,
     "README.md: docker compose --file docker-compose.cluster.yml up --detach --scale a": DOCKER,
     "docs/contributing.md: make test": ITSELF,
@@ -55,6 +55,7 @@ NOT_RUN: Mapping[str, str] = {
     "docs/models.md: export HF_TOKEN=hf_…": HUB,
     "docs/operations.md: pip install 'whisperx-api[cluster]'": POSTGRES,
     "docs/operations.md: whisperx-api db migrate-to postgresql+psycopg://whisperx:PASSWORD@db.e": POSTGRES,
+    "docs/quick-start.md: make try": "serves for ever; test_page.py runs what it runs, and looks at its page",
     "docs/quick-start.md: make demo": "takes minutes where nothing is installed; CI begins with what it installs",
     "docs/quick-start.md: make serve": "serves for ever",
     "docs/quick-start.md: docker compose --file docker-compose.cpu.yml up --detach": DOCKER,
@@ -76,7 +77,10 @@ DRAWINGS = frozenset({
 })  # fmt: skip
 """Blocks of text in which there is nothing to be run."""
 
-EVERY = blocks()
+GUIDES = frozenset({"docs/command-line.md", "docs/python-client.md"})
+"""Pages all of whose blocks `test_guides.py` runs."""
+
+EVERY = [block for block in blocks() if block.page not in GUIDES]
 
 
 def of(language: str) -> list[Block]:

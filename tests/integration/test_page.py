@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +19,8 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from bench.page import SEGMENTS, transcript
 from tests.browsing import ELSEWHERE, faults_of_access, launched, visit
 from tests.conftest import KEY
-from tests.server import Server
+from tests.server import Server, free_port
+from whisperx_api.demo import DISPLAYS
 
 API = "/api/v1/transcribe"
 pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
@@ -341,3 +347,27 @@ def test_recording_that_the_browser_can_t_play_is_said_to_be_so(start_server, br
         ))  # fmt: skip
         page.reload()
         expect(page.get_by_role("alert")).to_contain_text("The recording is gone.")
+
+
+def test_one_command_opens_the_page_at_a_first_transcript(browser: Browser, model_dir: Path, tmp_path: Path) -> None:
+    port = free_port()
+    settings = {
+        "PORT": str(port), "DATA_DIR": str(tmp_path / "data"), "MODEL_DIR": str(model_dir), "WHISPER_MODEL": "starter",
+        "DIARIZATION_MODEL": "starter", "ALIGN_MODEL": "attention",
+    }  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name not in DISPLAYS} | settings
+    command = [sys.executable, "-m", "whisperx_api.demo", "--page"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        try:
+            assert run.stderr is not None
+            said = next(line for line in run.stderr if line.startswith("The page is at "))
+            link = said.removeprefix("The page is at ").strip()
+            threading.Thread(target=run.stderr.read, daemon=True).start()  # or it would wait for a reader
+            with visit(browser, f"http://127.0.0.1:{port}") as page:
+                page.goto("about:blank")
+                page.goto(link)
+                expect(page.locator(".speakers li")).to_have_count(2, timeout=60_000)
+                expect(page.locator(".text").first).to_contain_text("Hello")
+        finally:
+            os.killpg(run.pid, signal.SIGINT)
+        assert run.wait(30) == 0
