@@ -413,6 +413,7 @@ def test_addresses_in_tables_are_those_of_the_server(desk: Desk) -> None:
 OF_OTHERS = OF_LIBRARIES | {
     "COMPOSE_FILE", "CPU_LIMIT", "MEMORY_LIMIT", "FORWARDED_ALLOW_IPS", "HF_HUB_OFFLINE", "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "SQLITE_FULL", "WAV2VEC2_ASR_BASE_960H",
+    "XDG_CACHE_HOME",
 }  # fmt: skip
 """Names in capitals that Docker's files, libraries and models have."""
 
