@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from bench.figures import Figure, publish
 from bench.job import MODELS
 from bench.scripting import scripting
-from tests.browsing import launched, visit
+from tests.browsing import launched, visit, word_at
 from whisperx_api.client import Client
 from whisperx_api.demo import sample, serving
 
@@ -107,7 +107,7 @@ def use(page: Page) -> None:
     page.wait_for_timeout(500)
     page.keyboard.press("Home")
     page.wait_for_timeout(500)
-    page.locator("#w-1-0").click()
+    page.mouse.click(*word_at(page, 1, "word12"))
     page.wait_for_timeout(3000)
     page.keyboard.press("Space")
     page.get_by_label("Search the transcript").press_sequentially("word996", delay=60)

@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.job import MODELS
-from tests.browsing import launched, visit
+from tests.browsing import expect_marked, launched, visit, word_at
 from whisperx_api.client import Client
 from whisperx_api.demo import sample, serving
 
@@ -29,8 +29,8 @@ def transcript(browser: Browser, url: str, key: str, task: str, name: str, dark:
     """Take a picture of a transcript in which a word is being said."""
     with visit(browser, url, key, dark=dark, width=width) as page:
         page.goto(f"{url}/#/task/{task}")
-        page.locator("#w-3-2").click()
-        page.locator(".said").wait_for()
+        page.mouse.click(*word_at(page, 3, "know"))
+        expect_marked(page, "said", "know")
         page.keyboard.press("Space")
         page.mouse.move(0, 0)
         page.screenshot(path=FOLDER / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,3 +76,33 @@ def faults_of_access(page: Page) -> list[str]:
         for one in found["violations"]
         for node in one["nodes"]
     ]
+
+
+def word_at(page: Page, segment: int, word: str) -> tuple[float, float]:
+    """Return where in the window the middle of a segment's word is, in pixels: words have no elements of their own."""
+    text = page.locator(f"#s-{segment}")
+    text.scroll_into_view_if_needed()
+    box = text.evaluate(
+        """(element, word) => {
+            const range = new Range(), start = element.textContent.indexOf(word);
+            range.setStart(element.firstChild, start);
+            range.setEnd(element.firstChild, start + word.length);
+            const {x, y, width, height} = range.getBoundingClientRect();
+            return [x + width / 2, y + height / 2];
+        }""",
+        word,
+    )
+    return box[0], box[1]
+
+
+def expect_marked(page: Page, mark: str, *texts: str, seconds: float = SECONDS) -> None:
+    """Wait until just these texts bear a mark: `said`, `hit`, `current`."""
+    deadline = time.monotonic() + seconds
+    while (found := marked(page, mark)) != list(texts):
+        assert time.monotonic() < deadline, f"{mark}: {found} and not {texts}"
+        page.wait_for_timeout(50)
+
+
+def marked(page: Page, mark: str) -> list[str]:
+    """Return the texts that bear a mark."""
+    return page.evaluate(f"[...(CSS.highlights.get('{mark}') ?? [])].map(String)")

@@ -1,6 +1,6 @@
 // Finds text without regard to case and accents.
 
-import type { Segment } from "../api/types";
+import type { Line } from "./words";
 
 export interface Hit {
   segment: number;
@@ -18,10 +18,10 @@ interface Plain {
   at: number[] | null;
 }
 
-const known = new WeakMap<Segment, Plain>();
+const known = new WeakMap<Line, Plain>();
 
 /** The places of `wanted` in all segments, in their order, the first `MOST_HITS`; null where `signal` aborts. */
-export async function search(segments: readonly Segment[], wanted: string, signal: AbortSignal): Promise<Hit[] | null> {
+export async function search(segments: readonly Line[], wanted: string, signal: AbortSignal): Promise<Hit[] | null> {
   const needle = plain(wanted.trim()).letters;
   const hits: Hit[] = [];
   if (!needle) return hits;
@@ -38,7 +38,7 @@ export async function search(segments: readonly Segment[], wanted: string, signa
   return hits.slice(0, MOST_HITS);
 }
 
-function within(segment: Segment, index: number, needle: string): Hit[] {
+function within(segment: Line, index: number, needle: string): Hit[] {
   let found = known.get(segment);
   if (!found) known.set(segment, (found = plain(segment.text)));
   const { letters, at } = found;

@@ -1,71 +1,93 @@
-// Where in a transcript a moment is, and a moment a word. Ten hours have a hundred thousand words: found by halving.
+// Where in a transcript a moment is, and what is heard at a place in its text.
+//
+// Ten hours have a hundred thousand words. As objects they would keep the garbage collector busy while one scrolls, so
+// they are columns of numbers here, and found by halving.
 
-import type { Segment } from "../api/types";
+import type { Segment, Transcript } from "../api/types";
+
+/** The words of all segments in their order; those of segment n are `first[n]` to `first[n + 1] - 1`. */
+export interface Words {
+  first: Uint32Array;
+  /** Seconds. */
+  starts: Float64Array;
+  /** Where they are in their segment's text, in characters. */
+  from: Uint32Array;
+  to: Uint32Array;
+}
+
+export type Line = Omit<Segment, "words">;
+
+/** A transcript to be read: its segments are text, and its words are beside them. */
+export interface Read extends Omit<Transcript, "segments"> {
+  segments: Line[];
+  /** When each segment begins, in seconds, ascending. */
+  starts: Float64Array;
+  words: Words;
+}
+
+export function toRead(transcript: Transcript): Read {
+  const found = transcript.segments.map((segment) => placesOf(segment));
+  const count = found.reduce((sum, places) => sum + places.length, 0);
+  const words = {
+    first: new Uint32Array(found.length + 1),
+    starts: new Float64Array(count),
+    from: new Uint32Array(count),
+    to: new Uint32Array(count),
+  };
+  let at = 0;
+  for (const [segment, places] of found.entries()) {
+    words.first[segment] = at;
+    for (const [start, from, to] of places) {
+      words.starts[at] = start;
+      words.from[at] = from;
+      words.to[at++] = to;
+    }
+  }
+  words.first[found.length] = at;
+  const segments = transcript.segments.map(({ id, start, end, text, speaker }) => ({ id, start, end, text, speaker }));
+  let latest = 0;
+  const starts = Float64Array.from(segments, ({ start }) => (latest = Math.max(latest, start)));
+  return { ...transcript, text: "", segments, starts, words };
+}
+
+/** Start, and place in the text, of each word; none where the text does not hold them in their order. */
+function placesOf({ text, words }: Segment): [start: number, from: number, to: number][] {
+  const places: [number, number, number][] = [];
+  let after = 0;
+  for (const { word, start } of words ?? []) {
+    const from = text.indexOf(word, after);
+    if (from < 0) return [];
+    places.push([start, from, (after = from + word.length)]);
+  }
+  return places;
+}
 
 /** The last of ascending numbers that is not above `value`, -1 where all are. */
-export function lastUpTo(numbers: ArrayLike<number>, value: number): number {
-  let [low, high] = [0, numbers.length];
+export function lastUpTo(numbers: ArrayLike<number>, value: number, low = 0, high = numbers.length): number {
+  const first = low;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (numbers[middle]! <= value) low = middle + 1;
     else high = middle;
   }
-  return low - 1;
+  return low > first ? low - 1 : -1;
 }
 
 export interface Place {
   segment: number;
-  /** -1 before the segment's first word, or where it has none. */
+  /** Among all words; -1 before the segment's first, and where it has none. */
   word: number;
 }
 
-/** The starts of all segments, in seconds, ascending. */
-export function startsOf(segments: readonly Segment[]): Float64Array {
-  let latest = 0;
-  return Float64Array.from(segments, ({ start }) => (latest = Math.max(latest, start)));
-}
-
 /** The segment and word that are said at a time in seconds; null before the first. */
-export function placeAt(segments: readonly Segment[], starts: Float64Array, time: number): Place | null {
+export function placeAt({ starts, words }: Read, time: number): Place | null {
   const segment = lastUpTo(starts, time);
-  const found = segments[segment];
-  if (!found) return null;
-  const words = found.words ?? [];
-  let word = -1;
-  while (word + 1 < words.length && words[word + 1]!.start <= time) word++;
-  return { segment, word };
+  if (segment < 0) return null;
+  return { segment, word: lastUpTo(words.starts, time, words.first[segment], words.first[segment + 1]) };
 }
 
-/** A word as it stands in its segment's text: `start` and `end` in characters, and what is before it. */
-export interface Span {
-  before: string;
-  word: string;
-  start: number;
-  end: number;
-}
-
-const known = new WeakMap<Segment, Span[]>();
-
-/** The text in words; as one where it does not hold its words in their order, or has none. */
-export function spans(segment: Segment): Span[] {
-  let found = known.get(segment);
-  if (!found) known.set(segment, (found = cut(segment)));
-  return found;
-}
-
-function cut({ text, words }: Segment): Span[] {
-  const parts: Span[] = [];
-  let from = 0;
-  for (const { word } of words ?? []) {
-    const start = text.indexOf(word, from);
-    if (start < 0) return [whole(text)];
-    const end = start + word.length;
-    parts.push({ before: text.slice(from, start), word, start, end });
-    from = end;
-  }
-  return parts.length ? parts : [whole(text)];
-}
-
-function whole(text: string): Span {
-  return { before: "", word: text, start: 0, end: text.length };
+/** The word at a place in a segment's text, in characters, or the one before it; -1 where there is none. */
+export function wordAt({ words }: Read, segment: number, character: number): number {
+  const [first, end] = [words.first[segment]!, words.first[segment + 1]!];
+  return first === end ? -1 : Math.max(first, lastUpTo(words.from, character, first, end));
 }

@@ -1,18 +1,18 @@
 // How the transcript came about, and which keys there are.
 
-import type { Transcript } from "../api/types";
 import { languageName } from "../text/languages";
+import type { Read } from "../text/words";
 import { KEYS } from "./keyboard";
 
-export function Details({ transcript }: { transcript: Transcript }) {
-  const models = Object.entries(transcript.models).filter(([, model]) => model);
+export function Details({ read }: { read: Read }) {
+  const models = Object.entries(read.models).filter(([, model]) => model);
   return (
     <>
       <section class="card" aria-labelledby="details">
         <h2 id="details">Details</h2>
         <dl>
           <dt>Language</dt>
-          <dd>{languageName(transcript.language)}</dd>
+          <dd>{languageName(read.language)}</dd>
           {models.map(([stage, model]) => (
             <>
               <dt key={stage}>{stage}</dt>

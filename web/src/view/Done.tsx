@@ -1,11 +1,12 @@
 // A transcript that is done: heard, read, put right and taken along.
 
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
-import type { Edits, Status, Transcript, Waveform } from "../api/types";
+import type { Edits, Status, Waveform } from "../api/types";
 import { Player } from "../player/Player";
 import { usePlayback } from "../player/playback";
 import type { Hit } from "../text/search";
+import { toRead, type Read } from "../text/words";
 import { Details } from "./Details";
 import { Downloads } from "./Downloads";
 import { SearchBar } from "./SearchBar";
@@ -17,20 +18,20 @@ import { useMedia } from "./useMedia";
 interface Props {
   api: Api;
   status: Status;
-  transcript: Transcript;
+  read: Read;
   waveform: Waveform | null;
-  replace(transcript: Transcript): void;
+  replace(read: Read): void;
   fail(sentence: string | null): void;
 }
 
-export function Done({ api, status, transcript, waveform, replace, fail }: Props) {
+export function Done({ api, status, read, waveform, replace, fail }: Props) {
   const task = status.task_id;
   const played = usePlayback(api, task);
   const [{ hits, hit }, setFound] = useState<{ hits: Hit[]; hit: Hit | null }>({ hits: [], hit: null });
   const [following, setFollowing] = useState(true);
   const wide = useMedia("(min-width: 56.01rem)"); // as the style has it: beside the transcript, or folded above it
   const show = useCallback((hits: Hit[], hit: Hit | null) => setFound({ hits, hit }), []);
-  useKeyboard(played.playback, transcript.segments);
+  useKeyboard(played.playback, read);
   useEffect(() => {
     if (!played.playing) return;
     const leave = () => setFollowing(false); // who scrolls wants to read elsewhere
@@ -41,17 +42,10 @@ export function Done({ api, status, transcript, waveform, replace, fail }: Props
       removeEventListener("touchmove", leave);
     };
   }, [played.playing]);
-  const play = useCallback(
-    (time: number) => {
-      setFollowing(true);
-      played.playback.seek(time, true);
-    },
-    [played.playback],
-  );
   const edit = async (edits: Edits): Promise<boolean> => {
     fail(null);
     try {
-      replace(await api.edit(task, edits));
+      replace(toRead(await api.edit(task, edits)));
       return true;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -59,21 +53,31 @@ export function Done({ api, status, transcript, waveform, replace, fail }: Props
       return false;
     }
   };
-  const save = useCallback((id: number, text: string) => edit({ segments: [{ id, text }] }), [api, task]);
+  const acts = useMemo(
+    () => ({
+      play: (time: number) => {
+        setFollowing(true);
+        played.playback.seek(time, true);
+      },
+      pause: () => played.playback.pause(),
+      save: (id: number, text: string) => edit({ segments: [{ id, text }] }),
+    }),
+    [played.playback],
+  );
   const about = (
     <>
       <Speakers
-        speakers={transcript.speakers}
+        speakers={read.speakers}
         rename={async (id, name) => void (await edit({ speakers: { [id]: name } }))}
       />
       <Downloads api={api} task={task} filename={status.filename} fail={fail} />
-      <Details transcript={transcript} />
+      <Details read={read} />
     </>
   );
   return (
     <>
-      <Player played={played} waveform={waveform} duration={transcript.duration} />
-      {transcript.warnings.map((warning) => (
+      <Player played={played} waveform={waveform} duration={read.duration} />
+      {read.warnings.map((warning) => (
         <p key={warning} class="note">
           {warning}
         </p>
@@ -81,19 +85,18 @@ export function Done({ api, status, transcript, waveform, replace, fail }: Props
       <div class="columns">
         <div class="main-column">
           <div class="tools">
-            <SearchBar segments={transcript.segments} show={show} />
+            <SearchBar segments={read.segments} show={show} />
             <label class="check">
               <input type="checkbox" checked={following} onChange={() => setFollowing(!following)} /> Follow what is played
             </label>
           </div>
           <TranscriptView
-            transcript={transcript}
+            read={read}
             playback={played.playback}
             hits={hits}
             hit={hit}
             following={following}
-            play={play}
-            save={save}
+            acts={acts}
           />
         </div>
         <aside class="about" aria-label="About this recording">

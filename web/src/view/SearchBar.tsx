@@ -1,11 +1,11 @@
 // Looks for text in the transcript, and goes from one place to the next.
 
 import { useEffect, useState } from "preact/hooks";
-import type { Segment } from "../api/types";
 import { MOST_HITS, search, type Hit } from "../text/search";
+import type { Line } from "../text/words";
 
 interface Props {
-  segments: Segment[];
+  segments: Line[];
   show(hits: Hit[], hit: Hit | null): void;
 }
 

@@ -19,7 +19,7 @@ export function TaskView({ api, task, refused }: Props) {
   const [turn, setTurn] = useState(0);
   const [fault, setFault] = useState<string | null>(null);
   const { watched, replace } = useTask(api, task, turn, refused);
-  const { status, transcript } = watched;
+  const { status, read } = watched;
   useEffect(() => {
     document.title = status ? `${status.filename} – Transcripts` : "Transcripts";
   }, [status?.filename]);
@@ -76,10 +76,10 @@ export function TaskView({ api, task, refused }: Props) {
           </button>
         </section>
       )}
-      {status && transcript && (
-        <Done api={api} status={status} transcript={transcript} waveform={watched.waveform} replace={replace} fail={setFault} />
+      {status && read && (
+        <Done api={api} status={status} read={read} waveform={watched.waveform} replace={replace} fail={setFault} />
       )}
-      {status?.status === "completed" && !transcript && !sentence && <p aria-busy="true">Fetching the transcript …</p>}
+      {status?.status === "completed" && !read && !sentence && <p aria-busy="true">Fetching the transcript …</p>}
     </>
   );
 }

@@ -1,40 +1,38 @@
-// The transcript: its segments, of which the word being said is marked and kept in sight.
+// The transcript: its segments, in which the word being said and what is searched for are marked, and kept in sight.
 
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Transcript } from "../api/types";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { watchTime, type Playback } from "../player/playback";
 import type { Hit } from "../text/search";
-import { placeAt, startsOf, type Place } from "../text/words";
-import { SegmentRow } from "./SegmentRow";
+import { placeAt, type Place, type Read } from "../text/words";
+import { mark, rangeOf } from "./marks";
+import { SegmentRow, type Acts } from "./SegmentRow";
 import { colourOf, nameOf } from "./speakers";
 import { useRows } from "./virtual";
 
 const ROW = 34; // pixels of a row's frame
 const LINE = 26; // pixels
 const LETTER = 8.5; // pixels a character takes on the average
-const NONE: Hit[] = [];
 
 interface Props {
-  transcript: Transcript;
+  read: Read;
   playback: Playback;
   hits: Hit[];
   hit: Hit | null;
   /** Whether the list follows what is played. */
   following: boolean;
-  play(time: number): void;
-  save(id: number, text: string): Promise<boolean>;
+  acts: Acts;
 }
 
-export function TranscriptView({ transcript, playback, hits, hit, following, play, save }: Props) {
-  const { segments, speakers } = transcript;
+export function TranscriptView({ read, playback, hits, hit, following, acts }: Props) {
+  const { segments, speakers } = read;
   const list = useRef<HTMLDivElement>(null);
   const [frame, setFrame] = useState({ margin: 0, covered: 0, width: 600 });
-  const starts = useMemo(() => startsOf(segments), [segments]);
   const bySegment = useMemo(() => Map.groupBy(hits, (one) => one.segment), [hits]);
   const begins = (index: number) => index === 0 || segments[index]!.speaker !== segments[index - 1]!.speaker;
   const estimate = (index: number) =>
     ROW + LINE * (Math.ceil((segments[index]!.text.length * LETTER) / frame.width) + (begins(index) ? 1 : 0));
   const rows = useRows({ count: segments.length, estimate, ...frame });
+  const inSight = rows.getVirtualItems();
 
   useLayoutEffect(() => {
     const measure = () => {
@@ -52,56 +50,65 @@ export function TranscriptView({ transcript, playback, hits, hit, following, pla
     if (hit) rows.scrollToIndex(hit.segment, { align: "center" });
   }, [hit, rows]);
 
-  // The marked word is set by hand: to render by each frame what a class can show would be waste.
-  const marked = useRef<{ place: Place | null; element: Element | null }>({ place: null, element: null });
+  const said = useRef<{ place: Place | null; range: Range | null }>({ place: null, range: null });
+  const say = (place: Place | null) => {
+    const range = place && rangeOfPlace(read, place);
+    said.current = { place, range };
+    mark("said", range ? [range] : []);
+  };
+  useLayoutEffect(() => {
+    const found = inSight.flatMap(({ index }) => bySegment.get(index) ?? []);
+    mark("hit", found.flatMap((one) => rangeOf(segments[one.segment]!.id, one.start, one.end) ?? []));
+    const current = hit && rangeOf(segments[hit.segment]!.id, hit.start, hit.end);
+    mark("current", current ? [current] : []);
+    if (!said.current.range?.startContainer.isConnected) say(said.current.place);
+  });
   useEffect(
     () =>
       watchTime(playback.audio, (time) => {
-        const place = placeAt(segments, starts, time);
-        const last = marked.current;
-        const moved = place?.segment !== last.place?.segment;
-        if (!moved && place?.word === last.place?.word && last.element?.isConnected) return;
-        last.element?.classList.remove("said");
-        const found = place && segments[place.segment];
-        const element = found ? document.getElementById(`w-${found.id}-${place.word}`) : null;
-        element?.classList.add("said");
-        marked.current = { place, element };
-        if (moved && place && following && !playback.audio.paused) rows.scrollToIndex(place.segment, { align: "center" });
+        const place = placeAt(read, time);
+        const last = said.current.place;
+        if (place?.word === last?.word && place?.segment === last?.segment) return;
+        say(place);
+        if (place && place.segment !== last?.segment && following && !playback.audio.paused) {
+          rows.scrollToIndex(place.segment, { align: "center" });
+        }
       }),
-    [playback, segments, starts, rows, following],
+    [playback, read, rows, following],
   );
+  useEffect(() => () => (["said", "hit", "current"] as const).forEach((name) => mark(name, [])), []);
 
-  const pause = useCallback(() => playback.pause(), [playback]);
   if (!segments.length) return <p class="empty">Nothing was said in this recording.</p>;
   return (
     <div class="rows" role="list" aria-label="Transcript" ref={list} style={{ height: `${rows.getTotalSize()}px` }}>
-      {rows.getVirtualItems().map(({ index, key, start }) => {
-        const segment = segments[index]!;
-        return (
-          <div
-            key={key}
-            ref={rows.measureElement}
-            data-index={index}
-            class="row"
-            role="listitem"
-            aria-setsize={segments.length}
-            aria-posinset={index + 1}
-            style={{ transform: `translateY(${start - rows.options.scrollMargin}px)` }}
-          >
-            <SegmentRow
-              segment={segment}
-              speaker={nameOf(speakers, segment.speaker)}
-              colour={colourOf(speakers, segment.speaker)}
-              begins={begins(index)}
-              hits={bySegment.get(index) ?? NONE}
-              hit={hit}
-              play={play}
-              pause={pause}
-              save={save}
-            />
-          </div>
-        );
-      })}
+      {inSight.map(({ index, key, start }) => (
+        <div
+          key={key}
+          ref={rows.measureElement}
+          data-index={index}
+          class="row"
+          role="listitem"
+          aria-setsize={segments.length}
+          aria-posinset={index + 1}
+          style={{ transform: `translateY(${start - rows.options.scrollMargin}px)` }}
+        >
+          <SegmentRow
+            read={read}
+            index={index}
+            speaker={nameOf(speakers, segments[index]!.speaker)}
+            colour={colourOf(speakers, segments[index]!.speaker)}
+            begins={begins(index)}
+            acts={acts}
+          />
+        </div>
+      ))}
     </div>
   );
+}
+
+/** The word of a place, or its whole segment where that has no words, as it is in the document. */
+function rangeOfPlace({ segments, words }: Read, { segment, word }: Place): Range | null {
+  const { id, text } = segments[segment]!;
+  if (words.first[segment] === words.first[segment + 1]) return rangeOf(id, 0, text.length);
+  return word < 0 ? null : rangeOf(id, words.from[word]!, words.to[word]!);
 }

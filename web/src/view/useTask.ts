@@ -3,19 +3,20 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { follow } from "../api/events";
-import type { Segment, Status, Transcript, Waveform } from "../api/types";
+import type { Segment, Status, Waveform } from "../api/types";
+import { toRead, type Read } from "../text/words";
 
 export interface Watched {
   status: Status | null;
   heard: Segment[];
   away: boolean;
-  transcript: Transcript | null;
+  read: Read | null;
   waveform: Waveform | null;
   /** What the server refuses, a sentence. */
   error: string | null;
 }
 
-const NOTHING: Watched = { status: null, heard: [], away: false, transcript: null, waveform: null, error: null };
+const NOTHING: Watched = { status: null, heard: [], away: false, read: null, waveform: null, error: null };
 
 /** Watch a task; with another `turn` from the beginning. */
 export function useTask(api: Api, task: string, turn: number, refused: (error: ApiError) => void) {
@@ -40,8 +41,8 @@ export function useTask(api: Api, task: string, turn: number, refused: (error: A
         await follow(api, task, listener, stop.signal);
       }
       if (stop.signal.aborted || status.status !== "completed") return;
-      const transcript = await api.transcript(task);
-      set(() => ({ transcript }));
+      const read = toRead(await api.transcript(task));
+      set(() => ({ read }));
       const waveform = await api.waveform(task).catch(() => null); // without one there is the slider
       set(() => ({ waveform }));
     };
@@ -54,6 +55,6 @@ export function useTask(api: Api, task: string, turn: number, refused: (error: A
     });
     return () => stop.abort();
   }, [api, task, turn]);
-  const replace = (transcript: Transcript) => setWatched((old) => ({ ...old, transcript }));
+  const replace = (read: Read) => setWatched((old) => ({ ...old, read }));
   return { watched, replace };
 }
