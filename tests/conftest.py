@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.backend import KEY, ON_CLUSTER, Alone, Backend, Files, OfMany, deselect
+from tests.browsing import browser  # noqa: F401  # a fixture
 from tests.s3 import ENVIRONMENT
 from tests.server import Server
 from tests.services import database_url, newest, postgres, s3, s3_server  # noqa: F401  # fixtures

@@ -10,28 +10,26 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from bench.page import SEGMENTS, transcript
-from tests.browsing import ELSEWHERE, expect_marked, faults_of_access, launched, marked, visit, word_at
+from tests.browsing import (
+    ELSEWHERE,
+    expect_marked,
+    faults_of_access,
+    marked,
+    visit,
+    word_at,
+)
 from tests.conftest import KEY
 from tests.server import Server, free_port
 from whisperx_api.demo import DISPLAYS
 
 API = "/api/v1/transcribe"
 pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = launched(playwright)
-        yield chromium
-        chromium.close()
 
 
 PLACE = "[...CSS.highlights.get('current')][0].startContainer.parentElement.id"
