@@ -353,7 +353,7 @@ def test_job_whose_beginning_was_not_heard_of_waits_again(in_office, monkeypatch
         assert await office.tickets() == [(one.id, "doing")]
         beating = asyncio.create_task(host.beat())
         with fail_after(10):
-            while await office.tickets() != [(one.id, "todo")]:  # noqa: ASYNC110
+            while await office.tickets() != [(one.id, "todo")]:  # noqa: ASYNC110  # no ticket tells that it is there
                 await asyncio.sleep(0.02)
         beating.cancel()
 

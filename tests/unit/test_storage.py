@@ -280,7 +280,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch, in_bucket: Kept, s3: S3) -> None:
     """Repeat no single request: a bucket that is out of order is told at once."""
     hasty = objects.REPEATED | {"max_retries": 0}
     store = objects.S3Store.from_url("s3://recordings/p", client_options=objects.CLIENT, retry_config=hasty)
-    monkeypatch.setattr(in_bucket.storage._objects, "_store", store)  # type: ignore[attr-defined]
+    monkeypatch.setattr(in_bucket.storage._objects, "_store", store)  # type: ignore[attr-defined]  # of a bucket
 
 
 def test_upload_that_breaks_off_leaves_no_part_in_the_bucket(in_bucket: Kept, s3: S3, hasty: None) -> None:

@@ -23,6 +23,7 @@ export class Playback {
     this.audio.preload = "metadata";
     this.audio.addEventListener("error", () => void this.mend());
     this.audio.addEventListener("loadedmetadata", () => this.loaded());
+    this.audio.addEventListener("pause", () => (this.wanted = false)); // also by a media key, and at the end
   }
 
   async open(): Promise<void> {
@@ -41,7 +42,7 @@ export class Playback {
   }
 
   pause(): void {
-    this.wanted = false;
+    this.wanted = false; // of what is not loaded yet, too, which tells of no pause
     this.audio.pause();
   }
 
