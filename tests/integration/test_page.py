@@ -25,6 +25,7 @@ from tests.browsing import (
     word_at,
 )
 from tests.conftest import KEY
+from tests.receiver import eventually
 from tests.server import Server, free_port
 from whisperx_api.demo import DISPLAYS
 
@@ -32,7 +33,7 @@ API = "/api/v1/transcribe"
 pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
 
 
-PLACE = "[...CSS.highlights.get('current')][0].startContainer.parentElement.id"
+PLACE = "[...(CSS.highlights.get('current') ?? [])][0]?.startContainer.parentElement.id"
 """The segment in which the text is that was found."""
 
 
@@ -269,11 +270,12 @@ def test_keys_control_what_is_played(start_server, browser: Browser, tone) -> No
         expect(page.get_by_role("button", name="Pause")).to_be_visible()
         page.keyboard.press("Space")
         expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+        paused_at = page.get_by_label("Position").input_value()
         page.keyboard.press("/")
         page.keyboard.type("there 5")
         expect(page.get_by_label("Search the transcript")).to_have_value("there 5")
         expect(page.get_by_text("not found")).to_be_visible()
-        assert float(page.get_by_label("Position").input_value()) < 3
+        assert page.get_by_label("Position").input_value() == paused_at
 
 
 def test_of_ten_hours_only_what_is_in_sight_is_in_the_document(start_server, browser: Browser, tone) -> None:
@@ -286,9 +288,7 @@ def test_of_ten_hours_only_what_is_in_sight_is_in_the_document(start_server, bro
         page.goto(f"{url_of(server)}/#/task/{task}")
         expect(page.locator(".segment").first).to_contain_text("word0")
         last = page.locator(f"[aria-posinset='{SEGMENTS}']")
-        for _ in range(20):  # how high rows are is known once they were seen, so the end moves a little
-            page.keyboard.press("End")
-            page.wait_for_timeout(100)
+        page.keyboard.press("End")
         expect(last).to_be_in_viewport()
         assert page.locator(".segment").count() < 60
         page.get_by_label("Search the transcript").fill("word996 word0")
@@ -297,8 +297,7 @@ def test_of_ten_hours_only_what_is_in_sight_is_in_the_document(start_server, bro
         first = page.evaluate(PLACE)
         page.keyboard.press("Enter")
         expect(page.get_by_text(re.compile("^2 of"))).to_be_visible()
-        expect_marked(page, "current", "word996 word0")
-        assert page.evaluate(PLACE) != first
+        assert eventually(lambda: page.evaluate(PLACE) not in (None, first))
 
 
 def test_link_on_this_machine_brings_its_key_and_one_from_elsewhere_does_not(

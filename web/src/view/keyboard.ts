@@ -16,13 +16,16 @@ export const KEYS = [
 const OWN = "input, textarea, select, button, a, [contenteditable]"; // what means something else by a key itself
 const FIELD = "input, textarea, select";
 
+/** Whether a key is meant for the page: not for a field, nor for the browser. */
+export function isForThePage({ ctrlKey, metaKey, altKey, target }: KeyboardEvent): boolean {
+  return !(ctrlKey || metaKey || altKey || (target as Element).closest(FIELD));
+}
+
 export function useKeyboard(playback: Playback, read: Read): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
-      const target = event.target as Element;
-      if (event.ctrlKey || event.metaKey || event.altKey || target.closest(FIELD)) return;
-      const act = actions(event, playback, read);
-      if (!act || (event.key === " " && target.closest(OWN))) return;
+      const act = isForThePage(event) ? actions(event, playback, read) : null;
+      if (!act || (event.key === " " && (event.target as Element).closest(OWN))) return;
       event.preventDefault();
       act();
     };

@@ -3,7 +3,8 @@
 import {
   Virtualizer, measureElement, observeWindowOffset, observeWindowRect, windowScroll, type VirtualizerOptions,
 } from "@tanstack/virtual-core";
-import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useReducer, useRef } from "preact/hooks";
+import { isForThePage } from "./keyboard";
 
 const OVERSCAN = 6; // rows above and below what is seen
 
@@ -40,5 +41,15 @@ export function useRows({ count, estimate, margin, covered }: Wanted): Rows {
   rows.setOptions(options);
   useLayoutEffect(() => rows._didMount(), [rows]);
   useLayoutEffect(() => rows._willUpdate());
+  useEffect(() => {
+    // how high the last rows are is known once they were seen: by itself the browser stops short of them
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key !== "End" || !count || !isForThePage(event)) return;
+      event.preventDefault();
+      rows.scrollToIndex(count - 1, { align: "end" });
+    };
+    document.addEventListener("keydown", pressed);
+    return () => document.removeEventListener("keydown", pressed);
+  }, [rows, count]);
   return rows;
 }
