@@ -337,6 +337,30 @@ def test_link_to_the_recording_that_is_over_is_asked_for_anew(start_server, brow
         assert len(asked) > 2 and page.get_by_role("alert").count() == 0
 
 
+@pytest.mark.parametrize("playing", [True, False])
+def test_what_is_paused_stays_so_when_its_link_is_over(start_server, browser: Browser, tone, playing: bool) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(20.0))
+    server.wait(task)
+    with visit(browser, url_of(server), KEY) as page:
+        page.add_init_script("const Own = Audio; Audio = function () { return (window.heard = new Own()); };")
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        page.reload()
+        page.mouse.click(*word_at(page, 0, "there."))
+        assert eventually(lambda: page.evaluate("heard.currentTime"))
+        if not playing:
+            page.keyboard.press("Space")
+            expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+        link, place = page.evaluate("[heard.src, heard.currentTime]")
+        page.route(lambda url: url == link, lambda route: route.fulfill(status=403, body='{"detail": "It is over."}'))
+        page.wait_for_timeout(1000)  # links are signed for a whole second: the next is another
+        page.evaluate("heard.dispatchEvent(new Event('error'))")
+        assert eventually(lambda: page.evaluate("heard.readyState && heard.src") not in (0, link))
+        page.wait_for_timeout(500)
+        assert page.evaluate("heard.currentTime") > place - 0.01 > 0
+        assert page.evaluate("heard.paused") is not playing
+
+
 def test_recording_that_the_browser_can_t_play_is_said_to_be_so(start_server, browser: Browser, tone) -> None:
     server = start_server(fake=True)
     task = server.upload(tone())
