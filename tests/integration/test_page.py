@@ -347,7 +347,9 @@ def test_what_is_paused_stays_so_when_its_link_is_over(start_server, browser: Br
         page.goto(f"{url_of(server)}/#/task/{task}")
         page.reload()
         page.mouse.click(*word_at(page, 0, "there."))
-        assert eventually(lambda: page.evaluate("heard.currentTime"))
+        assert eventually(
+            lambda: page.evaluate("heard.currentTime && heard.buffered.end(0) > 19")
+        )  # nothing is fetched any more
         if not playing:
             page.keyboard.press("Space")
             expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
