@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+
+from tests.server import Server
 
 ROOT = Path(__file__).parent.parent
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -74,6 +77,26 @@ def visit(
         assert not faults, "\n".join(faults)
     finally:
         context.close()
+
+
+def url_of(server: Server) -> str:
+    """Return where a server's page is."""
+    return f"http://127.0.0.1:{server.port}"
+
+
+def drop(page: Page, path: Path, on: str = ".drop") -> None:
+    """Drop a file on something of the page, as from a folder."""
+    content = base64.b64encode(path.read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """([content, name]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name));
+            return transfer;
+        }""",
+        [content, path.name],
+    )
+    page.dispatch_event(on, "drop", {"dataTransfer": transfer})
 
 
 def faults_of_access(page: Page) -> list[str]:

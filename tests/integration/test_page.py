@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -18,9 +17,11 @@ from playwright.sync_api import Browser, Page, Route, expect
 from bench.page import SEGMENTS, transcript
 from tests.browsing import (
     ELSEWHERE,
+    drop,
     expect_marked,
     faults_of_access,
     marked,
+    url_of,
     visit,
     word_at,
 )
@@ -37,28 +38,9 @@ PLACE = "[...(CSS.highlights.get('current') ?? [])][0]?.startContainer.parentEle
 """The segment in which the text is that was found."""
 
 
-def url_of(server: Server) -> str:
-    return f"http://127.0.0.1:{server.port}"
-
-
 def task_in(page: Page) -> str:
     page.wait_for_url(re.compile("#/task/"))
     return page.url.rpartition("/")[2]
-
-
-def drop(page: Page, path: Path) -> None:
-    """Drop a file on the page, as from a folder."""
-    content = base64.b64encode(path.read_bytes()).decode()
-    transfer = page.evaluate_handle(
-        """([content, name]) => {
-            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name));
-            return transfer;
-        }""",
-        [content, path.name],
-    )
-    page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
 
 
 def test_from_a_dropped_recording_to_its_subtitles(server: Server, browser: Browser, sample_dir: Path) -> None:

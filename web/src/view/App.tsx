@@ -7,21 +7,27 @@ import { useRoute } from "../state/route";
 import { KeyDialog } from "./KeyDialog";
 import { NewTask } from "./NewTask";
 import { TaskList } from "./TaskList";
+import { StopRecording } from "./StopRecording";
 import { TaskView } from "./TaskView";
+import { Uploads } from "./Uploads";
+import { useDrop } from "./useDrop";
+import { useSending } from "./useSending";
 
 /** `root` is the path under which the server is reached. */
 export function App({ root }: { root: string }) {
-  const [key, setKey] = useState(savedKey);
+  const [entered, setEntered] = useState(() => ({ key: savedKey() }));
+  const { key } = entered;
   const [asked, setAsked] = useState<{ reason: string | null } | null>(null);
   const [models, setModels] = useState<string[]>([]);
-  const [turn, setTurn] = useState(0);
   const task = useRoute();
   const main = useRef<HTMLElement>(null);
-  const api = useMemo(() => new Api(root, key), [root, key]);
+  const api = useMemo(() => new Api(root, key), [root, entered]); // anew for the same key entered again;
   const refused = useCallback((error: ApiError) => setAsked({ reason: key ? error.message : null }), [key]);
+  const sending = useSending(api, refused);
+  const over = useDrop(sending.send);
   const enter = (given: string) => {
     saveKey(given);
-    setKey(given);
+    setEntered({ key: given });
     setAsked(null);
   };
 
@@ -63,12 +69,16 @@ export function App({ root }: { root: string }) {
       </header>
       <main ref={main} tabIndex={-1}>
         {task ? (
-          <TaskView key={task} api={api} task={task} refused={refused} />
+          <>
+            {sending.recorder.seconds !== null && <StopRecording {...sending.recorder} />}
+            <Uploads {...sending} />
+            <TaskView key={task} api={api} task={task} refused={refused} />
+          </>
         ) : (
           <>
             <h1 class="unseen">Transcripts</h1>
-            <NewTask api={api} models={models} sent={() => setTurn((n) => n + 1)} refused={refused} />
-            <TaskList api={api} turn={turn} refused={refused} />
+            <NewTask sending={sending} models={models} over={over} />
+            <TaskList api={api} turn={sending.turn} refused={refused} />
           </>
         )}
       </main>

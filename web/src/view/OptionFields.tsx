@@ -3,6 +3,8 @@
 import type { Fields } from "../api/client";
 import { LANGUAGES } from "../text/languages";
 
+const MOST_SPEAKERS = 50;
+
 interface Props {
   fields: Fields;
   models: string[];
@@ -55,10 +57,11 @@ export function OptionFields({ fields, models, change }: Props) {
           <input
             type="number"
             min={1}
-            max={50}
+            max={MOST_SPEAKERS}
             placeholder="Find out"
             value={fields.num_speakers ?? ""}
             onInput={(event) => set("num_speakers", event.currentTarget.value)}
+            onChange={(event) => set("num_speakers", possible(event.currentTarget.value))}
           />
         </label>
       )}
@@ -72,4 +75,9 @@ export function OptionFields({ fields, models, change }: Props) {
       </label>
     </div>
   );
+}
+
+/** The number of speakers nearest to one that is given; none where none is. */
+function possible(given: string): string {
+  return given && String(Math.min(MOST_SPEAKERS, Math.max(1, Math.round(Number(given)))));
 }

@@ -1,51 +1,48 @@
 // Recordings on their way to the server.
 
-export interface Upload {
-  /** Also its Idempotency-Key: sent again, it is the same task. */
-  id: string;
-  file: File;
-  /** 0..1 */
-  done: number;
-  error: string | null;
-  abort: (() => void) | null;
-}
+import type { Upload } from "../state/outbox";
+import type { Sending } from "./useSending";
 
-interface Props {
-  uploads: Upload[];
-  again(upload: Upload): void;
-  drop(id: string): void;
-}
+const NEVER = new Set([413, 415]); // statuses of what is refused however often it is sent
 
-export function Uploads({ uploads, again, drop }: Props) {
+export function Uploads({ uploads, again, stop }: Sending) {
   if (!uploads.length) return null;
   return (
     <ul class="uploads" aria-label="Uploads">
       {uploads.map((upload) => (
         <li key={upload.id}>
           <span class="file">{upload.file.name}</span>
-          {upload.error === null ? (
-            <>
-              <progress max={1} value={upload.done} aria-label={`Upload of ${upload.file.name}`} />
-              <span class="percent">{Math.floor(100 * upload.done)} %</span>
-              <button type="button" disabled={!upload.abort} onClick={() => upload.abort?.()}>
-                Stop
-              </button>
-            </>
-          ) : (
+          {upload.state === "failed" ? (
             <>
               <span class="bad" role="alert">
-                {upload.error}
+                {upload.error?.message}
               </span>
-              <button type="button" onClick={() => again(upload)}>
-                Send again
-              </button>
-              <button type="button" onClick={() => drop(upload.id)}>
+              {!NEVER.has(upload.error!.status) && (
+                <button type="button" onClick={() => again(upload)}>
+                  Send again
+                </button>
+              )}
+              <button type="button" onClick={() => stop(upload)}>
                 Dismiss
               </button>
             </>
+          ) : (
+            <OnItsWay upload={upload} stop={() => stop(upload)} />
           )}
         </li>
       ))}
     </ul>
+  );
+}
+
+function OnItsWay({ upload: { file, state, done }, stop }: { upload: Upload; stop(): void }) {
+  return (
+    <>
+      <progress max={1} value={done} aria-label={`Upload of ${file.name}`} />
+      <span class="percent">{state === "waiting" ? "Waiting" : `${Math.floor(100 * done)} %`}</span>
+      <button type="button" onClick={stop}>
+        {state === "waiting" ? "Leave out" : "Stop"}
+      </button>
+    </>
   );
 }

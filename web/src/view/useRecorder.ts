@@ -13,38 +13,68 @@ export interface Recorder {
 const REFUSED = "The browser does not let this page use the microphone: allow it in the address bar.";
 const INSECURE = "Browsers record only on pages that come by HTTPS, or from this machine itself.";
 const NONE = "No microphone was found.";
+const UNABLE = "This browser can't record: choose another, or send a file.";
 
 export function useRecorder(made: (file: File) => void): Recorder {
   const [seconds, setSeconds] = useState<number | null>(null);
   const [error, setError] = useState<string | null>(null);
   const recording = useRef<MediaRecorder | null>(null);
+  const asking = useRef(false);
+  const latest = useRef(made);
+  latest.current = made;
 
   const start = async () => {
+    if (asking.current || recording.current) return; // a second press while the browser asks for its leave
+    asking.current = true;
     setError(null);
-    if (!navigator.mediaDevices) return setError(INSECURE);
-    let sound: MediaStream;
     try {
-      sound = await navigator.mediaDevices.getUserMedia({ audio: true });
+      recording.current = await record(setSeconds, (file) => {
+        recording.current = null;
+        setSeconds(null);
+        latest.current(file);
+      });
+      setSeconds(0);
     } catch (fault) {
-      return setError((fault as DOMException).name === "NotFoundError" ? NONE : REFUSED);
+      setError((fault as Error).message);
+    } finally {
+      asking.current = false;
     }
-    const recorder = new MediaRecorder(sound);
-    const parts: Blob[] = [];
-    const began = Date.now();
-    const clock = setInterval(() => setSeconds((Date.now() - began) / 1000), 500);
-    recorder.ondataavailable = ({ data }) => parts.push(data);
-    recorder.onstop = () => {
-      clearInterval(clock);
-      setSeconds(null);
-      for (const track of sound.getTracks()) track.stop();
-      const type = recorder.mimeType;
-      made(new File(parts, `recording ${stamp(new Date(began))}.${type.includes("mp4") ? "m4a" : "webm"}`, { type }));
-    };
-    recorder.start(1000); // milliseconds a part: what is recorded is not lost by one fault at the end
-    recording.current = recorder;
-    setSeconds(0);
   };
   return { seconds, error, start, stop: () => recording.current?.stop() };
+}
+
+/** Begin to record. Throws an error with a sentence for the user where that can't be. */
+async function record(tell: (seconds: number) => void, made: (file: File) => void): Promise<MediaRecorder> {
+  const sound = await microphone();
+  const free = () => sound.getTracks().forEach((track) => track.stop());
+  const parts: Blob[] = [];
+  const began = Date.now();
+  let recorder: MediaRecorder;
+  try {
+    recorder = new MediaRecorder(sound);
+    recorder.start(1000); // milliseconds a part: what is recorded is not lost by one fault at the end
+  } catch {
+    free();
+    throw new Error(UNABLE);
+  }
+  const clock = setInterval(() => tell((Date.now() - began) / 1000), 500);
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  recorder.onstop = () => {
+    clearInterval(clock);
+    free();
+    const type = recorder.mimeType;
+    made(new File(parts, `recording ${stamp(new Date(began))}.${type.includes("mp4") ? "m4a" : "webm"}`, { type }));
+  };
+  return recorder;
+}
+
+async function microphone(): Promise<MediaStream> {
+  if (!navigator.mediaDevices) throw new Error(INSECURE);
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio: true });
+  } catch (fault) {
+    throw new Error((fault as DOMException).name === "NotFoundError" ? NONE : REFUSED);
+  }
 }
 
 function stamp(date: Date): string {

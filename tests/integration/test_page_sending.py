@@ -1,0 +1,170 @@
+"""What is recorded and sent from the page, while one looks at something else, and what is left undone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.browsing import drop, url_of, visit
+from tests.conftest import KEY
+from tests.receiver import eventually
+from tests.server import Server
+
+UPLOADED = "**/transcribe/upload"
+pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
+
+
+def names(server: Server) -> list[str]:
+    """What the server has taken, the newest first."""
+    return [task["filename"] for task in server.client.get("/api/v1/transcribe/tasks").json()["tasks"]]
+
+
+def hold(page: Page) -> list[Route]:
+    """Keep uploads on their way until they are let go on."""
+    held: list[Route] = []
+    page.route(UPLOADED, lambda route: held.append(route))  # playwright can't call what is built in
+    return held
+
+
+def test_upload_goes_on_elsewhere_and_takes_nobody_away(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    other = server.upload(tone())
+    server.wait(other)
+    with visit(browser, url_of(server), KEY) as page:
+        held = hold(page)
+        drop(page, tone(name="new.wav"))
+        uploads = page.get_by_label("Uploads")
+        expect(uploads).to_contain_text("new.wav")
+        page.get_by_role("link", name=re.compile("tone.wav")).click()
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+        expect(uploads).to_contain_text("new.wav")
+        eventually(lambda: page.wait_for_timeout(20) or held)[0].continue_()
+        expect(uploads).to_have_count(0)
+        assert page.url.endswith(f"#/task/{other}")
+        # one that is refused says so there, too, and is not offered once more where that would be of no use
+        page.unroute(UPLOADED)
+        notes = tone().with_name("notes.txt")
+        notes.write_text("no sound at all\n" * 100)
+        drop(page, notes, on=".columns")
+        expect(uploads.get_by_role("alert")).to_contain_text("audio")
+        assert uploads.get_by_role("button").all_inner_texts() == ["Dismiss"]
+        page.get_by_role("link", name="All recordings").click()
+        expect(page.get_by_role("link", name=re.compile("new.wav"))).to_be_visible()
+        expect(uploads.get_by_role("alert")).to_be_visible()
+
+
+def test_options_stay_and_those_of_the_end_of_a_recording_count(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    other = server.upload(tone())
+    server.wait(other)
+    with visit(browser, url_of(server), KEY) as page:
+        page.add_init_script(
+            """const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            window.streams = [];
+            navigator.mediaDevices.getUserMedia = async (wanted) => {
+                await new Promise((go) => setTimeout(go, 300));
+                streams.push(await own(wanted));
+                return streams.at(-1);
+            };
+            const send = XMLHttpRequest.prototype.send;
+            XMLHttpRequest.prototype.send = function (form) {
+                window.language = form.get("language");
+                return send.call(this, form);
+            };"""
+        )
+        page.reload()
+        page.get_by_role("button", name="Record").dblclick()
+        stop = page.get_by_role("button", name="Stop and send")
+        expect(stop).to_be_visible()
+        page.get_by_label("Language").select_option("de")
+        page.get_by_role("link", name=re.compile("tone.wav")).click()
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+        expect(stop).to_be_visible()
+        stop.click()
+        expect(stop).to_have_count(0)
+        assert eventually(lambda: page.evaluate("window.language")) == "de"
+        assert page.evaluate("streams.flatMap((one) => one.getTracks()).map((one) => one.readyState)") == ["ended"]
+        page.get_by_role("link", name="All recordings").click()
+        expect(page.get_by_label("Language")).to_have_value("de")
+        page.get_by_label("How many").fill("99")
+        page.get_by_label("Language").focus()
+        expect(page.get_by_label("How many")).to_have_value("50")
+
+
+def test_wrong_key_holds_uploads_until_there_is_a_right_one(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    paths = [tone(name=f"{number}.wav") for number in range(3)]
+    with visit(browser, url_of(server), KEY) as page:
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        asked: list[str] = []
+
+        def refuse(route: Route) -> None:
+            asked.append(route.request.headers["idempotency-key"])
+            if len(asked) > 1:
+                return route.continue_()
+            return route.fulfill(status=401, body='{"detail": "The API key is wrong."}')
+
+        page.route(UPLOADED, refuse)
+        page.get_by_label("Files to send").set_input_files(paths)
+        expect(page.get_by_role("dialog")).to_contain_text("The API key is wrong.")
+        assert len(asked) == 1
+        page.get_by_label("Key", exact=True).fill(KEY)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_label("Uploads")).to_have_count(0)
+        expect(page.get_by_role("link", name=re.compile("2.wav"))).to_be_visible()
+        assert len(asked) == 4 and asked[0] == asked[1] and len(set(asked)) == 3
+    assert names(server) == ["2.wav", "1.wav", "0.wav"]
+
+
+def test_what_waits_is_left_out_and_what_failed_is_sent_again_as_it_is_wanted_by_now(
+    start_server, browser: Browser, tone
+) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        held = hold(page)
+        page.get_by_label("Files to send").set_input_files([tone(name="first.wav"), tone(name="second.wav")])
+        row = page.get_by_label("Uploads").get_by_role("listitem")
+        row.filter(has_text="second.wav").get_by_role("button", name="Leave out").click()
+        expect(row).to_have_count(1)
+        page.once("dialog", lambda asks: (closing.append(asks.type), asks.dismiss()))
+        closing: list[str] = []
+        page.mouse.click(5, 5)  # who never touched the page is not asked by browsers
+        page.close(run_before_unload=True)
+        eventually(lambda: page.wait_for_timeout(20) or closing)
+        assert closing == ["beforeunload"]
+        row.get_by_role("button", name="Stop").click()
+        expect(row).to_contain_text("The upload was stopped.")
+        keys = [held[0].request.headers["idempotency-key"]]
+        for language in ("", "de"):
+            page.get_by_label("Language").select_option(language)
+            row.get_by_role("button", name="Send again").click()
+            count = len(keys)
+            eventually(lambda count=count: page.wait_for_timeout(20) or len(held) > count)
+            keys.append(held[-1].request.headers["idempotency-key"])
+            row.get_by_role("button", name="Stop").click()
+            expect(row).to_contain_text("The upload was stopped.")
+        assert keys[0] == keys[1] != keys[2]
+    assert names(server) == []
+
+
+def test_file_dropped_beside_the_box_is_sent_and_not_opened(start_server, browser: Browser, tone: Path) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        prevented = page.evaluate(
+            """() => {
+                const transfer = new DataTransfer();
+                transfer.items.add(new File(["x"], "x.wav"));
+                const made = {dataTransfer: transfer, bubbles: true, cancelable: true};
+                return !document.body.dispatchEvent(new DragEvent("dragover", made));
+            }"""
+        )
+        assert prevented
+        expect(page.locator(".drop.over")).to_be_visible()
+        drop(page, tone(), on="body")
+        page.wait_for_url(re.compile("#/task/"))
+        expect(page.locator(".text").first).to_contain_text("Hello there.")

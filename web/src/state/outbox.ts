@@ -1,0 +1,113 @@
+// Recordings on their way to the server: one after the other, since the line is the bottleneck.
+
+import { ApiError, type Api, type Fields } from "../api/client";
+
+export interface Upload {
+  /** Also its Idempotency-Key: sent again, it is the same task. */
+  readonly id: string;
+  readonly file: File;
+  readonly fields: Fields;
+  /** Whether it was given by itself. */
+  readonly alone: boolean;
+  readonly state: "waiting" | "sending" | "failed";
+  /** 0..1 */
+  readonly done: number;
+  readonly error: ApiError | null;
+}
+
+export interface Told {
+  changed(uploads: readonly Upload[]): void;
+  taken(task: string, upload: Upload): void;
+  refused(error: ApiError): void;
+}
+
+export class Outbox {
+  private uploads: readonly Upload[] = [];
+  private abort: (() => void) | null = null;
+  private busy = false;
+  /** Whether the key was refused: nothing is sent until there is another. */
+  private held = false;
+
+  constructor(
+    private api: Api,
+    private readonly told: Told,
+  ) {}
+
+  /** Whom to send to, and with which key, from now on. */
+  use(api: Api): void {
+    this.api = api;
+    this.held = false;
+    void this.run();
+  }
+
+  send(files: readonly File[], fields: Fields): void {
+    const alone = files.length === 1;
+    const added = files.map((file) => fresh(file, fields, alone));
+    this.set([...this.uploads, ...added]);
+    void this.run();
+  }
+
+  /** Send what has failed once more, as it is wanted by now: what is wanted otherwise is another task. */
+  again(id: string, fields: Fields): void {
+    this.set(
+      this.uploads.map((one) => {
+        if (one.id !== id) return one;
+        const made = fresh(one.file, fields, one.alone);
+        return same(one.fields, fields) ? { ...made, id } : made;
+      }),
+    );
+    void this.run();
+  }
+
+  /** Send it no further, or not at all. */
+  stop({ id, state }: Upload): void {
+    if (state === "sending") this.abort?.();
+    else this.set(this.uploads.filter((one) => one.id !== id));
+  }
+
+  private async run(): Promise<void> {
+    if (this.busy) return;
+    this.busy = true;
+    for (let next; !this.held && (next = this.uploads.find(({ state }) => state === "waiting")); ) await this.one(next);
+    this.busy = false;
+  }
+
+  private async one(upload: Upload): Promise<void> {
+    const { id, file, fields } = upload;
+    this.change(id, { state: "sending" });
+    try {
+      const sending = this.api.upload(file, file.name, fields, id, (done) => this.change(id, { done }));
+      this.abort = () => sending.abort();
+      const task = await sending.done;
+      this.set(this.uploads.filter((one) => one.id !== id));
+      this.told.taken(task, upload);
+    } catch (fault) {
+      const error = fault instanceof ApiError ? fault : new ApiError(0, String(fault));
+      this.held = error.status === 401;
+      this.change(id, this.held ? { state: "waiting", done: 0 } : { state: "failed", error });
+      if (this.held) this.told.refused(error);
+    }
+  }
+
+  private change(id: string, by: Partial<Upload>): void {
+    this.set(this.uploads.map((one) => (one.id === id ? { ...one, ...by } : one)));
+  }
+
+  private set(uploads: readonly Upload[]): void {
+    this.uploads = uploads;
+    this.told.changed(uploads);
+  }
+}
+
+function fresh(file: File, fields: Fields, alone: boolean): Upload {
+  return { id: uniqueName(), file, fields, alone, state: "waiting", done: 0, error: null };
+}
+
+function same(one: Fields, other: Fields): boolean {
+  return Object.keys({ ...one, ...other }).every((name) => (one[name] ?? "") === (other[name] ?? ""));
+}
+
+/** A name that no other upload has; `crypto.randomUUID` is not there where a page comes by plain HTTP. */
+function uniqueName(): string {
+  return [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(16).padStart(8, "0")).join("");
+}
