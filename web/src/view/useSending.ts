@@ -22,9 +22,9 @@ export function useSending(api: Api, refused: (error: ApiError) => void): Sendin
   const [fields, setFields] = useState<Fields>({});
   const [uploads, setUploads] = useState<readonly Upload[]>([]);
   const [turn, setTurn] = useState(0);
-  const recorder = useRecorder((file) => outbox.send([file], latest.current.fields));
-  const latest = useRef({ fields, refused, recorder });
-  latest.current = { fields, refused, recorder };
+  const recorder = useRecorder((file) => outbox.send([file], fields));
+  const latest = useRef({ refused, recorder });
+  latest.current = { refused, recorder };
 
   const outbox = useMemo(
     () =>
