@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from whisperx_api.engine.protocol import Inputs, RunStage, SegmentReady, Stage
 from whisperx_api.engine.session import Listener, StageError
 from whisperx_api.jobs import faults
-from whisperx_api.jobs import manager as manager_module
+from whisperx_api.jobs import line as line_module
 from whisperx_api.jobs import run as run_module
 from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.database import Database, open_database
@@ -272,7 +272,7 @@ def test_finished_stage_is_kept_while_the_database_is_locked(tmp_path: Path, mon
 
 
 def test_worker_outlives_whatever_goes_wrong_at_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manager_module, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(line_module, "RETRY_SECONDS", 0.05)
 
     async def test(manager: JobManager, store: Interrupted) -> None:
         async def fail() -> None:

@@ -1,4 +1,4 @@
-"""The task manager: takes jobs in, runs `MAX_CONCURRENT_TASKS` of them at once, and answers how they are.
+"""The task manager: takes jobs in, has them run in their turn, and answers how they are.
 
 Jobs are in the database before anybody is told of them, so a restart goes on where it was.
 """
@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -21,15 +20,12 @@ from whisperx_api.jobs.cache import Found
 from whisperx_api.jobs.desk import Draining
 from whisperx_api.jobs.errands import Errands
 from whisperx_api.jobs.events import NOTHING, Event, EventKind
-from whisperx_api.jobs.faults import RETRY_SECONDS, persist
 from whisperx_api.jobs.giving import add_completed
 from whisperx_api.jobs.job import Job, JobStatus
-from whisperx_api.jobs.queue.embedded import EmbeddedQueue
+from whisperx_api.jobs.line import Line
 from whisperx_api.jobs.results import made_of
 from whisperx_api.jobs.run import JobRun
 from whisperx_api.jobs.runs import SAVE_SECONDS, Runs
-from whisperx_api.jobs.sharing import Sharing
-from whisperx_api.jobs.store import StaleEpoch
 from whisperx_api.jobs.view import JobView, LiveViews
 from whisperx_api.jobs.webhooks import Webhook
 from whisperx_api.jobs.worker import Worker, devices_of
@@ -49,15 +45,14 @@ class JobManager:
     def __init__(self, workshop: Workshop, max_concurrent: int, limits: QueueLimits | None = None) -> None:
         self._shop = workshop
         self._max_concurrent = max_concurrent
-        self._queue = EmbeddedQueue()
-        self._waiting: dict[str, Job] = {}
         self._runs = Runs(self, workshop.events)
         self._workers: list[asyncio.Task[None]] = []
         self._changes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._errands = Errands()
-        self.sharing = Sharing(workshop, self._change_of, self._enqueue)
-        self.admission = Admission(self._queue, self.sharing, limits or QueueLimits())
-        self._views = LiveViews(workshop, self._queue, self._waiting, self._runs.at_work, self.sharing)
+        self._line = line = Line(workshop, self._runs, self._errands, self._change_of)
+        self.sharing = line.sharing
+        self.admission = Admission(line.queue, self.sharing, limits or QueueLimits())
+        self._views = LiveViews(workshop, line.queue, line.waiting, self._runs.at_work, self.sharing)
         self._draining = False
         self._began = datetime.now(timezone.utc)
 
@@ -68,8 +63,8 @@ class JobManager:
         if unfinished or swept:
             logger.info("%d tasks to go on with, %d stray files deleted", len(unfinished), swept)
         for job in sorted(unfinished, key=lambda job: (-len(job.checkpoints), job.seq)):  # who is farthest leads
-            self._enqueue(job)
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._max_concurrent)]
+            self._line.put(job)
+        self._workers = [asyncio.create_task(self._line.work()) for _ in range(self._max_concurrent)]
         self._workers.append(asyncio.create_task(self._save()))
 
     async def drain(self, grace: float) -> None:
@@ -92,7 +87,7 @@ class JobManager:
     @property
     def waiting(self) -> int:
         """How many jobs wait."""
-        return len(self._queue)
+        return len(self._line.queue)
 
     @property
     def running(self) -> int:
@@ -114,7 +109,7 @@ class JobManager:
             return completed
         with self.admission.place(job.owner):
             stored = await self._shop.store.add(job, webhook)
-            self._enqueue(stored)
+            self._line.put(stored)
         return stored
 
     def live(self, task_id: str) -> JobView | None:
@@ -191,7 +186,7 @@ class JobManager:
             await self.sharing.note(task_id, view.stage, view.progress)
         if (cancelled := await self._shop.store.cancel(task_id, view.stage if view else None)) is None:
             return False
-        self._dequeue(task_id)
+        self._line.remove(task_id)
         told, heard = cancelled.progress, NOTHING
         if (run := self._runs.stop(task_id)) is not None:
             told, heard = run.told, run.heard
@@ -211,7 +206,7 @@ class JobManager:
             with self.admission.place(job.owner):
                 if (job := await self._shop.store.retry(task_id)) is None:
                     return False
-                self._enqueue(job)
+                self._line.put(job)
             return True
 
     async def delete(self, task_id: str) -> None:
@@ -242,54 +237,6 @@ class JobManager:
         await self._shop.store.delete(task_id)
         await self._shop.storage.delete(task_id)
 
-    # --- work ---
-
-    def _enqueue(self, job: Job) -> None:
-        """Have a job run in its turn, or follow one that does the same work, which then is as urgent."""
-        if (leader := self.sharing.place(job)) is None:
-            self._waiting[job.id] = job
-            self._queue.put(job, self.sharing.rank(job))
-            return
-        rank = self.sharing.rank(leader)
-        if self._queue.position(leader.id) is not None:
-            self._queue.remove(leader.id)
-            self._queue.put(leader, rank)
-        elif (running := self._runs.at_work.get(leader.id)) is not None:
-            running[0].rank = rank
-            self._errands.spawn(self.sharing.begin(leader))
-
-    def _dequeue(self, task_id: str) -> None:
-        self._waiting.pop(task_id, None)
-        self._queue.remove(task_id)
-
-    async def _work(self) -> None:
-        """Run one job after the other."""
-        while True:
-            task_id = await self._queue.get()
-            try:
-                await self._run(task_id)
-            except Exception:  # a worker that is gone would be missed by every job after this one
-                logger.exception("task %s could not be started", task_id)
-                await asyncio.sleep(RETRY_SECONDS)
-                if (waiting := self._waiting.get(task_id)) is not None:
-                    self._queue.put(waiting, self.sharing.rank(waiting))
-
-    async def _run(self, task_id: str) -> None:
-        """Start a job that has left the queue, and wait until its run is over."""
-        job = await persist(lambda: self._shop.store.start(task_id))
-        if job is None and self._queue.position(task_id) is None:
-            self._waiting.pop(task_id, None)
-        # Between its place in the queue and its start a job may have been cancelled, and retried, which queues it
-        # anew: then this start is of an epoch that is over.
-        waiting = self._waiting.get(task_id)
-        if job is None or waiting is None or job.epoch != waiting.epoch + 1:
-            return
-        del self._waiting[task_id]
-        run = JobRun(job, self._shop, self.sharing.rank(job), self.sharing.heard(job))
-        over = self._runs.begin(run)
-        self._errands.spawn(self.sharing.begin(job))
-        await asyncio.wait([over])
-
     # --- what comes of a run ---
 
     async def ended(self, run: JobRun) -> None:
@@ -305,12 +252,7 @@ class JobManager:
 
     def lost(self, job: Job) -> None:
         """Have a job whose run ended unrecorded run again."""
-        self._errands.spawn(self._rescue(job))
-
-    async def _rescue(self, job: Job) -> None:
-        """Put a job whose run ended unrecorded back into the queue, as soon as the database takes it."""
-        with suppress(StaleEpoch):
-            self._enqueue(await persist(lambda: self._shop.store.hand_back(job, job.progress)))
+        self._line.put_back(job)
 
     async def _save(self) -> None:
         """Once a second write the progress of every run down, and what was deleted out of the database's log."""
