@@ -202,7 +202,8 @@ def test_commands_of_a_page(desk: Desk, page: str) -> None:
 TOLD: Mapping[str, tuple[str, ...]] = {
     "README.md": (r'"status":"pe|"status":"pr|"status":"co', "^event: completed", "^WEBVTT", '"name":"Katie"',
                   r"^\[00:00\.0 → "),
-    "docs/api.md": ("^event: completed", '"url":"/api/v1/transcribe/audio/', '"samples_per_pixel":', "^WEBVTT", "^SPEAKER meeting 1 ", '"name":"Katie"', '"param":"language"'),
+    "docs/api.md": ("^event: completed", '"url":"/api/v1/transcribe/audio/', '"samples_per_pixel":', "^WEBVTT",
+                    "^SPEAKER meeting 1 ", '"name":"Katie"', '"param":"language"'),
     "docs/quick-start.md": ("^event: completed", "^00:00:00,000 --> ", r"^\[00:00\.0 → "),
     "docs/keys.md": (r"^wxa_[0-9a-f]{12}_[\w-]{43}$", "^ID +NAME", "is revoked"),
     "docs/operations.md": (r"\.db holds \d+ tasks, without their files", r"\.tar holds \d+ tasks with \d+ files"),

@@ -13,6 +13,7 @@ from tests.conftest import KEY
 from tests.receiver import eventually
 from tests.server import Server
 
+LABELS = ("On the server", "Fetched when first asked for")
 UPLOADED = "**/transcribe/upload"
 pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
 
@@ -149,6 +150,19 @@ def test_what_waits_is_left_out_and_what_failed_is_sent_again_as_it_is_wanted_by
             expect(row).to_contain_text("The upload was stopped.")
         assert keys[0] == keys[1] != keys[2]
     assert names(server) == []
+
+
+def test_models_of_the_server_come_before_those_it_would_fetch(start_server, browser: Browser) -> None:
+    server = start_server(fake=True, whisper_auto_download=True)
+    with visit(browser, url_of(server), KEY) as page:
+        field = page.get_by_label("Model")
+        here, elsewhere = (field.locator(f"optgroup[label='{label}'] option") for label in LABELS)
+        expect(here.first).to_be_attached()
+        listed = server.client.get("/v1/models").json()["data"]
+        for found, created in ((here, True), (elsewhere, False)):
+            names = [one["id"] for one in listed if bool(one["created"]) is created and "gpt" not in one["id"]]
+            assert found.all_inner_texts() == [name for name in names if name != "whisper-1"]
+            assert names
 
 
 def test_file_dropped_beside_the_box_is_sent_and_not_opened(start_server, browser: Browser, tone: Path) -> None:

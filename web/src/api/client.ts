@@ -1,6 +1,6 @@
 // Asks the server. Every refusal is an ApiError with the server's own sentence.
 
-import type { Edits, Status, TaskPage, Transcript, Waveform } from "./types";
+import type { Edits, Model, Status, TaskPage, Transcript, Waveform } from "./types";
 
 const BASE = "/api/v1/transcribe";
 
@@ -46,7 +46,7 @@ export class Api {
     return this.json(`${BASE}/tasks?limit=50${cursor ? `&cursor=${cursor}` : ""}`);
   }
 
-  models(): Promise<{ data: { id: string }[] }> {
+  models(): Promise<{ data: Model[] }> {
     return this.json("/v1/models");
   }
 

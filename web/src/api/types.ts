@@ -69,3 +69,9 @@ export interface Edits {
   speakers?: Record<string, string | null>;
   segments?: { id: number; text: string }[];
 }
+
+export interface Model {
+  id: string;
+  /** Seconds since 1970; 0 where it is not on the server yet. */
+  created: number;
+}

@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Api, type ApiError } from "../api/client";
+import type { Model } from "../api/types";
 import { saveKey, savedKey } from "../state/key";
 import { useRoute } from "../state/route";
 import { KeyDialog } from "./KeyDialog";
@@ -18,7 +19,7 @@ export function App({ root }: { root: string }) {
   const [entered, setEntered] = useState(() => ({ key: savedKey() }));
   const { key } = entered;
   const [asked, setAsked] = useState<{ reason: string | null } | null>(null);
-  const [models, setModels] = useState<string[]>([]);
+  const [models, setModels] = useState<Model[]>([]);
   const task = useRoute();
   const main = useRef<HTMLElement>(null);
   const api = useMemo(() => new Api(root, key), [root, entered]); // anew for the same key entered again;
@@ -33,7 +34,7 @@ export function App({ root }: { root: string }) {
 
   useEffect(() => {
     api.models().then(
-      ({ data }) => setModels(data.map(({ id }) => id)),
+      ({ data }) => setModels(data),
       (error: ApiError) => {
         if (error.status === 401) refused(error);
       },

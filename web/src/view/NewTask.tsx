@@ -1,6 +1,7 @@
 // A recording is given: dropped, chosen or spoken, and sent with what is known of it.
 
 import { useRef } from "preact/hooks";
+import type { Model } from "../api/types";
 import { OptionFields } from "./OptionFields";
 import { StopRecording } from "./StopRecording";
 import { Uploads } from "./Uploads";
@@ -8,7 +9,7 @@ import type { Sending } from "./useSending";
 
 interface Props {
   sending: Sending;
-  models: string[];
+  models: Model[];
   /** Whether files are held over the page. */
   over: boolean;
 }

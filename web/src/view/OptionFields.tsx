@@ -1,17 +1,20 @@
 // What is known of a recording, and what is wanted of it. What is left as it is the server decides.
 
 import type { Fields } from "../api/client";
+import type { Model } from "../api/types";
 import { LANGUAGES } from "../text/languages";
 
 const MOST_SPEAKERS = 50;
+const OPENAIS = /^(whisper-1$|gpt-)/; // names that clients of OpenAI send, and that stand for the server's own model
 
 interface Props {
   fields: Fields;
-  models: string[];
+  models: Model[];
   change(fields: Fields): void;
 }
 
 export function OptionFields({ fields, models, change }: Props) {
+  const named = models.filter(({ id }) => !OPENAIS.test(id));
   const set = (name: string, value: string) => change({ ...fields, [name]: value });
   const speakers = fields.enable_diarization === "false" ? "none" : fields.channels === "separate" ? "channels" : "find";
   const setSpeakers = (kind: string) => {
@@ -36,11 +39,8 @@ export function OptionFields({ fields, models, change }: Props) {
         Model
         <select value={fields.model ?? ""} onChange={(event) => set("model", event.currentTarget.value)}>
           <option value="">The server's</option>
-          {models.map((model) => (
-            <option key={model} value={model}>
-              {model}
-            </option>
-          ))}
+          <Models label="On the server" models={named.filter(({ created }) => created)} />
+          <Models label="Fetched when first asked for" models={named.filter(({ created }) => !created)} />
         </select>
       </label>
       <label>
@@ -74,6 +74,19 @@ export function OptionFields({ fields, models, change }: Props) {
         Translate to English
       </label>
     </div>
+  );
+}
+
+function Models({ label, models }: { label: string; models: Model[] }) {
+  if (!models.length) return null;
+  return (
+    <optgroup label={label}>
+      {models.map(({ id }) => (
+        <option key={id} value={id}>
+          {id}
+        </option>
+      ))}
+    </optgroup>
   );
 }
 
