@@ -30,3 +30,7 @@ for (const end of ["\n", "\r\n", "\r"]) {
     for (const size of [1, 2, 3, 7, 1000]) assert.deepEqual(await read(text, size), SAID);
   });
 }
+
+test("a line ends where the standard says, and not where text has a separator of its own", async () => {
+  assert.deepEqual(await read("data: one\u2028two\n\n", 4), [{ event: "message", data: "one\u2028two" }]);
+});

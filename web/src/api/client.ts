@@ -5,16 +5,23 @@ import type { Edits, Model, Status, TaskPage, Transcript, Waveform } from "./typ
 const BASE = "/api/v1/transcribe";
 
 export class ApiError extends Error {
-  /** `status` is 0 where there was no answer. */
-  constructor(
-    readonly status: number,
-    detail: string,
-  ) {
+  /** 0 where there was no answer. */
+  readonly status: number;
+
+  constructor(status: number, detail: string) {
     super(detail);
+    this.status = status;
+  }
+
+  /** Whether it may pass by itself: nobody answered, somebody else did, or the server says that it can't just now. */
+  get passing(): boolean {
+    return this.status < 400 || this.status === 429 || this.status >= 500;
   }
 }
 
-export const NO_ANSWER = "The server does not answer. What it has taken is safe: it goes on when the server is back.";
+export const NO_ANSWER = "The server does not answer.";
+const NOT_OURS = "Something other than the server has answered, as a network's sign-in page does. Try again.";
+const UNSENDABLE = "The API key has signs in it that can't be sent. Copy it again.";
 
 /** Fields of an upload; what is empty is left out. */
 export type Fields = Record<string, string>;
@@ -25,10 +32,13 @@ export interface Sending {
 }
 
 export class Api {
-  constructor(
-    private readonly root: string,
-    readonly key: string,
-  ) {}
+  readonly key: string;
+  private readonly root: string;
+
+  constructor(root: string, key: string) {
+    this.root = root;
+    this.key = key;
+  }
 
   status(task: string): Promise<Status> {
     return this.json(`${BASE}/status/${task}?include_result=false`);
@@ -58,8 +68,13 @@ export class Api {
     return this.json(`${BASE}/retry/${task}`, { method: "POST" });
   }
 
+  /** Delete a task. One that is deleted already is what was wanted. */
   async remove(task: string): Promise<void> {
-    await this.request(`${BASE}/task/${task}`, { method: "DELETE" });
+    try {
+      await this.request(`${BASE}/task/${task}`, { method: "DELETE" });
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 404)) throw error;
+    }
   }
 
   edit(task: string, edits: Edits): Promise<Transcript> {
@@ -67,7 +82,7 @@ export class Api {
   }
 
   async written(task: string, format: string): Promise<Blob> {
-    return (await this.request(`${BASE}/result/${task}?format=${format}`)).blob();
+    return whole((await this.request(`${BASE}/result/${task}?format=${format}`)).blob());
   }
 
   /** A URL of the recording that the player can ask for without the key, for an hour. */
@@ -81,7 +96,7 @@ export class Api {
       const answer = await fetch(link, { headers: { Range: "bytes=0-0" } });
       return answer.ok ? null : refusal(answer.status, await answer.text());
     } catch {
-      return new ApiError(0, NO_ANSWER);
+      return noAnswer();
     }
   }
 
@@ -97,45 +112,75 @@ export class Api {
     const request = new XMLHttpRequest(); // fetch does not say how far a body has gone
     const done = new Promise<string>((resolve, reject) => {
       request.upload.onprogress = (event) => report(event.total ? event.loaded / event.total : 0);
-      request.onerror = () => reject(new ApiError(0, NO_ANSWER));
+      request.onerror = () => reject(noAnswer());
       request.onabort = () => reject(new ApiError(0, "The upload was stopped."));
       request.onload = () => {
-        if (request.status >= 400) reject(refusal(request.status, request.responseText));
-        else resolve((JSON.parse(request.responseText) as { task_id: string }).task_id);
+        const { status, responseText } = request;
+        const task = status < 400 ? read<{ task_id?: unknown } | null>(responseText)?.task_id : null;
+        if (typeof task === "string") resolve(task);
+        else reject(status < 400 ? new ApiError(status, NOT_OURS) : refusal(status, responseText));
       };
+      request.open("POST", `${this.root}${BASE}/upload`);
+      for (const [header, value] of this.headers()) request.setRequestHeader(header, value);
+      request.setRequestHeader("Idempotency-Key", name);
+      request.send(form);
     });
-    request.open("POST", `${this.root}${BASE}/upload`);
-    if (this.key) request.setRequestHeader("X-API-Key", this.key);
-    request.setRequestHeader("Idempotency-Key", name);
-    request.send(form);
     return { done, abort: () => request.abort() };
   }
 
+  private headers(): Headers {
+    try {
+      return new Headers(this.key ? { "X-API-Key": this.key } : {});
+    } catch {
+      throw new ApiError(401, UNSENDABLE); // headers are Latin-1
+    }
+  }
+
   private async json<T>(path: string, options: RequestInit = {}): Promise<T> {
-    return (await this.request(path, options)).json() as Promise<T>;
+    const answer = await this.request(path, options);
+    const found = read<T>(await whole(answer.text()));
+    if (found === undefined) throw new ApiError(answer.status, NOT_OURS);
+    return found;
   }
 
   private async request(path: string, options: RequestInit = {}): Promise<Response> {
-    const headers = new Headers(this.key ? { "X-API-Key": this.key } : {});
+    const headers = this.headers();
     let answer: Response;
     try {
       answer = await fetch(`${this.root}${path}`, { ...options, headers });
     } catch (error) {
       if (options.signal?.aborted) throw error;
-      throw new ApiError(0, NO_ANSWER);
+      throw noAnswer();
     }
-    if (!answer.ok) throw refusal(answer.status, await answer.text());
+    if (!answer.ok) throw refusal(answer.status, await whole(answer.text()));
     return answer;
   }
 }
 
-function refusal(status: number, body: string): ApiError {
+function noAnswer(): ApiError {
+  return new ApiError(0, `${NO_ANSWER} Try again when it is back.`);
+}
+
+/** Wait for the rest of an answer, which may break off. */
+async function whole<T>(body: Promise<T>): Promise<T> {
   try {
-    const read = JSON.parse(body) as { detail?: unknown; error?: { message?: unknown } };
-    const detail = read.detail ?? read.error?.message;
-    if (typeof detail === "string") return new ApiError(status, detail);
+    return await body;
   } catch {
-    // a proxy in between speaks HTML
+    throw noAnswer();
   }
-  return new ApiError(status, `The server answered ${status}.`);
+}
+
+/** What a text says in JSON; undefined where it is none. */
+function read<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(status: number, body: string): ApiError {
+  const said = read<{ detail?: unknown; error?: { message?: unknown } } | null>(body); // a proxy in between speaks HTML
+  const detail = said?.detail ?? said?.error?.message;
+  return new ApiError(status, typeof detail === "string" ? detail : `The server answered ${status}.`);
 }

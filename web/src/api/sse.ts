@@ -23,7 +23,7 @@ export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<
         data = [];
         continue;
       }
-      const [, field, text] = /^([^:]*):? ?(.*)$/.exec(line) ?? [];
+      const [, field, text] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
       if (field === "event") event = text ?? "";
       else if (field === "data") data.push(text ?? "");
     }

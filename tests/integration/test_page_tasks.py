@@ -1,0 +1,99 @@
+"""The page's key, list and tasks: where servers are away, tabs are hidden and others change things meanwhile."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Expect, Page, Request, Route
+
+from tests.browsing import SECONDS, url_of, visit
+from tests.conftest import KEY
+from tests.receiver import eventually
+
+API = "/api/v1/transcribe"
+PLACE = "whisperx-api-key"
+UNSEEN = "\u200b"
+"""A space without width, as chats put into what is copied from them."""
+SLOW = json.dumps({"seconds": 60, "pieces": True})
+pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
+
+expect = Expect()
+expect.set_options(timeout=1000 * SECONDS)  # the page itself waits for some of what is expected
+
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "visibilityState", {configurable: true, get: () => hidden ? "hidden" : "visible"});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""Have the page believe that its tab is hidden, or seen: without a screen it is always seen."""
+
+
+def stored(page: Page) -> str | None:
+    return page.evaluate(f"localStorage['{PLACE}'] ?? null")
+
+
+def keep(page: Page, key: str) -> None:
+    """Have the browser hold a key from an earlier visit."""
+    page.evaluate(f"localStorage['{PLACE}'] = '{key}'")
+
+
+def follow_link(page: Page, url: str) -> None:
+    """Open a link as in a new tab."""
+    page.goto("about:blank")
+    page.goto(url)
+
+
+class ManyTasks:
+    """What the server lists, of as many tasks as wanted. They are numbered, the newest last."""
+
+    def __init__(self, page: Page, count: int, state: str = "completed") -> None:
+        self.states = dict.fromkeys(range(count), state)
+        self.asked = 0
+        page.route(re.compile(f"{API}/tasks[?]"), self.answer)
+
+    def answer(self, route: Route) -> None:
+        self.asked += 1
+        limit = int(re.findall(r"limit=(\d+)", route.request.url)[0])
+        before = int((re.findall(r"cursor=(\d+)", route.request.url) or [1_000_000])[0])
+        known = sorted((number for number in self.states if number < before), reverse=True)
+        tasks = [
+            {
+                "task_id": f"{number:036}", "filename": f"f{number}", "duration": 1, "status": self.states[number],
+                "progress": 1, "created_at": "2026-01-01T00:00:00Z",
+            }
+            for number in known[:limit]
+        ]  # fmt: skip
+        cursor = str(known[limit - 1]) if len(known) > limit else None
+        route.fulfill(json={"tasks": tasks, "next_cursor": cursor})
+
+
+def names(page: Page) -> list[str]:
+    return page.locator(".tasks .file").all_inner_texts()
+
+
+def numbered(newest: int, count: int) -> list[str]:
+    return [f"f{number}" for number in range(newest, newest - count, -1)]
+
+
+def test_upload_that_somebody_else_answers_fails_alone_and_is_sent_again_under_its_name(
+    start_server, browser: Browser, tone
+) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        sent: list[Request] = []
+
+        def sign_in(route: Route) -> None:
+            sent.append(route.request)
+            route.fulfill(body="<html>Sign in to the network") if len(sent) == 1 else route.continue_()
+
+        page.route("**/upload", sign_in)
+        page.get_by_label("Files to send").set_input_files([tone(name="one.wav"), tone(name="two.wav")])
+        expect(page.get_by_label("Uploads").get_by_role("alert")).to_contain_text("Something other than the server")
+        expect(page.get_by_role("link", name=re.compile("two.wav"))).to_be_visible()
+        page.get_by_role("button", name="Send again").click()
+        expect(page.get_by_role("link", name=re.compile("one.wav"))).to_be_visible()
+        one, two, again = (request.headers["idempotency-key"] for request in sent)
+        assert one == again != two
