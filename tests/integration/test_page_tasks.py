@@ -78,6 +78,64 @@ def numbered(newest: int, count: int) -> list[str]:
     return [f"f{number}" for number in range(newest, newest - count, -1)]
 
 
+def test_tabs_that_are_hidden_leave_the_server_to_the_others(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt=SLOW)
+    with visit(browser, url_of(server), KEY) as page:
+        tabs = [page.context.new_page() for _ in range(6)]  # as many connections as a browser opens to a server
+        for tab in tabs:
+            tab.goto(f"{url_of(server)}/#/task/{task}")
+            expect(tab.get_by_label("Progress")).to_be_visible()
+            tab.evaluate(HIDE, True)
+        page.reload()
+        expect(page.get_by_role("link", name=re.compile("tone.wav"))).to_be_visible()
+        server.client.post(f"{API}/cancel/{task}")
+        tabs[0].evaluate(HIDE, False)
+        expect(tabs[0].get_by_role("heading", name="Cancelled")).to_be_visible()
+
+
+def test_page_that_was_opened_while_the_server_is_away_goes_on_when_it_is_back(
+    start_server, browser: Browser, tone
+) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    server.wait(task)
+
+    def answers(status: int, detail: str) -> Callable[[Route], None]:
+        return lambda route: route.fulfill(status=status, json={"detail": detail})
+
+    with visit(browser, url_of(server), KEY) as page:
+        page.route(f"**/status/{task}?*", lambda route: route.abort())
+        page.route(f"**/result/{task}", answers(429, "Too many."))
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        alert = page.get_by_role("alert")
+        expect(alert).to_have_text("The server does not answer. Trying again …")
+        page.unroute(f"**/status/{task}?*")
+        page.route(f"**/status/{task}?*", answers(503, "Starting."))
+        expect(alert).to_have_text("Starting. Trying again …")
+        page.unroute(f"**/status/{task}?*")
+        expect(alert).to_have_text("Too many. Trying again …")
+        page.unroute(f"**/result/{task}")
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+        expect(alert).to_have_count(0)
+
+
+def test_what_is_asked_of_a_server_that_is_away_is_not_said_to_be_taken(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt=SLOW)
+    with visit(browser, url_of(server), KEY) as page:
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.get_by_label("Progress")).to_be_visible()
+        server.kill()
+        expect(page.get_by_text("The server does not answer. Trying again …")).to_be_visible()
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("alert")).to_have_text("The server does not answer. Try again when it is back.")
+        server.start()
+        expect(page.get_by_role("alert")).to_have_count(0)
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
+
+
 def test_upload_that_somebody_else_answers_fails_alone_and_is_sent_again_under_its_name(
     start_server, browser: Browser, tone
 ) -> None:

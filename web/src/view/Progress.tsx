@@ -47,8 +47,8 @@ export function Progress({ status, heard, away, cancel }: Props) {
       </p>
       {heard.length > 0 && (
         <div class="heard" aria-label="Heard so far" role="log" tabIndex={0}>
-          {heard.map((segment) => (
-            <p key={segment.id}>
+          {heard.map((segment, place) => (
+            <p key={place} /* each stream numbers them from 0 */>
               <span class="at">{clock(segment.start)}</span> {segment.text}
             </p>
           ))}

@@ -23,11 +23,17 @@ export function TaskView({ api, task, refused }: Props) {
   useEffect(() => {
     document.title = status ? `${status.filename} – Transcripts` : "Transcripts";
   }, [status?.filename]);
+  useEffect(() => {
+    if (!watched.away) setFault(null); // what did not work may do so now
+  }, [watched.away, status?.status]);
+  const lookAnew = () => setTurn((old) => old + 1);
   const ask = (question: () => Promise<unknown>, then: () => void = () => {}) => {
     setFault(null);
     question().then(then, (error: unknown) => {
       if (!(error instanceof ApiError)) throw error;
+      if (error.status === 401) return refused(error);
       setFault(error.message);
+      if (error.status === 404 || error.status === 409) lookAnew(); // it has changed elsewhere
     });
   };
   const ended = status && FINAL.has(status.status) && status.status !== "completed";
@@ -71,7 +77,7 @@ export function TaskView({ api, task, refused }: Props) {
         <section class="card ended" role="alert">
           <h2>{status.status === "failed" ? "This did not work" : "Cancelled"}</h2>
           <p>{status.error ?? "It was stopped before it was done."}</p>
-          <button type="button" class="main" onClick={() => ask(() => api.retry(task), () => setTurn(turn + 1))}>
+          <button type="button" class="main" onClick={() => ask(() => api.retry(task), lookAnew)}>
             Try again
           </button>
         </section>

@@ -3,7 +3,8 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { follow } from "../api/events";
-import type { Segment, Status, Waveform } from "../api/types";
+import { FINAL, type Segment, type Status, type Waveform } from "../api/types";
+import { patiently } from "../api/waiting";
 import { toRead, type Read } from "../text/words";
 
 export interface Watched {
@@ -12,13 +13,13 @@ export interface Watched {
   away: boolean;
   read: Read | null;
   waveform: Waveform | null;
-  /** What the server refuses, a sentence. */
+  /** What the server refuses or can't do just now, a sentence. */
   error: string | null;
 }
 
 const NOTHING: Watched = { status: null, heard: [], away: false, read: null, waveform: null, error: null };
 
-/** Watch a task; with another `turn` from the beginning. */
+/** Watch a task; with another `turn` anew. What is known of it is shown until more is. */
 export function useTask(api: Api, task: string, turn: number, refused: (error: ApiError) => void) {
   const [watched, setWatched] = useState<Watched>(NOTHING);
   useEffect(() => {
@@ -26,9 +27,10 @@ export function useTask(api: Api, task: string, turn: number, refused: (error: A
     const set = (change: (old: Watched) => Partial<Watched>) => {
       if (!stop.signal.aborted) setWatched((old) => ({ ...old, ...change(old) }));
     };
+    const got = <T>(ask: () => Promise<T>) => patiently(ask, (error) => set(() => ({ error })), stop.signal);
     const watch = async () => {
-      let status = await api.status(task);
-      set(() => ({ status }));
+      let status = await got(() => api.status(task));
+      set(() => (status.status === "completed" ? { status, error: null } : { ...NOTHING, status }));
       const listener = {
         status: (told: Status) => {
           status = told;
@@ -37,21 +39,18 @@ export function useTask(api: Api, task: string, turn: number, refused: (error: A
         segment: (segment: Segment) => set(({ heard }) => ({ heard: [...heard, segment], away: false })),
         away: () => set(() => ({ away: true })),
       };
-      if (status.status === "pending" || status.status === "processing") {
-        await follow(api, task, listener, stop.signal);
-      }
+      if (!FINAL.has(status.status)) await follow(api, task, listener, stop.signal);
       if (stop.signal.aborted || status.status !== "completed") return;
-      const read = toRead(await api.transcript(task));
-      set(() => ({ read }));
+      const read = toRead(await got(() => api.transcript(task)));
+      set(() => ({ read, error: null }));
       const waveform = await api.waveform(task).catch(() => null); // without one there is the slider
       set(() => ({ waveform }));
     };
-    setWatched(NOTHING);
     watch().catch((error: unknown) => {
       if (stop.signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) refused(error);
-      set(() => ({ error: error.message }));
+      else set(() => ({ ...NOTHING, error: error.message }));
     });
     return () => stop.abort();
   }, [api, task, turn]);
