@@ -136,6 +136,93 @@ def test_what_is_asked_of_a_server_that_is_away_is_not_said_to_be_taken(start_se
         expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
 
 
+def test_list_shows_what_is_sent_and_changed_elsewhere(start_server, browser: Browser) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        page.clock.install()
+        many = ManyTasks(page, 300)
+        page.reload()
+        expect(page.locator(".tasks li")).to_have_count(50)
+        for shown in (100, 150, 200, 250):  # the server gives 200 at once
+            page.get_by_role("button", name="Show more").click()
+            expect(page.locator(".tasks li")).to_have_count(shown)
+        assert names(page) == numbered(299, 250)
+        many.states |= dict.fromkeys(range(300, 360), "completed")
+        many.states[170] = "failed"
+        del many.states[180]
+        page.clock.fast_forward(20_000)  # nothing is on its way: seldom
+        expect(page.get_by_text("f359", exact=True)).to_be_visible()
+        assert names(page) == [name for name in numbered(359, 251) if name != "f180"]
+        expect(page.get_by_role("link", name=re.compile("f170.*Failed"))).to_be_visible()
+
+        page.evaluate(HIDE, True)
+        asked = many.asked
+        many.states[200] = "processing"
+        page.clock.fast_forward(60_000)
+        assert many.asked == asked
+        page.evaluate(HIDE, False)
+        expect(page.get_by_role("link", name=re.compile("f200.*1 %"))).to_be_visible()
+        many.states[200] = "completed"
+        page.clock.fast_forward(3000)
+        expect(page.get_by_role("link", name=re.compile("f200.*Done"))).to_be_visible()
+        many.states[199] = "failed"
+        page.evaluate("dispatchEvent(new Event('focus'))")
+        expect(page.get_by_role("link", name=re.compile("f199.*Failed"))).to_be_visible()
+
+
+def test_who_comes_back_from_a_task_finds_the_list_as_it_was(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    server.wait(task)
+    with visit(browser, url_of(server), KEY) as page:
+        ManyTasks(page, 200)
+        page.route(  # each of them is this one
+            re.compile(f"/(status|result|waveform|audio)/{120:036}"),
+            lambda route: route.continue_(url=route.request.url.replace(f"{120:036}", task)),
+        )
+        page.reload()
+        for shown in (100, 150):
+            page.get_by_role("button", name="Show more").click()
+            expect(page.locator(".tasks li")).to_have_count(shown)
+        link = page.get_by_role("link", name=re.compile("^f120"))
+        link.scroll_into_view_if_needed()
+        place = eventually(lambda: page.evaluate("scrollY"))
+        for back in (page.go_back, page.get_by_role("link", name="All recordings").click):
+            link.click()
+            expect(page.get_by_role("heading", name="tone.wav")).to_be_visible()
+            assert page.evaluate("scrollY") == 0
+            back()
+            expect(link).to_be_in_viewport()
+            assert page.locator(".tasks li").count() == 150
+            assert eventually(lambda: page.evaluate("scrollY") == place)
+
+
+def test_task_that_changed_elsewhere_is_looked_at_anew(start_server, browser: Browser, tone, tmp_path: Path) -> None:
+    server = start_server(fake=True)
+    marker = tmp_path / "failed"
+    task = server.upload(tone(), prompt=json.dumps({"stage": "align", "what": "refuse", "marker": str(marker)}))
+    server.wait(task)
+    with visit(browser, url_of(server), KEY) as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        link = page.get_by_role("link", name=re.compile("tone.wav"))
+        link.click()
+        again = page.get_by_role("button", name="Try again")
+        expect(again).to_be_visible()
+        server.client.post(f"{API}/retry/{task}")
+        server.wait(task)
+        again.click()
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        server.client.delete(f"{API}/task/{task}")
+        page.route("**/tasks?*", lambda route: route.abort())
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("alert")).to_have_text("The server does not answer. Trying again …")
+        expect(link).to_have_count(0)
+        page.unroute_all()
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_upload_that_somebody_else_answers_fails_alone_and_is_sent_again_under_its_name(
     start_server, browser: Browser, tone
 ) -> None:

@@ -52,8 +52,8 @@ export class Api {
     return this.json(`${BASE}/waveform/${task}`);
   }
 
-  tasks(cursor: string | null = null): Promise<TaskPage> {
-    return this.json(`${BASE}/tasks?limit=50${cursor ? `&cursor=${cursor}` : ""}`);
+  tasks(limit: number, cursor: string | null = null): Promise<TaskPage> {
+    return this.json(`${BASE}/tasks?limit=${limit}${cursor ? `&cursor=${cursor}` : ""}`);
   }
 
   models(): Promise<{ data: Model[] }> {

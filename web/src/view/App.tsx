@@ -13,6 +13,7 @@ import { TaskView } from "./TaskView";
 import { Uploads } from "./Uploads";
 import { useDrop } from "./useDrop";
 import { useSending } from "./useSending";
+import { useTaskList } from "./useTaskList";
 
 /** `root` is the path under which the server is reached. */
 export function App({ root }: { root: string }) {
@@ -26,6 +27,7 @@ export function App({ root }: { root: string }) {
   const refused = useCallback((error: ApiError) => setAsked({ reason: key ? error.message : null }), [key]);
   const sending = useSending(api, refused);
   const over = useDrop(sending.send);
+  const list = useTaskList(api, task === null, sending.turn, refused);
   const enter = (given: string) => {
     saveKey(given);
     setEntered({ key: given });
@@ -41,8 +43,8 @@ export function App({ root }: { root: string }) {
     );
   }, [api]);
   useEffect(() => {
-    if (!task) document.title = "Transcripts";
-    scrollTo(0, 0);
+    if (task) scrollTo(0, 0);
+    else document.title = "Transcripts";
     main.current?.focus({ preventScroll: true });
   }, [task]);
 
@@ -73,13 +75,13 @@ export function App({ root }: { root: string }) {
           <>
             {sending.recorder.seconds !== null && <StopRecording {...sending.recorder} />}
             <Uploads {...sending} />
-            <TaskView key={task} api={api} task={task} refused={refused} />
+            <TaskView key={task} api={api} task={task} refused={refused} gone={() => list.drop(task)} />
           </>
         ) : (
           <>
             <h1 class="unseen">Transcripts</h1>
             <NewTask sending={sending} models={models} over={over} />
-            <TaskList api={api} turn={sending.turn} refused={refused} />
+            <TaskList list={list} />
           </>
         )}
       </main>

@@ -1,63 +1,19 @@
-// The recordings sent before, newest first. As long as one is on its way the list is looked at again.
+// The recordings sent before, newest first.
 
-import { useEffect, useState } from "preact/hooks";
-import { ApiError, type Api } from "../api/client";
-import { FINAL, type Status } from "../api/types";
+import { useLayoutEffect } from "preact/hooks";
 import { lasting, when } from "../text/time";
-
-const LOOK = 3000; // milliseconds between two looks
+import type { Listed } from "./useTaskList";
 
 const WORDS = { pending: "Waiting", processing: "In work", completed: "Done", failed: "Failed", cancelled: "Cancelled" };
 
-interface Props {
-  api: Api;
-  /** Changes when a task was sent. */
-  turn: number;
-  refused(error: ApiError): void;
-}
-
-export function TaskList({ api, turn, refused }: Props) {
-  const [tasks, setTasks] = useState<Status[] | null>(null);
-  const [cursor, setCursor] = useState<string | null>(null);
-  const [error, setError] = useState<string | null>(null);
-  const fail = (fault: unknown) => {
-    if (!(fault instanceof ApiError)) throw fault;
-    if (fault.status === 401) refused(fault);
-    setError(fault.message);
-  };
-  useEffect(() => {
-    let over = false;
-    let timer = 0;
-    const look = async () => {
-      try {
-        const page = await api.tasks();
-        if (over) return;
-        setError(null);
-        setTasks((old) => merged(page.tasks, old ?? []));
-        setCursor((old) => old ?? page.next_cursor);
-        if (!page.tasks.some(({ status }) => !FINAL.has(status))) return;
-      } catch (fault) {
-        if (over) return;
-        fail(fault);
-        if ((fault as ApiError).status === 401) return;
-      }
-      timer = window.setTimeout(look, LOOK);
-    };
-    void look();
-    return () => {
-      over = true;
-      clearTimeout(timer);
-    };
-  }, [api, turn]);
-  const more = async () => {
-    try {
-      const page = await api.tasks(cursor);
-      setTasks((old) => [...(old ?? []), ...page.tasks]);
-      setCursor(page.next_cursor ?? "");
-    } catch (fault) {
-      fail(fault);
-    }
-  };
+export function TaskList({ list }: { list: Listed }) {
+  const { tasks, more, error, showMore, place } = list;
+  useLayoutEffect(() => {
+    scrollTo(0, place.current);
+    const keep = () => (place.current = scrollY);
+    addEventListener("scroll", keep, { passive: true });
+    return () => removeEventListener("scroll", keep);
+  }, []);
   return (
     <section class="card" aria-labelledby="tasks">
       <h2 id="tasks">Recordings</h2>
@@ -83,18 +39,11 @@ export function TaskList({ api, turn, refused }: Props) {
           </li>
         ))}
       </ul>
-      {cursor && (
-        <button type="button" onClick={() => void more()}>
+      {more && (
+        <button type="button" onClick={showMore}>
           Show more
         </button>
       )}
     </section>
   );
-}
-
-/** The newest page, and behind it what was shown below it before. */
-function merged(page: Status[], old: Status[]): Status[] {
-  const last = page.at(-1)?.task_id;
-  const place = old.findIndex(({ task_id }) => task_id === last);
-  return place < 0 ? page : [...page, ...old.slice(place + 1)];
 }

@@ -13,9 +13,11 @@ interface Props {
   api: Api;
   task: string;
   refused(error: ApiError): void;
+  /** It is deleted. */
+  gone(): void;
 }
 
-export function TaskView({ api, task, refused }: Props) {
+export function TaskView({ api, task, refused, gone }: Props) {
   const [turn, setTurn] = useState(0);
   const [fault, setFault] = useState<string | null>(null);
   const { watched, replace } = useTask(api, task, turn, refused);
@@ -56,7 +58,10 @@ export function TaskView({ api, task, refused }: Props) {
               class="danger"
               onClick={() => {
                 if (confirm(`Delete ${status.filename} with its recording and its transcript?`)) {
-                  ask(() => api.remove(task), () => go(null));
+                  ask(() => api.remove(task), () => {
+                    gone();
+                    go(null);
+                  });
                 }
               }}
             >
