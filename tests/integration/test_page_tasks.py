@@ -223,6 +223,27 @@ def test_task_that_changed_elsewhere_is_looked_at_anew(start_server, browser: Br
         expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_address_that_changes_as_the_page_begins_is_gone_to_and_a_wrong_one_is_said_to_be(
+    start_server, browser: Browser, tone
+) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    with visit(browser, url_of(server), KEY) as page:
+        page.add_init_script(
+            """new MutationObserver((changes, observer) => {
+                if (!document.querySelector(".top")) return;
+                observer.disconnect();
+                location.hash = "#/task/ID";
+            }).observe(document, {childList: true, subtree: true});""".replace("ID", task)
+        )
+        page.reload()
+        expect(page.get_by_role("heading", name="tone.wav")).to_be_visible()
+        page.evaluate("location.hash = '#/task/nonsense'")
+        expect(page.get_by_role("alert")).to_contain_text("No recording has this address.")
+        page.get_by_role("link", name="Transcripts").click()
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_upload_that_somebody_else_answers_fails_alone_and_is_sent_again_under_its_name(
     start_server, browser: Browser, tone
 ) -> None:

@@ -21,7 +21,7 @@ export function App({ root }: { root: string }) {
   const { key } = entered;
   const [asked, setAsked] = useState<{ reason: string | null } | null>(null);
   const [models, setModels] = useState<Model[]>([]);
-  const task = useRoute();
+  const { task, lost } = useRoute();
   const main = useRef<HTMLElement>(null);
   const api = useMemo(() => new Api(root, key), [root, entered]); // anew for the same key entered again;
   const refused = useCallback((error: ApiError) => setAsked({ reason: key ? error.message : null }), [key]);
@@ -80,6 +80,11 @@ export function App({ root }: { root: string }) {
         ) : (
           <>
             <h1 class="unseen">Transcripts</h1>
+            {lost && (
+              <p class="note bad" role="alert">
+                No recording has this address. Look for it in the list below.
+              </p>
+            )}
             <NewTask sending={sending} models={models} over={over} />
             <TaskList list={list} />
           </>
