@@ -94,6 +94,67 @@ def test_tabs_that_are_hidden_leave_the_server_to_the_others(start_server, brows
         expect(tabs[0].get_by_role("heading", name="Cancelled")).to_be_visible()
 
 
+def test_key_is_taken_without_what_nobody_sees_and_asked_for_until_there_is_one(
+    start_server, browser: Browser, tone
+) -> None:
+    server = start_server(fake=True)
+    server.upload(tone())
+    with visit(browser, url_of(server)) as page:
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        for _ in range(3):
+            page.keyboard.press("Escape")
+            expect(dialog).to_be_visible()
+        assert page.locator(".note").count() == 0  # that one is needed is said by the dialog
+        page.get_by_label("Key", exact=True).fill("ключ")
+        page.keyboard.press("Enter")
+        expect(dialog.get_by_role("alert")).to_contain_text("Copy it again")
+        assert stored(page) is None
+        page.get_by_label("Key", exact=True).fill(f"{KEY[:3]}{UNSEEN}{KEY[3:]}\ufeff ")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("tone.wav")).to_be_visible()
+        assert stored(page) == KEY
+        page.route("**/upload", lambda route: None)  # it is under way
+        page.get_by_label("Files to send").set_input_files(tone(name="new.wav"))
+        expect(page.get_by_text("new.wav")).to_be_visible()
+        page.get_by_role("button", name="Forget key").click()
+        expect(dialog).to_be_visible()
+        expect(page.get_by_text(".wav")).to_have_count(0)
+    with visit(browser, url_of(server), KEY + UNSEEN) as page:  # kept by a page that took it as it was
+        page.get_by_text("tone.wav").click()
+        expect(page.locator(".text").first).to_contain_text("Hello there.")
+        page.get_by_role("button", name="Forget key").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        expect(page.get_by_text(re.compile("tone.wav|Hello"))).to_have_count(0)
+    with visit(browser, url_of(server), "ключ") as page:
+        expect(page.get_by_role("dialog")).to_contain_text("The API key has signs in it that can't be sent.")
+
+
+def test_link_takes_no_key_away_that_works(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True, api_keys="other:strangers")
+    task = server.upload(tone())
+    place = f"{url_of(server)}/#/task/{task}"
+    text = "Hello there."
+    with visit(browser, url_of(server)) as page:
+        keep(page, KEY)
+        for brought in ("strangers", "%E0%A4%A"):  # the second is torn
+            follow_link(page, f"{place}&key={brought}")
+            expect(page.locator(".text").first).to_contain_text(text)
+            assert stored(page) == KEY and page.url == place
+        keep(page, "old")
+        follow_link(page, f"{place}&key=wrong")
+        expect(page.get_by_role("dialog")).to_contain_text("The API key is wrong.")
+        assert stored(page) == "old"
+        page.evaluate("(hash) => { location.hash = hash; }", f"#/task/{task}&key={KEY}")  # pasted into the open tab
+        expect(page.locator(".text").first).to_contain_text(text)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        assert stored(page) == KEY and page.url == place
+        keep(page, "old")
+        follow_link(page, f"{place}&key={KEY}")
+        expect(page.locator(".text").first).to_contain_text(text)
+        assert stored(page) == KEY
+
+
 def test_page_that_was_opened_while_the_server_is_away_goes_on_when_it_is_back(
     start_server, browser: Browser, tone
 ) -> None:

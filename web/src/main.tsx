@@ -1,8 +1,10 @@
 import { render } from "preact";
 import "./style/page.css";
-import { takeKeyFromLink } from "./state/key";
+import { keyFromLink, savedKey } from "./state/key";
 import { App } from "./view/App";
 
-takeKeyFromLink();
 const root = document.querySelector<HTMLMetaElement>('meta[name="api-root"]')?.content ?? "";
-render(<App root={root} />, document.getElementById("app")!);
+const saved = savedKey();
+void keyFromLink(root, saved).then((brought) =>
+  render(<App root={root} first={brought ?? saved} />, document.getElementById("app")!),
+);

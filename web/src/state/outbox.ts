@@ -65,6 +65,12 @@ export class Outbox {
     else this.set(this.uploads.filter((one) => one.id !== id));
   }
 
+  /** Leave all of it: it is not for whoever has the next key. */
+  clear(): void {
+    this.set([]);
+    this.abort?.();
+  }
+
   private async run(): Promise<void> {
     if (this.busy) return;
     this.busy = true;

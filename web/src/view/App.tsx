@@ -1,10 +1,10 @@
 // The page: a key, then recordings, or one of them.
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { Api, type ApiError } from "../api/client";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { ApiError } from "../api/client";
 import type { Model } from "../api/types";
-import { saveKey, savedKey } from "../state/key";
 import { useRoute } from "../state/route";
+import { useKey } from "../state/useKey";
 import { KeyDialog } from "./KeyDialog";
 import { NewTask } from "./NewTask";
 import { TaskList } from "./TaskList";
@@ -15,32 +15,27 @@ import { useDrop } from "./useDrop";
 import { useSending } from "./useSending";
 import { useTaskList } from "./useTaskList";
 
-/** `root` is the path under which the server is reached. */
-export function App({ root }: { root: string }) {
-  const [entered, setEntered] = useState(() => ({ key: savedKey() }));
-  const { key } = entered;
-  const [asked, setAsked] = useState<{ reason: string | null } | null>(null);
+/** `root` is the path under which the server is reached, `first` the key to begin with. */
+export function App({ root, first }: { root: string; first: string }) {
+  const { api, asked, forgotten, refused, enter, forget } = useKey(root, first);
   const [models, setModels] = useState<Model[]>([]);
   const { task, lost } = useRoute();
   const main = useRef<HTMLElement>(null);
-  const api = useMemo(() => new Api(root, key), [root, entered]); // anew for the same key entered again;
-  const refused = useCallback((error: ApiError) => setAsked({ reason: key ? error.message : null }), [key]);
   const sending = useSending(api, refused);
   const over = useDrop(sending.send);
   const list = useTaskList(api, task === null, sending.turn, refused);
-  const enter = (given: string) => {
-    saveKey(given);
-    setEntered({ key: given });
-    setAsked(null);
-  };
 
   useEffect(() => {
+    let current = true;
     api.models().then(
       ({ data }) => setModels(data),
       (error: ApiError) => {
-        if (error.status === 401) refused(error);
+        if (current && error.status === 401) refused(error);
       },
     );
+    return () => {
+      current = false;
+    };
   }, [api]);
   useEffect(() => {
     if (task) scrollTo(0, 0);
@@ -56,13 +51,13 @@ export function App({ root }: { root: string }) {
         </a>
         <nav aria-label="Service">
           <a href={`${root}/docs`}>API</a>
-          {key && (
+          {api.key && (
             <button
               type="button"
               class="link"
               onClick={() => {
-                enter("");
-                setAsked({ reason: null });
+                sending.clear();
+                forget();
               }}
             >
               Forget key
@@ -70,7 +65,7 @@ export function App({ root }: { root: string }) {
           )}
         </nav>
       </header>
-      <main ref={main} tabIndex={-1}>
+      <main key={forgotten} ref={main} tabIndex={-1}>
         {task ? (
           <>
             {sending.recorder.seconds !== null && <StopRecording {...sending.recorder} />}

@@ -1,6 +1,9 @@
 // Asks for the API key. It stays in this browser and goes nowhere but to this server.
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { cleaned, sendable } from "../state/key";
+
+const UNSENDABLE = "No key has such signs in it. Copy it again, without what stands around it.";
 
 interface Props {
   /** Why it is asked for, where a key was refused. */
@@ -11,15 +14,22 @@ interface Props {
 export function KeyDialog({ reason, enter }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [key, setKey] = useState("");
-  useEffect(() => {
-    dialog.current?.showModal();
-  }, []);
+  const [fault, setFault] = useState(reason);
+  const show = () => dialog.current?.showModal();
+  useEffect(show, []);
   return (
-    <dialog ref={dialog} aria-labelledby="key-title" onCancel={(event) => event.preventDefault()}>
+    <dialog
+      ref={dialog}
+      aria-labelledby="key-title"
+      onCancel={(event) => event.preventDefault()}
+      onClose={show} // who presses Escape twice is not asked by Chromium whether it may close
+    >
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          if (key.trim()) enter(key.trim());
+          const given = cleaned(key);
+          if (given && sendable(given)) enter(given);
+          else setFault(UNSENDABLE);
         }}
       >
         <h2 id="key-title">API key</h2>
@@ -27,9 +37,9 @@ export function KeyDialog({ reason, enter }: Props) {
           This server asks for a key. Whoever runs it has it: a first one is in <code>data/api_key</code>. It is kept in
           this browser alone.
         </p>
-        {reason && (
+        {fault && (
           <p class="note bad" role="alert">
-            {reason}
+            {fault}
           </p>
         )}
         <label>

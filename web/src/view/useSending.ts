@@ -16,6 +16,7 @@ export interface Sending {
   send(files: Iterable<File>): void;
   again(upload: Upload): void;
   stop(upload: Upload): void;
+  clear(): void;
 }
 
 export function useSending(api: Api, refused: (error: ApiError) => void): Sending {
@@ -58,5 +59,6 @@ export function useSending(api: Api, refused: (error: ApiError) => void): Sendin
     send: (files) => outbox.send([...files], fields),
     again: ({ id }) => outbox.again(id, fields),
     stop: (upload) => outbox.stop(upload),
+    clear: () => outbox.clear(),
   };
 }
