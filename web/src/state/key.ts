@@ -1,5 +1,7 @@
 // The API key, kept in this browser alone.
 
+import { forgetDrafts } from "./drafts";
+
 const PLACE = "whisperx-api-key";
 
 export function savedKey(): string {
@@ -11,6 +13,7 @@ export function savedKey(): string {
 }
 
 export function saveKey(key: string): void {
+  if (!key) forgetDrafts();
   try {
     if (key) localStorage.setItem(PLACE, key);
     else localStorage.removeItem(PLACE);

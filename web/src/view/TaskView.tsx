@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { FINAL } from "../api/types";
+import { forgetDrafts } from "../state/drafts";
 import { go } from "../state/route";
 import { lasting, when } from "../text/time";
 import { Done } from "./Done";
@@ -50,7 +51,10 @@ export function TaskView({ api, task, refused }: Props) {
               class="danger"
               onClick={() => {
                 if (confirm(`Delete ${status.filename} with its recording and its transcript?`)) {
-                  ask(() => api.remove(task), () => go(null));
+                  ask(() => api.remove(task), () => {
+                    forgetDrafts(task);
+                    go(null);
+                  });
                 }
               }}
             >
@@ -77,7 +81,7 @@ export function TaskView({ api, task, refused }: Props) {
         </section>
       )}
       {status && read && (
-        <Done api={api} status={status} read={read} waveform={watched.waveform} replace={replace} fail={setFault} />
+        <Done api={api} status={status} read={read} waveform={watched.waveform} replace={replace} fail={setFault} refused={refused} />
       )}
       {status?.status === "completed" && !read && !sentence && <p aria-busy="true">Fetching the transcript …</p>}
     </>
