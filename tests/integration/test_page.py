@@ -71,8 +71,8 @@ def test_from_a_dropped_recording_to_its_subtitles(server: Server, browser: Brow
         assert word["start"] - 1 <= float(position) <= word["start"] + 5
 
         # a speaker gets a name, a word is put right, and both are in what is downloaded
-        page.get_by_role("button", name="Rename Speaker 1").click()
-        page.get_by_label("Name of Speaker 1").fill("Katie")
+        page.get_by_role("button", name="Rename SPEAKER_00").click()
+        page.get_by_label("Name of SPEAKER_00").fill("Katie")
         page.keyboard.press("Enter")
         expect(page.locator(".who").filter(has_text="Katie").first).to_be_visible()
         page.mouse.dblclick(*word_at(page, 0, made["segments"][0]["words"][0]["word"]))

@@ -23,7 +23,7 @@ from tests.backend import ON_CLUSTER, Backend, Files
 from tests.conftest import HEADERS, KEY
 from tests.waiting import on_server, send, wait
 from whisperx_api.api.parts import Parts
-from whisperx_api.jobs.edits import Edits
+from whisperx_api.jobs.edits import Changed, Edits
 from whisperx_api.jobs.run import JobRun
 from whisperx_api.settings import Settings
 from whisperx_api.transcript import Segment, Speaker, Transcript, Word, to_json
@@ -269,6 +269,32 @@ def test_edits_at_once_lose_nothing(client: TestClient, tone, files: Files) -> N
     assert texts == [f"Text {place}." for place in range(20)]
 
 
+def test_text_that_is_another_by_now_is_overwritten_by_nobody_who_says_what_it_was(
+    client: TestClient, task: str
+) -> None:
+    never = edit(client, task, segments=[{"id": 1, "text": "Hey.", "was": "Ho."}])
+    assert never.status_code == 409 and "It is now: 'Hi.'." in never.json()["detail"]
+    assert edit(client, task, segments=[{"id": 1, "text": "Hey.", "was": " Hi. "}]).status_code == 200
+    late = edit(client, task, segments=[{"id": 2, "text": "Well?"}, {"id": 1, "text": "Ho.", "was": "Hi."}])
+    assert late.status_code == 409 and late.headers["content-type"] == "application/problem+json"
+    assert late.json()["detail"] == "The text of segment 1 was changed meanwhile. It is now: 'Hey.'."
+    assert [segment["text"] for segment in result(client, task).json()["segments"][1:]] == ["Hey.", "How are you?"]
+    again = edit(client, task, segments=[{"id": 1, "text": "Hey.", "was": "Hi."}])  # its first answer was lost
+    assert again.status_code == 200
+    assert edit(client, task, segments=[{"id": 1, "text": "", "was": "Hey."}]).status_code == 200
+    assert edit(client, task, segments=[{"id": 1, "text": "Ho.", "was": "Hey."}]).status_code == 409
+    assert edit(client, task, segments=[{"id": 1, "text": "Ho.", "was": None}]).status_code == 200
+
+
+def test_of_two_who_put_the_same_text_right_at_once_one_is_told(client: TestClient, task: str) -> None:
+    async def both(parts: Parts) -> None:
+        edits = [Edits(segments={1: text}, was={1: "Hi."}) for text in ("Hey.", "Ho.")]  # both have read the transcript
+        answers = await asyncio.gather(*(parts.manager.edit(task, one) for one in edits), return_exceptions=True)
+        assert {type(answer) for answer in answers} == {bool, Changed}
+
+    on_server(client, both)
+
+
 def test_edits_outlast_a_restart_and_the_end_of_a_run(make_client, tone, own_backend: Backend, tmp_path: Path) -> None:
     client = make_client()
     task = completed(client, tone(), own_backend.files(tmp_path / "data"))
@@ -341,6 +367,7 @@ LONG = "x" * 5000
         ({"segments": [{"id": 0}]}, "segments", "segments[0].text is missing"),
         ({"segments": [{"id": 0, "text": None}]}, "segments", "segments[0].text"),
         ({"segments": [{"id": 0, "text": LONG}]}, "segments", "segments[0].text must have at most 4096 characters"),
+        ({"segments": [{"id": 0, "text": "a", "was": 5}]}, "segments", "segments[0].was"),
         ({"segments": [{"id": 0, "text": "a", "start": 1.0}]}, "segments", "no field 'segments[0].start'"),
         ({"language": "de"}, "language", "no field 'language'"),
     ],

@@ -38,6 +38,9 @@ class SegmentEdit(BaseModel):
 
     id: int = Field(ge=0, description="The segment, as the transcript numbers them.")
     text: Text
+    was: str | None = Field(
+        None, description="The text that was put right: 409 where the segment has another one by now. Null takes any."
+    )
 
 
 class TranscriptEdits(BaseModel):
@@ -59,7 +62,7 @@ def schema() -> dict[str, Any]:
 
 
 def parse(body: dict[str, Any], transcript: Transcript) -> Edits:
-    """Return the edits to a transcript that a body asks for. Raises a 400."""
+    """Return the edits to a transcript that a body asks for. Raises a 400, and `Changed`."""
     try:
         given = TranscriptEdits.model_validate(body)
     except ValidationError as error:
@@ -77,7 +80,10 @@ def parse(body: dict[str, Any], transcript: Transcript) -> Edits:
         if edit.id in texts:
             raise bad_parameter("segments", f"segments: the segment {edit.id} is there twice.")
         texts[edit.id] = edit.text
-    return Edits({speaker: name or None for speaker, name in given.speakers.items()}, texts)
+    was = {edit.id: edit.was for edit in given.segments if edit.was is not None}
+    edits = Edits({speaker: name or None for speaker, name in given.speakers.items()}, texts, was)
+    edits.fit({place: transcript.segments[place].text for place in was})
+    return edits
 
 
 def _explained(error: ValidationError) -> ApiError:

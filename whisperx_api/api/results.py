@@ -19,6 +19,7 @@ from whisperx_api.api.schemas import TranscriptOut
 from whisperx_api.formats.cues import Layout
 from whisperx_api.formats.pages import Page
 from whisperx_api.formats.writing import MEDIA_TYPES, Format
+from whisperx_api.jobs.edits import Changed
 
 router = APIRouter(prefix="/api/v1/transcribe", tags=["transcribe"], responses=PROBLEMS)
 
@@ -74,12 +75,15 @@ async def edit(task_id: str, request: Request, parts: PartsOf, caller: Transcrib
     """Name speakers and put texts right; the answer is the transcript, and every format follows.
 
     Words that stay keep their times, new ones get some in between, without a score. An empty name takes the name away.
-    Edits add up; 409 until the task is completed."""
+    Edits add up. Who sends with a text what it `was` overwrites nobody else's: 409 where it is another by now, and
+    nothing is changed. 409 also until the task is completed."""
     job = await answers.find_completed(parts, task_id, caller)
     body = await receive_json(request, corrections.MAX_BODY)
-    changes = await answers.of_transcript(parts, job, functools.partial(corrections.parse, body))
     try:
+        changes = await answers.of_transcript(parts, job, functools.partial(corrections.parse, body))
         kept = await parts.manager.edit(job.id, changes)
+    except Changed as error:
+        raise ApiError(HTTPStatus.CONFLICT, str(error), param="segments") from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

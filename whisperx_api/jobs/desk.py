@@ -82,7 +82,7 @@ class Desk(Protocol):
         ...
 
     async def edit(self, task_id: str, changes: Edits) -> bool:
-        """Put edits to a completed job's; False if it is gone."""
+        """Put edits to a completed job's; False if it is gone. Raises `Changed`."""
         ...
 
     async def page(self, owner: str, status: JobStatus | None, limit: int, before: int | None) -> Sequence[Job]:

@@ -159,7 +159,7 @@ class JobManager:
         return await made_of(self._shop.storage, job, make)
 
     async def edit(self, task_id: str, changes: edits.Edits) -> bool:
-        """Put edits to a completed job's; False if it is gone."""
+        """Put edits to a completed job's; False if it is gone. Raises `Changed`."""
         async with self._change_of(task_id):
             if await self._shop.store.get(task_id) is None:
                 return False

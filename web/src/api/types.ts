@@ -67,7 +67,8 @@ export interface TaskPage {
 
 export interface Edits {
   speakers?: Record<string, string | null>;
-  segments?: { id: number; text: string }[];
+  /** `was` is the text that was put right: where it is another by now, the server refuses. */
+  segments?: { id: number; text: string; was?: string }[];
 }
 
 export interface Model {

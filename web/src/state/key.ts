@@ -1,6 +1,7 @@
 // The API key, kept in this browser alone.
 
 import { Api, ApiError } from "../api/client";
+import { forgetDrafts } from "./drafts";
 
 const PLACE = "whisperx-api-key";
 
@@ -23,6 +24,7 @@ export function savedKey(): string {
 }
 
 export function saveKey(key: string): void {
+  if (!key) forgetDrafts();
   try {
     if (key) localStorage.setItem(PLACE, key);
     else localStorage.removeItem(PLACE);

@@ -1,18 +1,19 @@
 // A transcript that is done: heard, read, put right and taken along.
 
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
-import { ApiError, type Api } from "../api/client";
-import type { Edits, Status, Waveform } from "../api/types";
+import type { Api, ApiError } from "../api/client";
+import type { Status, Waveform } from "../api/types";
 import { Player } from "../player/Player";
 import { usePlayback } from "../player/playback";
 import type { Hit } from "../text/search";
-import { toRead, type Read } from "../text/words";
+import type { Read } from "../text/words";
 import { Details } from "./Details";
 import { Downloads } from "./Downloads";
 import { SearchBar } from "./SearchBar";
 import { Speakers } from "./Speakers";
 import { TranscriptView } from "./TranscriptView";
 import { useKeyboard } from "./keyboard";
+import { useEdits } from "./useEdits";
 import { useMedia } from "./useMedia";
 
 interface Props {
@@ -22,9 +23,10 @@ interface Props {
   waveform: Waveform | null;
   replace(read: Read): void;
   fail(sentence: string | null): void;
+  refused(error: ApiError): void;
 }
 
-export function Done({ api, status, read, waveform, replace, fail }: Props) {
+export function Done({ api, status, read, waveform, replace, fail, refused }: Props) {
   const task = status.task_id;
   const played = usePlayback(api, task);
   const [{ hits, hit }, setFound] = useState<{ hits: Hit[]; hit: Hit | null }>({ hits: [], hit: null });
@@ -42,17 +44,7 @@ export function Done({ api, status, read, waveform, replace, fail }: Props) {
       removeEventListener("touchmove", leave);
     };
   }, [played.playing]);
-  const edit = async (edits: Edits): Promise<boolean> => {
-    fail(null);
-    try {
-      replace(toRead(await api.edit(task, edits)));
-      return true;
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      fail(error.message);
-      return false;
-    }
-  };
+  const { drafts, draft, save, rename } = useEdits({ api, task, replace, fail, refused });
   const acts = useMemo(
     () => ({
       play: (time: number) => {
@@ -60,17 +52,15 @@ export function Done({ api, status, read, waveform, replace, fail }: Props) {
         played.playback.seek(time, true);
       },
       pause: () => played.playback.pause(),
-      save: (id: number, text: string) => edit({ segments: [{ id, text }] }),
+      draft,
+      save,
     }),
-    [played.playback],
+    [played.playback, draft, save],
   );
   const about = (
     <>
-      <Speakers
-        speakers={read.speakers}
-        rename={async (id, name) => void (await edit({ speakers: { [id]: name } }))}
-      />
-      <Downloads api={api} task={task} filename={status.filename} fail={fail} />
+      <Speakers speakers={read.speakers} rename={rename} />
+      <Downloads api={api} task={task} filename={status.filename} fail={fail} refused={refused} />
       <Details read={read} />
     </>
   );
@@ -83,6 +73,17 @@ export function Done({ api, status, read, waveform, replace, fail }: Props) {
         </p>
       ))}
       <div class="columns">
+        {/* first, for who goes by keys: every segment has two stops */}
+        <aside class="about" aria-label="About this recording">
+          {wide ? (
+            about
+          ) : (
+            <details>
+              <summary>Speakers, download, details</summary>
+              {about}
+            </details>
+          )}
+        </aside>
         <div class="main-column">
           <div class="tools">
             <SearchBar segments={read.segments} show={show} />
@@ -96,19 +97,10 @@ export function Done({ api, status, read, waveform, replace, fail }: Props) {
             hits={hits}
             hit={hit}
             following={following}
+            drafts={drafts}
             acts={acts}
           />
         </div>
-        <aside class="about" aria-label="About this recording">
-          {wide ? (
-            about
-          ) : (
-            <details>
-              <summary>Speakers, download, details</summary>
-              {about}
-            </details>
-          )}
-        </aside>
       </div>
     </>
   );

@@ -9,9 +9,10 @@ interface Props {
   task: string;
   filename: string;
   fail(sentence: string): void;
+  refused(error: ApiError): void;
 }
 
-export function Downloads({ api, task, filename, fail }: Props) {
+export function Downloads({ api, task, filename, fail, refused }: Props) {
   const [format, setFormat] = useState<(typeof FORMATS)[number]>(FORMATS[0]);
   const [busy, setBusy] = useState(false);
   const take = async () => {
@@ -20,6 +21,7 @@ export function Downloads({ api, task, filename, fail }: Props) {
       save(await api.written(task, format.format), nameFor(filename, format.suffix));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (error.status === 401) refused(error);
       fail(error.message);
     } finally {
       setBusy(false);

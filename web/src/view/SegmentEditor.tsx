@@ -1,54 +1,65 @@
 // The text of a segment, to be put right.
 
-import { useState } from "preact/hooks";
-import { clock } from "../text/time";
-import type { Line } from "../text/words";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import type { Draft } from "../state/drafts";
+import { isComposing } from "./composing";
 
 interface Props {
-  segment: Line;
-  /** What is selected at first, in characters. */
-  selected: [number, number];
-  save(id: number, text: string): Promise<boolean>;
+  label: string;
+  draft: Draft;
+  /** What is selected at first, in characters; null where it was open before, and the focus is elsewhere. */
+  selected: [number, number] | null;
+  change(text: string): void;
+  save(): void;
   close(): void;
 }
 
-export function SegmentEditor({ segment, selected, save, close }: Props) {
-  const [text, setText] = useState(segment.text);
-  const [busy, setBusy] = useState(false);
-  const keep = async () => {
-    if (text.trim() === segment.text.trim()) return close();
-    setBusy(true);
-    if (await save(segment.id, text)) close();
-    else setBusy(false);
+export function SegmentEditor({ label, draft, selected, change, save, close }: Props) {
+  const { text, busy, fault } = draft;
+  const area = useRef<HTMLTextAreaElement>(null);
+  useLayoutEffect(() => {
+    if (!selected) return;
+    area.current!.focus();
+    area.current!.setSelectionRange(...selected);
+  }, []);
+  useLayoutEffect(() => {
+    const { scrollHeight, clientHeight, offsetHeight, style } = area.current!;
+    if (scrollHeight > clientHeight) style.height = `${scrollHeight + offsetHeight - clientHeight}px`;
+  }, [text]);
+  // nothing is disabled while it is saved, for that would take the focus away
+  const unlessBusy = (act: () => void) => () => {
+    if (!busy) act();
   };
+  const [keep, leave] = [unlessBusy(save), unlessBusy(close)];
   return (
-    <div class="editor">
+    <div class="editor" aria-busy={busy}>
       <textarea
         value={text}
         maxLength={4096}
-        rows={Math.max(2, Math.ceil(text.length / 60))}
-        aria-label={`Text at ${clock(segment.start)}`}
-        disabled={busy}
-        ref={(area) => {
-          if (!area || area.dataset.ready) return;
-          area.dataset.ready = "yes";
-          area.focus();
-          area.setSelectionRange(...selected);
-        }}
-        onInput={(event) => setText(event.currentTarget.value)}
+        rows={2}
+        aria-label={label}
+        readOnly={busy}
+        ref={area}
+        onInput={(event) => change(event.currentTarget.value)}
         onKeyDown={(event) => {
-          if (event.key === "Escape") close();
+          if (isComposing(event)) return;
+          if (event.key === "Escape") leave();
           if (event.key === "Enter" && !event.shiftKey) {
             event.preventDefault();
-            void keep();
+            keep();
           }
         }}
       />
+      {fault && (
+        <p class="note bad" role="alert">
+          {fault}
+        </p>
+      )}
       <p class="buttons">
-        <button type="button" class="main" disabled={busy} onClick={() => void keep()}>
+        <button type="button" class="main" aria-disabled={busy} onClick={keep}>
           Save
         </button>
-        <button type="button" disabled={busy} onClick={close}>
+        <button type="button" aria-disabled={busy} onClick={leave}>
           Cancel
         </button>
       </p>

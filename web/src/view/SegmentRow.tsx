@@ -1,6 +1,7 @@
 // One segment: its speaker, its time, its text. A click on a word plays it; a double click puts the text right.
 
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import type { Draft } from "../state/drafts";
 import { clock } from "../text/time";
 import { wordAt, type Read } from "../text/words";
 import { SegmentEditor } from "./SegmentEditor";
@@ -9,7 +10,9 @@ import { characterAt, idOf } from "./marks";
 export interface Acts {
   play(time: number): void;
   pause(): void;
-  save(id: number, text: string): Promise<boolean>;
+  /** Keep what is typed into a segment; null closes its editor. */
+  draft(id: number, draft: Draft | null): void;
+  save(id: number, draft: Draft): Promise<void>;
 }
 
 interface Props {
@@ -19,15 +22,27 @@ interface Props {
   colour: string;
   /** Whether the one before is another's. */
   begins: boolean;
+  /** What is there in place of its text, to be saved. */
+  draft: Draft | undefined;
   acts: Acts;
 }
 
-export function SegmentRow({ read, index, speaker, colour, begins, acts }: Props) {
+export function SegmentRow({ read, index, speaker, colour, begins, draft, acts }: Props) {
   const segment = read.segments[index]!;
-  const [selected, setSelected] = useState<[number, number] | null>(null);
-  const edit = (start: number, end: number) => {
+  const begun = useRef<{ selected: [number, number]; byWord: boolean } | null>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const open = draft !== undefined;
+  const wasOpen = useRef(open);
+  useLayoutEffect(() => {
+    // the button has the focus again; who came by a double click had none, and plays on by Space
+    const left = wasOpen.current && !open && document.activeElement === document.body;
+    if (left && !begun.current?.byWord) button.current!.focus({ preventScroll: true });
+    wasOpen.current = open;
+  }, [open]);
+  const edit = (start: number, end: number, byWord: boolean) => {
     acts.pause(); // the first click of two has begun to play
-    setSelected([start, end]);
+    begun.current = { selected: [start, end], byWord };
+    acts.draft(segment.id, { text: segment.text, was: segment.text });
   };
   const word = (event: MouseEvent) => {
     const character = characterAt(event.currentTarget as Element, event.clientX, event.clientY);
@@ -40,7 +55,7 @@ export function SegmentRow({ read, index, speaker, colour, begins, acts }: Props
   };
   const twice = (event: MouseEvent) => {
     const found = word(event);
-    edit(found < 0 ? 0 : read.words.from[found]!, found < 0 ? segment.text.length : read.words.to[found]!);
+    edit(found < 0 ? 0 : read.words.from[found]!, found < 0 ? segment.text.length : read.words.to[found]!, true);
   };
   return (
     <div class={`segment ${colour}${begins ? " begins" : ""}`}>
@@ -48,17 +63,25 @@ export function SegmentRow({ read, index, speaker, colour, begins, acts }: Props
       <button type="button" class="at" onClick={() => acts.play(segment.start)} aria-label={`Play from ${clock(segment.start)}`}>
         {clock(segment.start)}
       </button>
-      {selected ? (
-        <SegmentEditor segment={segment} selected={selected} save={acts.save} close={() => setSelected(null)} />
+      {draft ? (
+        <SegmentEditor
+          label={`Text at ${clock(segment.start)}`}
+          draft={draft}
+          selected={begun.current?.selected ?? null}
+          change={(text) => acts.draft(segment.id, { ...draft, text })}
+          save={() => void acts.save(segment.id, draft)}
+          close={() => acts.draft(segment.id, null)}
+        />
       ) : (
         <>
           <p class="text" dir="auto" id={idOf(segment.id)} onClick={clicked} onDblClick={twice}>
-            {segment.text}
+            {segment.text || <span class="empty">No text</span>}
           </p>
           <button
             type="button"
             class="edit"
-            onClick={() => edit(segment.text.length, segment.text.length)}
+            ref={button}
+            onClick={() => edit(segment.text.length, segment.text.length, false)}
             aria-label={`Edit the text at ${clock(segment.start)}`}
           >
             Edit

@@ -1,13 +1,15 @@
 // Who speaks, how long, and by what name. A name is changed in place.
 
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Speaker } from "../api/types";
 import { lasting } from "../text/time";
+import { isComposing } from "./composing";
 import { colourOf, nameOf } from "./speakers";
 
 interface Props {
   speakers: Speaker[];
-  rename(id: string, name: string): Promise<void>;
+  /** False where it is refused. */
+  rename(id: string, name: string): Promise<boolean>;
 }
 
 export function Speakers({ speakers, rename }: Props) {
@@ -29,15 +31,30 @@ export function Speakers({ speakers, rename }: Props) {
 function Row({ speakers, speaker, share, rename }: Props & { speaker: Speaker; share: number }) {
   const name = nameOf(speakers, speaker.id);
   const [draft, setDraft] = useState<string | null>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const settled = useRef<string | null>(null); // the draft that was sent or given up: leaving the field does not save it
+  const byKey = useRef(false);
+  useLayoutEffect(() => {
+    if (draft !== null) field.current!.focus();
+    else if (byKey.current && document.activeElement === document.body) button.current!.focus();
+    byKey.current = false;
+  }, [draft === null]);
   const keep = async () => {
-    const wanted = draft?.trim();
-    setDraft(null);
-    if (wanted !== undefined && wanted !== (speaker.name ?? "")) await rename(speaker.id, wanted);
+    settled.current = draft;
+    const wanted = draft!.trim();
+    if (wanted === (speaker.name ?? "") || (await rename(speaker.id, wanted))) {
+      setDraft((now) => (now === draft ? null : now)); // one may have typed on
+    }
+  };
+  const begin = () => {
+    settled.current = null;
+    setDraft(speaker.name ?? "");
   };
   return (
     <li class={colourOf(speakers, speaker.id)}>
       {draft === null ? (
-        <button type="button" class="name" onClick={() => setDraft(speaker.name ?? "")} aria-label={`Rename ${name}`}>
+        <button type="button" class="name" ref={button} onClick={begin} aria-label={`Rename ${name}`}>
           <span class="dot" aria-hidden="true" />
           {name}
         </button>
@@ -48,12 +65,17 @@ function Row({ speakers, speaker, share, rename }: Props & { speaker: Speaker; s
           maxLength={100}
           placeholder={name}
           aria-label={`Name of ${name}`}
-          ref={(input) => input?.focus()}
+          ref={field}
           onInput={(event) => setDraft(event.currentTarget.value)}
-          onBlur={() => void keep()}
+          onBlur={() => {
+            if (draft !== settled.current) void keep(); // an input that is taken away may say so too
+          }}
           onKeyDown={(event) => {
-            if (event.key === "Enter") event.currentTarget.blur();
-            if (event.key === "Escape") setDraft(null);
+            if (isComposing(event) || (event.key !== "Enter" && event.key !== "Escape")) return;
+            byKey.current = true;
+            if (event.key === "Enter") return void keep();
+            settled.current = draft;
+            setDraft(null);
           }}
         />
       )}

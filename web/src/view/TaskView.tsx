@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { FINAL } from "../api/types";
+import { forgetDrafts } from "../state/drafts";
 import { go } from "../state/route";
 import { lasting, when } from "../text/time";
 import { Done } from "./Done";
@@ -60,6 +61,7 @@ export function TaskView({ api, task, refused, gone }: Props) {
                 if (confirm(`Delete ${status.filename} with its recording and its transcript?`)) {
                   ask(() => api.remove(task), () => {
                     gone();
+                    forgetDrafts(task);
                     go(null);
                   });
                 }
@@ -88,7 +90,7 @@ export function TaskView({ api, task, refused, gone }: Props) {
         </section>
       )}
       {status && read && (
-        <Done api={api} status={status} read={read} waveform={watched.waveform} replace={replace} fail={setFault} />
+        <Done api={api} status={status} read={read} waveform={watched.waveform} replace={replace} fail={setFault} refused={refused} />
       )}
       {status?.status === "completed" && !read && !sentence && <p aria-busy="true">Fetching the transcript …</p>}
     </>

@@ -2,6 +2,7 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { watchTime, type Playback } from "../player/playback";
+import type { Drafts } from "../state/drafts";
 import type { Hit } from "../text/search";
 import { placeAt, type Place, type Read } from "../text/words";
 import { mark, rangeOf } from "./marks";
@@ -20,10 +21,11 @@ interface Props {
   hit: Hit | null;
   /** Whether the list follows what is played. */
   following: boolean;
+  drafts: Drafts;
   acts: Acts;
 }
 
-export function TranscriptView({ read, playback, hits, hit, following, acts }: Props) {
+export function TranscriptView({ read, playback, hits, hit, following, drafts, acts }: Props) {
   const { segments, speakers } = read;
   const list = useRef<HTMLDivElement>(null);
   const [frame, setFrame] = useState({ margin: 0, covered: 0, width: 600 });
@@ -36,7 +38,8 @@ export function TranscriptView({ read, playback, hits, hit, following, acts }: P
 
   useLayoutEffect(() => {
     const measure = () => {
-      const box = list.current!.getBoundingClientRect();
+      const box = list.current?.getBoundingClientRect();
+      if (!box) return; // there is no text
       const covered = document.querySelector(".player")?.getBoundingClientRect().height ?? 0;
       setFrame({ margin: box.top + scrollY, covered, width: Math.max(200, box.width - 100) });
     };
@@ -78,7 +81,7 @@ export function TranscriptView({ read, playback, hits, hit, following, acts }: P
   );
   useEffect(() => () => (["said", "hit", "current"] as const).forEach((name) => mark(name, [])), []);
 
-  if (!segments.length) return <p class="empty">Nothing was said in this recording.</p>;
+  if (!segments.length) return <p class="empty">There is no text to read.</p>;
   return (
     <div class="rows" role="list" aria-label="Transcript" ref={list} style={{ height: `${rows.getTotalSize()}px` }}>
       {inSight.map(({ index, key, start }) => (
@@ -98,6 +101,7 @@ export function TranscriptView({ read, playback, hits, hit, following, acts }: P
             speaker={nameOf(speakers, segments[index]!.speaker)}
             colour={colourOf(speakers, segments[index]!.speaker)}
             begins={begins(index)}
+            draft={drafts.get(segments[index]!.id)}
             acts={acts}
           />
         </div>

@@ -1,4 +1,5 @@
-// Colours of speakers: by their order, so that they are the same in every part of the page.
+// Colours of speakers: by their order, so that they are the same in every part of the page; and what they are called: who
+// has no name, as the files say it.
 
 import type { Speaker } from "../api/types";
 
@@ -11,6 +12,5 @@ export function colourOf(speakers: readonly Speaker[], id: string | null): strin
 
 export function nameOf(speakers: readonly Speaker[], id: string | null): string {
   const speaker = speakers.find((one) => one.id === id);
-  if (!speaker) return "";
-  return speaker.name ?? `Speaker ${Number(speaker.id.replace(/\D+/g, "")) + 1}`;
+  return speaker?.name ?? speaker?.id ?? "";
 }

@@ -152,7 +152,7 @@ class Replica:
         return await made_of(self._shop.storage, job, make)
 
     async def edit(self, task_id: str, changes: edits.Edits) -> bool:
-        """Put edits to a completed job's; False if it is gone."""
+        """Put edits to a completed job's; False if it is gone. Raises `Changed`."""
         async with self._changes(task_id):
             if await self._store.get(task_id) is None:
                 return False

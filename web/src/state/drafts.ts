@@ -1,0 +1,73 @@
+// Texts that are being put right and not saved yet. They outlast a row that is out of sight, another part of the page, a
+// new key and a reload: those that are changed are kept in this tab's session storage, and who closes the tab is asked.
+
+const PLACE = "whisperx-draft-";
+
+export interface Draft {
+  text: string;
+  /** What the segment said when it was taken up. */
+  was: string;
+  /** Whether it is on its way to the server. */
+  busy?: boolean;
+  /** Why it was not saved, a sentence. */
+  fault?: string;
+}
+
+/** Drafts by their segments' ids. */
+export type Drafts = ReadonlyMap<number, Draft>;
+
+/** Return the drafts with this one for a segment; with none where it is null. */
+export function withDraft(drafts: Drafts, id: number, draft: Draft | null): Drafts {
+  const all = new Map(drafts);
+  if (draft) all.set(id, draft);
+  else all.delete(id);
+  return all;
+}
+
+export function keptDrafts(task: string): Drafts {
+  try {
+    return new Map(JSON.parse(sessionStorage.getItem(PLACE + task) ?? "[]") as [number, Draft][]);
+  } catch {
+    return new Map();
+  }
+}
+
+export function keepDraft(task: string, id: number, draft: Draft | null): void {
+  const changed = draft !== null && draft.text !== draft.was ? { text: draft.text, was: draft.was } : null;
+  try {
+    const all = withDraft(keptDrafts(task), id, changed);
+    if (all.size) sessionStorage.setItem(PLACE + task, JSON.stringify([...all]));
+    else sessionStorage.removeItem(PLACE + task);
+  } catch {
+    return guard(changed !== null); // a browser that keeps nothing has it as long as its transcript is shown
+  }
+  guardDrafts();
+}
+
+/** Forget the drafts of a task, or all. */
+export function forgetDrafts(task = ""): void {
+  for (const place of places(task)) sessionStorage.removeItem(place);
+  guardDrafts();
+}
+
+/** Have the browser ask who closes the page as long as there are drafts. */
+export function guardDrafts(): void {
+  guard(places("").length > 0);
+}
+
+function guard(needed: boolean): void {
+  if (needed) addEventListener("beforeunload", ask);
+  else removeEventListener("beforeunload", ask);
+}
+
+function ask(event: Event): void {
+  event.preventDefault();
+}
+
+function places(task: string): string[] {
+  try {
+    return Object.keys(sessionStorage).filter((place) => place.startsWith(PLACE + task));
+  } catch {
+    return [];
+  }
+}
