@@ -72,7 +72,7 @@ def _fits(wanted: Wanted, answer: httpx.Response) -> bool:
     if wanted is Wanted.NOTHING:
         return answer.status_code == NO_CONTENT
     if wanted is Wanted.TRANSCRIPT:  # in whichever format, that of a newer server too
-        return kind != "" and not kind.startswith(PAGES)
+        return not kind.startswith(PAGES)
     return wanted is not Wanted.RECORDING or kind.startswith(RECORDINGS)
 
 
