@@ -19,12 +19,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
+import psutil
 
 from whisperx_api.cli.transcribe.address import local_key
 from whisperx_api.client import Client
+from whisperx_api.listening import port_fault
 from whisperx_api.settings import load_settings
 
 PROGRAM = (sys.executable, "-m", "whisperx_api")
@@ -50,17 +52,30 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def listens(process: int, port: int | None) -> bool:
+    """Whether a process listens on a port: what answers there may be another, and is to get neither sound nor key."""
+    try:
+        connections = psutil.Process(process).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    except (psutil.AccessDenied, OSError):  # not every system tells; nobody listened when the process was begun
+        return True
+    return any(one.status == psutil.CONN_LISTEN and one.laddr[1] == port for one in connections)
+
+
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
-    """Wait until the server answers. Raises `SystemExit` when it ends instead."""
+    """Wait until the server itself answers, and no other at its place. Raises `SystemExit` when it ends instead."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             sys.exit("The server ended before it answered; what it said stands above.")
         try:
-            httpx.get(f"{url}/health")
-            return
+            if listens(server.pid, urlsplit(url).port):
+                httpx.get(f"{url}/health")
+                return
         except httpx.TransportError:
-            time.sleep(0.1)
+            pass
+        time.sleep(0.1)
     sys.exit(f"The server did not answer within {START_SECONDS:.0f} s.")
 
 
@@ -82,11 +97,16 @@ def serving(*flags: str) -> Iterator[tuple[str, str, int]]:
 
 def in_browser(recording: Path) -> int:
     """Run the service on its own data, open its page at the recording's task, and serve until Ctrl-C."""
-    url = f"http://127.0.0.1:{load_settings().port}"
+    settings = load_settings()
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104  # any address, to be called
+    for place in dict.fromkeys((host, settings.host)):
+        if fault := port_fault(place, settings.port):
+            sys.exit(fault)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     with subprocess.Popen([*PROGRAM, "serve"]) as server:
         try:
             wait_for(url, server)
-            key = local_key(url)
+            key = local_key(f"http://127.0.0.1:{settings.port}")
             with Client(url, api_key=key) as client:
                 task = client.upload(recording).task_id
             link = f"{url}/#/task/{task}" + (f"&key={quote(key, safe='')}" if key else "")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,28 @@ def test_name_that_is_no_text_is_no_hindrance(server, tone, tmp_path: Path) -> N
     assert {Path(json.loads(line)["file"]).name for line in printed.splitlines()} == {"caf?.wav", "tone.wav"}
     assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.txt")).is_file()
     assert run(odd, tone(2), *at(server))[0] == 0
+
+
+def test_pipe_is_read_once_and_sent_beside_the_others(server, tone, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    sound = tone(2).read_bytes()
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe.wav").write_bytes(sound), daemon=True)
+    writer.start()
+    code, _, said = run(tmp_path / "pipe.wav", tone(name="good.wav"), *at(server), "--output-dir", tmp_path / "out")
+    assert code == 0, said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"pipe.txt", "good.txt"}
+    assert {task["filename"]: task["duration"] for task in tasks(server)} == {"pipe.wav": 2.0, "good.wav": 1.0}
+    code, _, said = run(tmp_path / "pipe.wav", "--local")
+    assert code == 1 and "is no file but a pipe or the like: --local reads files." in said
+
+
+def test_stdout_of_another_encoding_is_no_hindrance(server, tone) -> None:
+    one, two = tone(name="caf\xe9.wav"), tone(2)
+    greek: dict[str, Any] = {"PYTHONIOENCODING": "iso8859-7"}  # which has no arrow and no é
+    code, printed, said = run(one, *at(server), **greek)
+    assert code == 0 and printed.startswith("[00:00.0 ? 00:"), said
+    code, printed, said = run(one, two, *at(server), "--json", **greek)
+    assert code == 0 and {json.loads(line)["file"] for line in printed.splitlines()} == {str(one), str(two)}, said
 
 
 def test_one_that_is_no_audio_keeps_none_of_the_others(server, tone, no_audio: Path, tmp_path: Path) -> None:
@@ -128,9 +151,15 @@ def test_ctrl_c_cancels_what_is_not_done_and_the_same_command_goes_on(server, to
     again = Command(*files, *at(server), "--prompt", script, "--output-dir", out)
     until(lambda: all(task["status"] in ("pending", "processing") for task in tasks(server)))
     assert len(tasks(server)) == 2
-    assert again.end(signal.SIGTERM)[0] == 130
+    code, _, said = again.end(signal.SIGTERM)
+    assert code == 130 and "What was sent goes on at the server: the same command waits for it." in said
     time.sleep(0.5)
     assert all(task["status"] in ("pending", "processing") for task in tasks(server)), "SIGTERM leaves them going"
+    only = Command(files[0], *at(server), "--prompt", script)
+    assert only.process.stderr is not None
+    task_id = next(line for line in only.process.stderr if line.startswith("Task ")).split()[1]
+    code, _, said = only.end(signal.SIGTERM)
+    assert code == 130 and f"The task goes on at the server: --resume {task_id} waits for it" in said
 
 
 def test_deleted_task_is_sent_anew_and_again_makes_a_new_one(server, tone) -> None:
@@ -193,6 +222,10 @@ def test_exit_codes_are_those_that_help_names(server, tone, no_audio: Path, tmp_
     assert run(good, *at(server), "--format", "docx")[0] == 2
     assert run(good, *at(server), "--model", "hugo")[0] == 2
     assert run(tmp_path / "none.wav", *at(server))[0] == 2
+    assert run(good, *at(server), "--output", tmp_path / "none" / "good.srt")[0] == 2
+    code, _, said = run(good, *at(server), "--api-key", "k\xe4SECRET")
+    assert code == 2 and said.endswith("Here: --api-key, or WHISPERX_API_KEY.\n")
+    assert "SECRET" not in said and "Traceback" not in said
     assert run(good, no_audio, *at(server), "--api-key", "wrong")[0] == 3
     assert run(good, "--server", "http://127.0.0.1:9", "--api-key", "k")[0] == 3
 

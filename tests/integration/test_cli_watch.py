@@ -114,6 +114,34 @@ def test_what_is_no_audio_is_told_once_and_a_wrong_key_ends_it(server, tone, inb
     assert code == 3 and "--api-key" in said
 
 
+def test_recordings_of_one_stem_have_transcripts_of_their_own_over_restarts(server, tone, inbox: Path) -> None:
+    shutil.copy(tone(), inbox / "call.wav")
+    command = Command("--watch", inbox, *at(server), *SETTLED)
+    written(inbox / "call.txt")
+    shutil.copy(tone(2), inbox / "call.ogg.part")
+    os.utime(inbox / "call.ogg.part", (1000, 1000))
+    (inbox / "call.ogg.part").rename(inbox / "call.ogg")
+    written(inbox / "call.ogg.txt")
+    assert command.end(signal.SIGTERM)[0] == 0
+    command = Command("--watch", inbox, *at(server), *SETTLED)
+    shutil.copy(tone(3), inbox / "next.wav")
+    written(inbox / "next.txt")
+    assert command.end(signal.SIGTERM)[0] == 0
+    assert {path.name for path in inbox.glob("*.txt")} == {"call.txt", "call.ogg.txt", "next.txt"}
+    assert len(tasks(server)) == 3
+
+
+def test_pipe_that_nobody_reads_any_more_ends_it(server, tone, inbox: Path) -> None:
+    shutil.copy(tone(), inbox / "one.wav")
+    command = Command("--watch", inbox, *at(server), *SETTLED, "--json")
+    assert command.process.stdout is not None and command.process.stderr is not None
+    assert json.loads(command.process.stdout.readline())["status"] == "completed"
+    command.process.stdout.close()
+    shutil.copy(tone(2), inbox / "two.wav")
+    assert command.process.wait(30) == 1
+    assert "Traceback" not in command.process.stderr.read()
+
+
 def test_folder_that_goes_away_ends_it(server, inbox: Path) -> None:
     command = Command("--watch", inbox, *at(server), *SETTLED)
     time.sleep(2.5)

@@ -143,6 +143,27 @@ def test_real_engine_lets_go_what_is_idle(start_server, tone) -> None:
     assert server.log.read_text().count("loaded transcribe:starter") == 2
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/html", "text/html"),
+        ("Text/HTML;level=1;q=0.5, */*", "text/html"),
+        ("application/json;q=0.8, text/html", "text/html"),
+        ("text/html;q=0, */*", "application/json"),
+        ("text/html;q=0.5, application/json", "application/json"),
+        ("text/html;q=x", "application/json"),
+        ("text/*, application/xhtml+xml", "application/json"),
+        ("*/*", "application/json"),
+        ("", "application/json"),
+    ],
+)
+def test_root_answers_as_is_asked_for_and_no_cache_mistakes_it(client: TestClient, accept: str, kind: str) -> None:
+    answer = client.get("/", headers={"Accept": accept})
+    assert answer.headers["content-type"].startswith(kind) and answer.headers["vary"] == "Accept"
+    head = client.head("/", headers={"Accept": accept})
+    assert head.status_code == 200 and head.headers["content-type"] == answer.headers["content-type"]
+
+
 @pytest.mark.parametrize("root_path", ["", "/asr"])
 def test_root_tells_programs_what_it_is_and_gives_browsers_the_page(make_client, root_path) -> None:
     client = make_client(root_path=root_path)

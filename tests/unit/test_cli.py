@@ -259,9 +259,9 @@ def test_format_that_cant_be_is_told_before_anything_is_sent(service: Service, r
     for flags in wrong:
         result = transcribe(service, recording, "--api-key", "k", *flags)
         assert result.exit_code == 2 and "--format" in result.stderr
-    assert service.calls == []
     nowhere = transcribe(service, recording, "--api-key", "k", "-o", str(tmp_path / "no" / "a.srt"))
-    assert nowhere.exit_code == 1 and "can't be written" in nowhere.stderr
+    assert nowhere.exit_code == 2 and "can't be written" in nowhere.stderr
+    assert service.calls == []
 
 
 def test_exit_code_tells_what_went_wrong(service: Service, recording: str, monkeypatch: pytest.MonkeyPatch):

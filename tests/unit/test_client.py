@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.clients import BOTH
@@ -25,6 +26,7 @@ from whisperx_api.client import (
     Client,
     Ended,
     Progressed,
+    RecordingChanged,
     Retries,
     SegmentHeard,
     ServerUnreachable,
@@ -51,7 +53,10 @@ HANG_UP = 0
 
 
 class Server(ThreadingHTTPServer):
-    """Answers in turn from `statuses`, and keeps what it was sent. `mishaps` come first: a status and headers each."""
+    """Answers in turn from `statuses`, and keeps what it was sent. `mishaps` come first: a status and headers each.
+
+    `posing`, where there is one, answers in its place: a status, headers and a body for a path.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -60,6 +65,7 @@ class Server(ThreadingHTTPServer):
         self.times: list[float] = []
         self.statuses: list[Any] = []
         self.mishaps: list[tuple[int, dict[str, str]]] = []
+        self.posing: Callable[[str], tuple[int, dict[str, str], bytes]] | None = None
         self.uploaded: dict[str, Any] = {"task_id": "t1", "status": "pending", "message": "queued"}
         self.retried: tuple[int, dict[str, Any]] = (200, {"task_id": "t1", "status": "pending"})
         self.streams: list[str] = []
@@ -80,6 +86,9 @@ class Handler(BaseHTTPRequestHandler):
         server.requests.append((self.command, self.path, self.body()))
         server.keys.append(self.headers.get("Idempotency-Key"))
         server.times.append(time.monotonic())
+        if server.posing is not None:
+            status, headers, body = server.posing(self.path)
+            return self.answer(status, body, headers.pop("Content-Type", "text/html"), headers)
         if server.mishaps:
             status, headers = server.mishaps.pop(0)
             if status == HANG_UP:
@@ -152,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
@@ -228,6 +237,21 @@ def test_stream_that_tells_no_size_is_sent_all_the_same(client: Client, server: 
         end.close()
         client.upload(pipe, on_sent=lambda *sent: told.append(sent))
     assert b"piped sound\r\n--" in server.requests[0][2] and told[-1] == (11, None)
+
+
+def test_what_is_no_recording_is_told(client: Client, server: Server, recording: Path):
+    with recording.open(errors="replace") as text:
+        for wrong in (b"sound", 7, text):
+            with pytest.raises(TypeError, match="A recording is a path or a file that is open in binary mode, not"):
+                client.upload(wrong)  # type: ignore[arg-type]  # which is what is told
+    assert server.requests == []
+
+
+def test_file_is_closed_when_its_upload_is_over(client: Client, server: Server, recording: Path):
+    server.mishaps = [(503, {})]
+    with pytest.raises(ApiError) as caught:  # which keeps all that was at work
+        client.upload(recording)
+    assert caught.value.passing and str(recording) not in [file.path for file in psutil.Process().open_files()]
 
 
 # --- again ---
@@ -317,9 +341,8 @@ def test_file_that_becomes_shorter_while_it_is_sent_is_told(client: Client, reco
     def shorten(sent: int, size: int | None) -> None:
         os.truncate(recording, 300_000)
 
-    with pytest.raises(Exception, match="became shorter") as caught:
+    with pytest.raises(RecordingChanged, match="became shorter"):
         client.upload(recording, on_sent=shorten)
-    assert not isinstance(caught.value, ServerUnreachable)
 
 
 def test_delete_whose_answer_is_lost_is_done(client: Client, server: Server):
@@ -373,6 +396,28 @@ def test_wait_outlasts_a_restart_but_not_an_error(client: Client, server: Server
     server.statuses = [503] * 50
     with pytest.raises(ApiError):
         client.wait("t1", poll_seconds=0.01, patience=0.05)
+
+
+def test_wait_and_events_give_the_server_the_time_that_it_asks_for(client: Client, server: Server):
+    server.statuses, server.streams = [{"status": "completed"}], [said("completed", status="completed")]
+    server.mishaps = [(429, {"Retry-After": "1"})]
+    client.wait("t1", poll_seconds=0.01)
+    server.mishaps = [(503, {"Retry-After": "1"})]
+    list(client.events("t1"))
+    polled, again, heard, last = server.times
+    assert again - polled >= 1 and last - heard >= 1
+    server.mishaps = [(429, {"Retry-After": "3600"})] * 9
+    with pytest.raises(ApiError, match="Come again"):
+        client.wait("t1", poll_seconds=0.01, patience=0.1)
+    assert len(server.times) == 6, "once more where patience ends"
+
+
+@pytest.mark.parametrize("asked", ["9" * 400, "Mon, 01 Jan 2024 00:00:00 +9999999999999999999", "soon"])
+def test_time_that_is_none_is_passed_over(client: Client, server: Server, asked: str):
+    server.mishaps = [(429, {"Retry-After": asked})]
+    with pytest.raises(ApiError) as caught:
+        client.cancel("t1")
+    assert caught.value.retry_after is None
 
 
 def test_transcribe_is_upload_wait_and_result_in_one(client: Client, server: Server, recording: Path):
@@ -444,6 +489,13 @@ def test_recording_is_fetched_whole_or_not_at_all(client: Client, server: Server
     with pytest.raises(ServerUnreachable):
         client.audio("torn", tmp_path / "torn.wav")
     assert [path.name for path in tmp_path.iterdir()] == ["back.wav"]
+    longest = tmp_path / f"{'a' * 251}.wav"
+    assert client.audio("t1", longest).stat().st_size == 500_000
+
+
+def test_id_is_part_of_the_path_whatever_is_in_it(client: Client, server: Server):
+    client.result("../tasks?limit=1#/é")
+    assert server.requests[0][1] == "/api/v1/transcribe/result/..%2Ftasks%3Flimit%3D1%23%2F%C3%A9"
 
 
 # --- events ---
@@ -490,6 +542,85 @@ def test_events_give_up_as_a_wait_does(client: Client, server: Server):
         list(client.events("t1"))
 
 
+# --- answers that are none ---
+
+
+def every(client: Client, recording: Path, to: Path) -> dict[str, Callable[[], object]]:
+    """Return a call of each method."""
+    return {
+        "upload": lambda: client.upload(recording),
+        "transcribe": lambda: client.transcribe(recording),
+        "status": lambda: client.status("t1"),
+        "wait": lambda: client.wait("t1"),
+        "events": lambda: list(client.events("t1")),
+        "result": lambda: client.result("t1"),
+        "written": lambda: client.written("t1", "srt"),
+        "edit": lambda: client.edit("t1", texts={0: "Yes."}),
+        "audio": lambda: client.audio("t1", to),
+        "cancel": lambda: client.cancel("t1"),
+        "retry": lambda: client.retry("t1"),
+        "delete": lambda: client.delete("t1"),
+        "tasks": lambda: client.tasks(),
+        "iter_tasks": lambda: list(client.iter_tasks()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("posing", "sentence"),
+    [
+        (
+            lambda path: (301, {"Location": f"https://asr.example{path}"}, b"<html>"),
+            r"give https://asr\.example as the",
+        ),
+        (
+            lambda path: (307, {"Location": f"https://asr.example/in{path}"}, b""),
+            r"give https://asr\.example/in as the",
+        ),
+        (
+            lambda _: (302, {"Location": "https://127.0.0.1/login?to=x"}, b""),
+            r"on to https://.*/login: .*, with https://",
+        ),
+        (
+            lambda _: (303, {"Location": "/login"}, b""),
+            r"on to http://127\.0\.0\.1:\d+/login: give the URL of the server",
+        ),
+        (lambda _: (304, {}, b""), "no whisperx-api server"),
+        (lambda _: (200, {}, b"<html>Log in."), "no whisperx-api server"),
+        (lambda _: (200, {"Content-Type": "application/json", "Content-Encoding": "gzip"}, b"<html>"), "no whisper"),
+    ],
+)
+def test_answer_of_another_than_the_server_is_an_error(
+    client: Client, server: Server, recording: Path, tmp_path: Path, posing: Any, sentence: str
+):
+    server.posing = posing
+    calls = every(client, recording, tmp_path / "back.wav")
+    assert set(calls) == {name for name in vars(Client) if not name.startswith("_")} - {"close"}
+    for name, call in calls.items():
+        with pytest.raises(ServerUnreachable, match=sentence) as caught:
+            pytest.fail(f"{name} came to {call()!r}")
+        assert not caught.value.passing, name
+    assert len(server.requests) == len(calls)
+    assert [path.name for path in tmp_path.iterdir()] == ["call.mp3"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b"null", b'"text"', b'{"task_id": "t1", "status": "paused"}', b'{"tasks": [1]}']
+)
+def test_json_that_means_nothing_here_is_an_error(client: Client, server: Server, recording: Path, body: bytes):
+    server.posing = lambda _: (200, {"Content-Type": "application/json"}, body)
+    for name, call in every(client, recording, recording).items():
+        if name != "written":  # for which JSON is a format
+            with pytest.raises(ServerUnreachable, match="no whisperx-api server"):
+                pytest.fail(f"{name} came to {call()!r}")
+
+
+def test_connections_are_given_back_whatever_was_answered(client: Client, server: Server):
+    server.posing = lambda _: (301, {"Location": "/elsewhere"}, b"<html>")
+    for _ in range(101):  # one more than there may be at once
+        with pytest.raises(ServerUnreachable, match="sends requests on to"):
+            client.delete("t1")
+
+
 # --- errors ---
 
 
@@ -508,10 +639,31 @@ def test_error_without_a_problem_document_names_the_status(server: Server):
         ask(client, "/elsewhere")
 
 
+@pytest.mark.parametrize("body", [b"nothing here", b'{"detail": "Not Found"}', b'{"error": {"message": "None."}}'])
+def test_path_that_leads_nowhere_is_told_with_the_url(client: Client, server: Server, body: bytes):
+    server.posing = lambda _: (404, {"Content-Type": PROBLEM}, body)
+    with pytest.raises(ApiError, match=f"404 Not Found: there is no API below {server.url}. Is that its URL?"):
+        client.status("t1")
+
+
+def test_key_comes_with_its_line_end_and_url_without_its_scheme(server: Server, make: Callable[..., Any]):
+    server.statuses = [{"status": "pending"}]
+    with make(f" 127.0.0.1:{server.server_port}/", "secret\n") as client:
+        assert client.status("t1").status is TaskState.PENDING
+        assert client.base_url == server.url
+
+
+@pytest.mark.parametrize("key", ["SEC\nRET", "SECRET\x00", "SECRÉT", "SECRET€", "SEC\udce9RET"])
+def test_key_that_no_header_can_carry_is_not_shown(make: Callable[..., Any], key: str):
+    with pytest.raises(ValueError, match="The API key has characters in it that no key has") as caught:
+        make("http://127.0.0.1:9", key)
+    assert "SEC" not in str(caught.value)
+
+
 def test_other_servers_and_none_are_told_apart(server: Server, make: Callable[..., Any]):
     with Client(server.url, "secret") as client, pytest.raises(ServerUnreachable, match="no whisperx-api server"):
         ask(client, "/page")
-    for url in ("http://127.0.0.1:9", "localhost:9", "http://[bad"):
+    for url in ("http://127.0.0.1:9", "localhost:9", "http://[bad", "ftp://x", "http://", ""):
         with pytest.raises(ServerUnreachable) as caught, make(url, retries=QUICK) as other:
             other.status("t1")
         assert url in str(caught.value)

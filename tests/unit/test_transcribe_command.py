@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
+import json
 import os
+import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from rich.console import Console
 
 from whisperx_api.cli.transcribe.asked import FLAGS, Asked, as_flags, check, formats_of
+from whisperx_api.cli.transcribe.at_server import AtServer
 from whisperx_api.cli.transcribe.batch import Batch
 from whisperx_api.cli.transcribe.failures import NotTranscribed, raise_for
-from whisperx_api.cli.transcribe.outputs import bases, made, outputs, put
+from whisperx_api.cli.transcribe.notes import Note, Notes, State
+from whisperx_api.cli.transcribe.outputs import bases, fault, made, outputs, put
+from whisperx_api.cli.transcribe.printing import json_for_stdout, shown_by_stdout
 from whisperx_api.cli.transcribe.sent import DAY, SentTasks
 from whisperx_api.cli.transcribe.showing import Bars, Lines, Row, Show
-from whisperx_api.cli.transcribe.watching import Folder
+from whisperx_api.cli.transcribe.watching import Files, Folder, watch
 from whisperx_api.cli.transcribe.ways import Transcribed
-from whisperx_api.client import ApiError, TaskState, TaskStatus, UploadOptions
+from whisperx_api.client import (
+    ApiError,
+    RecordingChanged,
+    ServerUnreachable,
+    TaskState,
+    TaskStatus,
+    UploadOptions,
+    idempotency_key,
+)
 from whisperx_api.formats.writing import Format
 
 SRT = (Format.SRT,)
@@ -33,6 +50,10 @@ def test_formats_are_listed_or_told_by_the_name_of_the_file():
     assert formats_of(None, Path("a.TXT")) == (Format.TEXT,)
     assert formats_of("tsv", Path("a.txt")) == (Format.TSV,)
     assert formats_of(None, None) == ()
+    for one in Format:
+        [made] = outputs("k2", (one,), Path("out"))
+        assert formats_of(None, made.path) == (one,)
+    assert formats_of(None, Path("a.Verbose.JSON")) == (Format.VERBOSE_JSON,)
 
 
 @pytest.mark.parametrize("wrong", ["docx", "srt,docx", "", ","])
@@ -52,6 +73,10 @@ def test_format_that_is_none_is_told(wrong: str, capsys: pytest.CaptureFixture[s
         (Asked({}, SRT, output=Path("a.srt")), 2, "--output-dir"),
         (Asked({}, SRT, output=Path("a.srt"), output_dir=Path("out")), 1, "not to both"),
         (Asked({}, (Format.TSV,), {"max_line_width": 42}), 1, "for subtitles"),
+        (Asked({}, SRT, as_json=True), 1, "leave one out"),
+        (Asked({}, SRT, output=Path("a.srt"), as_json=True), 1, "leave one out"),
+        (Asked({}, SRT, output=Path("none/a.srt")), 1, "there is no folder none"),
+        (Asked({}, SRT, output=Path(f"{'a' * 252}.srt")), 1, "can't be written: File name too long"),
     ],
 )
 def test_what_does_not_go_together_is_told(asked, recordings, sentence, capsys: pytest.CaptureFixture[str]):
@@ -59,6 +84,15 @@ def test_what_does_not_go_together_is_told(asked, recordings, sentence, capsys: 
         check(asked, recordings, None, None)
     assert getattr(caught.value, "exit_code", None) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_recordings_and_a_folder_are_asked_for_one_at_a_time(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(Exception) as caught:
+        check(Asked({}), 1, None, Path("inbox"))
+    assert getattr(caught.value, "exit_code", None) == 2
+    assert "with --watch: each goes without the others." in capsys.readouterr().err
+    check(Asked({}, (Format.JSON,), as_json=True), 1, None, None)
+    check(Asked({}, SRT, as_json=True, lines=True, output_dir=Path("out")), 1, None, None)
 
 
 def test_every_field_of_an_upload_but_the_url_is_a_flag():
@@ -101,6 +135,22 @@ def test_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.txt", b"old")]
 
 
+def test_file_may_have_the_longest_name_that_there_is(tmp_path: Path):
+    path = tmp_path / f"{'a' * 251}.txt"
+    assert fault(path) is None
+    put(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert fault(tmp_path / f"{'a' * 252}.txt") and fault(tmp_path / "none" / "a.txt") and fault(tmp_path)
+
+
+def test_what_cant_be_written_is_told_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    way = Scripted()
+    work = Batch(way, Asked({}, SRT, output_dir=tmp_path), Lines(), several=True)
+    planned = {Path(name): outputs(name, SRT, tmp_path) for name in ("bad", "b" * 255)}
+    assert asyncio.run(work.all(planned, 2)) == 1
+    assert way.tried == ["bad"] and "File name too long" in capsys.readouterr().err
+
+
 def test_transcripts_are_made_when_all_are_there_and_new_enough(tmp_path: Path):
     wanted = outputs("a", (Format.SRT, Format.VTT), tmp_path)
     put(tmp_path / "a.srt", b"1")
@@ -134,7 +184,9 @@ def test_recording_is_taken_once_it_stays_the_same(inbox: Path):
     assert look.ready(14) == {call: outputs("call", SRT, inbox)}
     assert look.ready(20) == {}, "it was taken"
     drop(inbox, "call.wav", b"other", changed=2000.0)
-    assert look.ready(30) == {} and list(look.ready(32)) == [call], "it is another now"
+    assert look.ready(30) == look.ready(32) == {}, "it is at work"
+    look.ended(call, has_transcript=False)
+    assert list(look.ready(33)) == [call], "it is another now"
 
 
 def test_what_is_no_recording_or_on_its_way_is_left_alone(inbox: Path):
@@ -143,6 +195,8 @@ def test_what_is_no_recording_or_on_its_way_is_left_alone(inbox: Path):
         drop(inbox, name)
     drop(inbox, "empty.wav", b"")
     (inbox / "folder.wav").mkdir()
+    (inbox / "loop.wav").symlink_to("loop.wav")
+    (inbox / "nowhere.wav").symlink_to("none.wav")
     wanted = [drop(inbox, "G.WAV"), drop(inbox, "h.mp4")]
     look.ready(0)
     assert sorted(look.ready(5)) == sorted(wanted)
@@ -174,6 +228,122 @@ def test_later_recording_of_the_same_stem_writes_over_nothing(inbox: Path):
     assert Folder(inbox, SRT, None, settle_seconds=0).ready(2) == {}
 
 
+@pytest.fixture
+def watched(inbox: Path, tmp_path: Path) -> Callable[[], Folder]:
+    """Begins to watch the folder, with what was remembered before."""
+    return lambda: Folder(inbox, SRT, None, 0, Notes(tmp_path / "cache", inbox, inbox))
+
+
+def transcribe(look: Folder, taken: Mapping[Path, Files]) -> list[str]:
+    """Write the transcripts of what was taken, and return their names."""
+    for path, files in taken.items():
+        for output in files:
+            put(output.path, f"of {path.name}".encode())
+        look.ended(path, has_transcript=True)
+    return [output.path.name for files in taken.values() for output in files]
+
+
+@pytest.mark.parametrize("comes", ["at work", "done", "done before"])
+def test_recording_keeps_its_transcripts_name_when_an_older_one_of_its_stem_comes(inbox, watched, comes: str):
+    look = watched()
+    first = drop(inbox, "call.mp3", changed=2000)
+    if comes == "done before":
+        put(inbox / "call.srt", b"of call.mp3")
+    taken = look.ready(0)
+    if comes == "done":
+        assert transcribe(look, taken) == ["call.srt"]
+    drop(inbox, "call.wav", changed=1000)
+    assert transcribe(look, look.ready(1)) == ["call.wav.srt"]
+    if comes == "at work":
+        assert transcribe(look, taken) == ["call.srt"]
+    assert look.ready(2) == watched().ready(3) == {}
+    assert (inbox / "call.srt").read_bytes() == b"of call.mp3" and first.is_file()
+
+
+def test_what_is_complete_while_a_part_of_it_is_transcribed_is_taken_again(inbox, watched):
+    look = watched()
+    call = drop(inbox, "call.wav", b"so")
+    part = look.ready(0)
+    drop(inbox, "call.wav", b"sound", changed=2000)
+    assert look.ready(1) == {}, "one after the other"
+    transcribe(look, part)  # which is newer than the recording now
+    assert list(watched().ready(2)) == [call], "also by a watch that begins anew"
+    whole = look.ready(3)
+    assert transcribe(look, whole) == ["call.srt"]
+    assert look.ready(4) == watched().ready(5) == {}
+
+
+def test_transcript_is_of_its_recording_also_when_that_is_gone(inbox, watched):
+    look = watched()
+    first = drop(inbox, "call.mp3", changed=2000)
+    transcribe(look, look.ready(0))
+    first.unlink()
+    other = drop(inbox, "call.wav", changed=1000)
+    assert look.ready(1) == watched().ready(2) == {other: outputs("call.wav", SRT, inbox)}
+    drop(inbox, "call.mp3", b"another", changed=500)
+    assert watched().ready(3)[first] == outputs("call", SRT, inbox), "a new one in its place"
+    first.unlink()
+    (inbox / "call.srt").unlink()
+    last = drop(inbox, "call.ogg", changed=2000)
+    assert look.ready(4) == {last: outputs("call", SRT, inbox)}, "nothing is left of it"
+    assert watched().ready(5)[other] == outputs("call", SRT, inbox)
+    other.unlink()
+    assert look.ready(6) == {}, "one that is at work has gone"
+
+
+def test_time_that_is_given_less_finely_makes_no_other_recording(inbox, watched):
+    look = watched()
+    call = drop(inbox, "call.wav", changed=1000.7)
+    transcribe(look, look.ready(0))
+    for changed, another in ((1000.0, False), (997.0, True)):
+        os.utime(call, (changed, changed))
+        assert list(watched().ready(1)) == [call] * another
+
+
+def test_notes_that_are_damaged_or_out_of_reach_are_no_fault(inbox: Path, tmp_path: Path):
+    notes = Notes(tmp_path / "cache", inbox, inbox)
+    noted = {os.fsdecode(b"caf\xe9.wav"): Note("caf", State(1, 2)), "b.wav": Note("b", State(3, 4))}
+    notes.add(noted)
+    [file] = (tmp_path / "cache" / "whisperx-api" / "watched").iterdir()
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    file.write_text(file.read_text() + '7\n{"name": "c.wav"}\n{"na')
+    assert notes.read() == noted
+    assert Notes(tmp_path / "cache", inbox, tmp_path).read() == {}
+    (tmp_path / "file").touch()
+    lost = Notes(tmp_path / "file", inbox, inbox)
+    lost.add(noted)
+    lost.write(noted)
+    assert lost.read() == {}
+
+
+def test_at_most_so_many_are_taken_at_once_and_the_rest_in_turn(inbox: Path):
+    for name in "abcdef":
+        drop(inbox, f"{name}.wav")
+    at_work, most, tried = 0, 0, []
+
+    async def take(path: Path, files: Files) -> NotTranscribed | None:
+        nonlocal at_work, most
+        tried.append(path.name)
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.01)
+        at_work -= 1
+        return NotTranscribed("A key is needed.", 3, for_all=True) if len(tried) == 6 else None
+
+    assert asyncio.run(watch(inbox, Folder(inbox, SRT, None, 0), take, at_once=2)) == 3
+    assert most == 2 and sorted(tried) == [f"{name}.wav" for name in "abcdef"]
+
+
+def test_what_nobody_foresaw_ends_a_watch(inbox: Path):
+    drop(inbox, "a.wav")
+
+    async def take(path: Path, files: Files) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(watch(inbox, Folder(inbox, SRT, None, 0), take, at_once=1))
+
+
 # --- what was sent ---
 
 
@@ -184,6 +354,7 @@ def test_sent_task_is_remembered_for_a_day_and_for_its_server(tmp_path: Path):
     assert SentTasks(tmp_path, "http://two").task("key") is None
     [file] = (tmp_path / "whisperx-api" / "sent").iterdir()
     assert "key" not in file.name and file.read_text() == "t1"
+    assert file.parent.stat().st_mode & 0o777 == 0o700
     os.utime(file, (0, time.time() - DAY - 1))
     assert sent.task("key") is None
     sent.remember("new", "t2")
@@ -272,6 +443,8 @@ class Scripted:
         self.at_work -= 1
         if recording.name.startswith("bad"):
             raise NotTranscribed("It is no audio.", 1, task_id="t1")
+        if recording.name.startswith("short"):
+            raise_for(RecordingChanged("It became shorter."), None)
         if recording.name.startswith("away"):
             raise NotTranscribed("Nobody answers.", 3, status="unreachable", for_all=True, passing=True)
         text = {"task_id": "t1", "language": "en", "segments": [], "speakers": [], "warnings": []}
@@ -290,8 +463,27 @@ def test_others_go_on_when_one_fails_and_the_worst_code_counts(capsys: pytest.Ca
     assert sorted(way.tried) == ["a", "b", "bad", "c"] and way.most == 2
     out, err = capsys.readouterr()
     assert out.count('"status": "completed"') == 3
-    assert '{"file": "bad", "task_id": "t1", "status": "failed", "error": "It is no audio."}' in out
+    line = '{"file": "bad", "task_id": "t1", "status": "failed", "transcript": null, "error": "It is no audio."}'
+    assert line in out
     assert "bad: It is no audio." in err
+
+
+def test_recording_that_becomes_shorter_fails_alone(capsys: pytest.CaptureFixture[str]):
+    way = Scripted()
+    assert batch(way, ["short", "a", "b"], at_once=1) == 1
+    assert way.tried == ["short", "a", "b"]
+    assert '"status": "failed", "transcript": null, "error": "It became shorter."' in capsys.readouterr().out
+
+
+def test_line_of_a_failure_has_its_files_which_are_none(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    work = Batch(Scripted(), Asked({}, SRT, output_dir=tmp_path, as_json=True, lines=True), Lines(), several=False)
+    assert asyncio.run(work.all({Path("bad"): outputs("bad", SRT, tmp_path)}, 1)) == 1
+    assert '"status": "failed", "outputs": [], "error": "It is no audio."' in capsys.readouterr().out
+
+
+def test_recordings_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]):
+    batch(Scripted(), ["a/bad", "b/bad", "b/bad2"])
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == ["a/bad", "b/bad", "bad2"]
 
 
 def test_what_is_so_for_all_is_not_tried_for_each(capsys: pytest.CaptureFixture[str]):
@@ -328,3 +520,114 @@ def test_who_is_patient_waits_as_long_as_the_server_asks(monkeypatch: pytest.Mon
     monkeypatch.setattr("whisperx_api.cli.transcribe.batch.asyncio.sleep", wait)
     assert batch(Full(), ["a"], patient=True) == 0
     assert waited[0] == 42
+
+
+# --- stopped ---
+
+
+class Client:
+    """Sends a recording in two halves, or one of them alone, and has its answer a little later."""
+
+    def __init__(self, answer: TaskStatus | Exception, whole: bool = True, at_once: bool = False) -> None:
+        self.answer, self.whole = answer, whole
+        self.reached, self.out = asyncio.Event(), asyncio.Event()
+        """Where it is to be stopped, and whether the answer is there."""
+        if at_once:
+            self.out.set()
+        self.cancelled: list[str] = []
+
+    async def upload(self, recording: Path, *, idempotency_key: str, on_sent: Any) -> TaskStatus:
+        on_sent(5, 10)
+        if self.whole:
+            on_sent(10, 10)
+        if not self.out.is_set():
+            self.reached.set()
+        await (self.out.wait() if self.whole else asyncio.sleep(60))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def status(self, task_id: str) -> TaskStatus:
+        return TaskStatus(task_id, TaskState.FAILED)
+
+    async def retry(self, task_id: str) -> None:
+        self.reached.set()
+        await asyncio.sleep(60)
+
+    async def cancel(self, task_id: str) -> None:
+        self.cancelled.append(task_id)
+
+
+def stopped(client: Client, recording: Path, *, gives_up: bool = True, again: bool = False) -> str | None:
+    """Stop a command that is so far with a recording; return what it says."""
+
+    async def go() -> str | None:
+        caller: Any = client
+        way = AtServer(caller, SentTasks(recording.parent, "http://one"), again=again, poll_seconds=1, patience=1)
+        work = asyncio.create_task(way.transcribe(recording, Asked({}), Lines().row("")))
+        await client.reached.wait()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        asyncio.get_running_loop().call_later(0.05, client.out.set)
+        said = await way.give_up() if gives_up else way.left()
+        await way.end()
+        assert len(asyncio.all_tasks()) == 1, "nothing is sent any more"
+        return said
+
+    return asyncio.run(go())
+
+
+PENDING, FAILED = TaskStatus("t1", TaskState.PENDING), TaskStatus("t1", TaskState.FAILED)
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    return drop(tmp_path, "call.wav")
+
+
+def test_task_whose_answer_is_awaited_is_cancelled_too(recording: Path):
+    client = Client(PENDING)
+    assert stopped(client, recording) == "Cancelled."
+    assert client.cancelled == ["t1"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_task_that_is_being_taken_up_is_cancelled_too(recording: Path, known: bool):
+    if known:
+        SentTasks(recording.parent, "http://one").remember(idempotency_key(recording, {}), "t1")
+    client = Client(FAILED, at_once=True)
+    assert stopped(client, recording) == "Cancelled."
+    assert client.cancelled == ["t1"]
+
+
+def test_what_is_sent_in_part_makes_no_task(recording: Path):
+    client = Client(PENDING, whole=False)
+    assert stopped(client, recording) == "Cancelled."
+    assert client.cancelled == []
+
+
+def test_task_that_may_be_there_is_not_called_cancelled(recording: Path):
+    lost, refused = ServerUnreachable("It hung up."), ApiError(415, "It is no audio.")
+    assert stopped(Client(lost), recording) == "The task could not be cancelled: It hung up."
+    assert stopped(Client(refused), recording) == "Cancelled."
+
+
+def test_what_goes_on_at_the_server_is_told(recording: Path):
+    goes_on = "What was sent goes on at the server: the same command"
+    assert stopped(Client(PENDING, whole=False), recording, gives_up=False) is None
+    assert stopped(Client(PENDING), recording, gives_up=False) == f"{goes_on} waits for it."
+    assert stopped(Client(PENDING), recording, gives_up=False, again=True) == f"{goes_on} without --again waits for it."
+
+
+# --- what stdout can show ---
+
+
+def test_text_is_shown_as_far_as_stdout_can(monkeypatch: pytest.MonkeyPatch):
+    for encoding, shown, written in (
+        ("utf-8", "[→ é]", '"→ é"'),
+        ("latin-1", "[? é]", '"\\u2192 \\u00e9"'),
+        ("ascii", "[→ é]", '"→ é"'),  # which is taken for a mistake
+    ):
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+        assert shown_by_stdout("[→ é]") == shown
+        assert json_for_stdout("→ é") == written and json.loads(json_for_stdout({"a": "\ud800"})) == {"a": "\ud800"}

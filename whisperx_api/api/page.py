@@ -7,6 +7,7 @@ that draws waveforms makes some as it runs.
 from __future__ import annotations
 
 import html
+import re
 import secrets
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from whisperx_api.api.entrance import FRAMES
 
 FOLDER = Path(__file__).parents[1] / "page"
 ASSETS = "/assets"
+BY_ACCEPT = {"Vary": "Accept"}
+"""For every answer that would be another for another Accept: no cache is to mistake one for the other."""
+WEIGHT = re.compile(r"[01](\.\d{0,3})?")
 ROOT = '<meta name="api-root" content=""'
 SCRIPT = '<script type="module"'
 POLICY = (
@@ -26,6 +30,20 @@ POLICY = (
     f"media-src 'self' blob:; connect-src 'self'; form-action 'none'; {FRAMES}"
 )
 PERMISSIONS = "microphone=(self), camera=(), geolocation=()"
+
+
+def wanted(accept: str) -> bool:
+    """Whether a request's Accept (RFC 9110, 12.5.1) names HTML, and JSON not rather; programs take what comes."""
+    weights = dict(map(_weighed, accept.lower().split(",")))
+    weight = weights.get("text/html", 0.0)
+    return weight > 0 and weight >= weights.get("application/json", 0.0)
+
+
+def _weighed(part: str) -> tuple[str, float]:
+    """Return a media type and its weight, 0 where that is no number."""
+    kind, *parameters = (piece.strip() for piece in part.split(";"))
+    weight = next((value for name, _, value in (one.partition("=") for one in parameters) if name == "q"), "1")
+    return kind, float(weight) if WEIGHT.fullmatch(weight) else 0.0
 
 
 class Page:
@@ -45,7 +63,7 @@ class Page:
         )
         headers = {
             "Content-Security-Policy": POLICY.format(nonce=nonce), "Permissions-Policy": PERMISSIONS,
-            "Cache-Control": "no-cache", "Vary": "Accept",
+            "Cache-Control": "no-cache", **BY_ACCEPT,
         }  # fmt: skip
         return HTMLResponse(text, headers=headers)
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from whisperx_api import __version__
 from whisperx_api.api.auth import AnyCaller
 from whisperx_api.api.errors import OPENAI_ERRORS, PROBLEMS
-from whisperx_api.api.page import Page
+from whisperx_api.api.page import BY_ACCEPT, Page, wanted
 
 router = APIRouter(tags=["operations"], responses=PROBLEMS)
 
@@ -28,16 +28,18 @@ class ApiInformation(BaseModel):
     endpoints: list[str] = Field(description="Method and path of everything under /v1.")
 
 
+@router.head("/", include_in_schema=False, response_model=ServerInformation)
 @router.get(
     "/", response_model=ServerInformation,
     responses={200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
 )  # fmt: skip
-async def root(request: Request) -> ServerInformation | Response:
+async def root(request: Request, response: Response) -> ServerInformation | Response:
     """What this server is; needs no key. A browser gets the page."""
     root = request.scope.get("root_path", "")
-    if "text/html" in request.headers.get("accept", "").lower():
+    if wanted(",".join(request.headers.getlist("accept"))):
         page: Page | None = request.app.state.page
-        return page.answer(root) if page else RedirectResponse(f"{root}/docs", headers={"Vary": "Accept"})
+        return page.answer(root) if page else RedirectResponse(f"{root}/docs", headers=BY_ACCEPT)
+    response.headers.update(BY_ACCEPT)
     return ServerInformation(docs=f"{root}/docs")
 
 

@@ -18,7 +18,7 @@ from whisperx_api.client.answers import (
     WordAnswer,
 )
 from whisperx_api.client.asynchronous import AsyncClient
-from whisperx_api.client.errors import ApiError, ClientError, ServerUnreachable, TaskFailed
+from whisperx_api.client.errors import ApiError, ClientError, RecordingChanged, ServerUnreachable, TaskFailed
 from whisperx_api.client.events import Ended, Progressed, SegmentHeard, TaskEvent
 from whisperx_api.client.recordings import idempotency_key
 from whisperx_api.client.retries import Retries
@@ -31,6 +31,7 @@ __all__ = [
     "ClientError",
     "Ended",
     "Progressed",
+    "RecordingChanged",
     "Retries",
     "SegmentAnswer",
     "SegmentHeard",

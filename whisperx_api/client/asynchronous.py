@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from whisperx_api.client.address import url_of
 from whisperx_api.client.answers import TaskState, TaskStatus, TranscriptAnswer, UploadOptions
 from whisperx_api.client.connection import AsyncConnection
 from whisperx_api.client.events import Hearing, TaskEvent
@@ -34,8 +35,11 @@ class AsyncClient:
     def __init__(
         self, base_url: str, api_key: str | None = None, timeout: float = 30.0, retries: Retries = USUAL
     ) -> None:
-        """`timeout` is in seconds, to connect and for each wait for bytes. Raises `ServerUnreachable` for no URL."""
-        self.base_url = base_url.rstrip("/")
+        """`timeout` is in seconds, to connect and for each wait for bytes.
+
+        Without a scheme the URL is one of http. Raises `ServerUnreachable` for no URL, `ValueError` for no key.
+        """
+        self.base_url = url_of(base_url)
         self._flows = Flows(self.base_url, retries)
         self._connection = AsyncConnection(self.base_url, api_key, timeout)
 

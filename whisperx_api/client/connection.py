@@ -13,11 +13,12 @@ from anyio.to_thread import run_sync
 from httpx_sse import EventSource
 
 from whisperx_api.client import requests
+from whisperx_api.client.address import headers_of
 from whisperx_api.client.errors import ClientError
 from whisperx_api.client.events import SILENCE_SECONDS, Hearing, TaskEvent
 from whisperx_api.client.recordings import PIECE, Upload
 from whisperx_api.client.steps import Flow, Pause, Send, Step
-from whisperx_api.client.transport import built, error_of, no_url, told_plainly
+from whisperx_api.client.transport import built, fault_of, told_plainly
 
 T = TypeVar("T")
 
@@ -26,12 +27,9 @@ class Connection:
     """Does steps one after the other, in the thread that asks for it."""
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
-        """`timeout` is in seconds. Raises `ServerUnreachable` for no URL."""
+        """`base_url` is one of `url_of`, `timeout` is in seconds. Raises `ValueError` for a key that is none."""
         self._base_url = base_url
-        try:
-            self._http = httpx.Client(base_url=base_url, headers=_headers(api_key), timeout=timeout)
-        except httpx.InvalidURL as error:
-            raise no_url(base_url, error) from error
+        self._http = httpx.Client(base_url=base_url, headers=headers_of(api_key), timeout=timeout)
 
     def close(self) -> None:
         self._http.close()
@@ -90,7 +88,8 @@ class Connection:
         try:
             if answer.is_error:
                 answer.read()
-                raise error_of(answer)
+            if (fault := fault_of(self._base_url, send.request, answer)) is not None:
+                raise fault
             yield answer
         finally:
             answer.close()
@@ -100,12 +99,9 @@ class AsyncConnection:
     """Does the same in coroutines. What waits for a disk is done in threads."""
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
-        """`timeout` is in seconds. Raises `ServerUnreachable` for no URL."""
+        """`base_url` is one of `url_of`, `timeout` is in seconds. Raises `ValueError` for a key that is none."""
         self._base_url = base_url
-        try:
-            self._http = httpx.AsyncClient(base_url=base_url, headers=_headers(api_key), timeout=timeout)
-        except httpx.InvalidURL as error:
-            raise no_url(base_url, error) from error
+        self._http = httpx.AsyncClient(base_url=base_url, headers=headers_of(api_key), timeout=timeout)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -165,7 +161,8 @@ class AsyncConnection:
         try:
             if answer.is_error:
                 await answer.aread()
-                raise error_of(answer)
+            if (fault := fault_of(self._base_url, send.request, answer)) is not None:
+                raise fault
             yield answer
         finally:
             await answer.aclose()
@@ -176,7 +173,3 @@ async def _read_in_threads(upload: Upload) -> AsyncIterator[bytes]:
     body = upload.body()
     while piece := await run_sync(next, body, b""):
         yield piece
-
-
-def _headers(api_key: str | None) -> dict[str, str]:
-    return {"X-API-Key": api_key} if api_key else {}

@@ -35,6 +35,10 @@ class ServerUnreachable(ClientError):
         self.passing = passing
 
 
+class RecordingChanged(ClientError):
+    """A recording became shorter while it was read: somebody else writes it."""
+
+
 class TaskFailed(ClientError):
     """A task that was waited for has failed, or was cancelled: the message is the server's sentence."""
 
@@ -43,6 +47,13 @@ class TaskFailed(ClientError):
         self.status = status
 
 
+def asked_of(error: ClientError) -> float:
+    """Return the seconds that a server asks to wait before another try, 0 where it asks for none."""
+    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
+
+
 def no_server(base_url: str) -> ServerUnreachable:
     """Return what is raised where something else answers."""
-    return ServerUnreachable(f"What answers at {base_url} is no whisperx-api server.", passing=False)
+    return ServerUnreachable(
+        f"What answers at {base_url} is no whisperx-api server, or one of another version.", passing=False
+    )

@@ -9,7 +9,7 @@ from typing import Union, cast
 from httpx_sse import ServerSentEvent
 
 from whisperx_api.client.answers import SegmentAnswer, TaskState, TaskStatus
-from whisperx_api.client.errors import ClientError, ServerUnreachable, no_server
+from whisperx_api.client.errors import ClientError, ServerUnreachable, asked_of, no_server
 
 PAUSES = (0.2, 1.0, 3.0)
 """Seconds before each further try to connect; the last one stands for all that follow."""
@@ -93,7 +93,8 @@ class Hearing:
         error = error or ServerUnreachable(f"{self._base_url} has ended the connection.")
         now = time.monotonic()
         self._away_since = self._away_since if self._failures else now
-        if not error.passing or now - self._away_since > self._patience:
+        left = self._patience - (now - self._away_since)
+        if not error.passing or left < 0:
             raise error
         self._failures += 1
-        return PAUSES[min(self._failures, len(PAUSES)) - 1]
+        return max(PAUSES[min(self._failures, len(PAUSES)) - 1], min(asked_of(error), left))

@@ -7,22 +7,24 @@ how a step is done.
 from __future__ import annotations
 
 import random
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import httpx
 
 from whisperx_api.client import requests
 from whisperx_api.client.answers import TaskPage, TaskState, TaskStatus, TranscriptAnswer
-from whisperx_api.client.errors import ApiError, ClientError, TaskFailed, no_server
+from whisperx_api.client.errors import ApiError, ClientError, TaskFailed, asked_of, no_server
 from whisperx_api.client.recordings import Recording, Sent, Upload, idempotency_key, key_of_url, upload_of
 from whisperx_api.client.requests import Request
 from whisperx_api.client.retries import Retries
 from whisperx_api.client.steps import Flow, Pause, Send, Source, Waiting, Work
 
+T = TypeVar("T")
 NOT_FOUND, CONFLICT = 404, 409
 
 
@@ -45,16 +47,16 @@ class Flows:
                 key = yield Work(lambda: idempotency_key(recording, options) if recording else key_of_url(options))
             request = requests.upload(str(key) if key else None)
             form = upload_of(recording, requests.fields_of(options), on_sent)
-            return TaskStatus.read((yield from self.json(request, form)))
+            return self._task((yield from self.json(request, form)))
         finally:
             if recording is not None:
                 recording.close()
 
     def status(self, task_id: str) -> Flow[TaskStatus]:
-        return TaskStatus.read((yield from self.json(requests.status(task_id))))
+        return self._task((yield from self.json(requests.status(task_id))))
 
     def result(self, task_id: str) -> Flow[TranscriptAnswer]:
-        return cast(TranscriptAnswer, (yield from self.json(requests.result(task_id))))
+        return self._transcript((yield from self.json(requests.result(task_id))))
 
     def written(self, task_id: str, format: str, options: Mapping[str, object]) -> Flow[bytes]:
         answer = yield from self._answer(Send(requests.written(task_id, format, options)))
@@ -63,24 +65,25 @@ class Flows:
     def edit(
         self, task_id: str, speakers: Mapping[str, str | None] | None, texts: Mapping[int, str] | None
     ) -> Flow[TranscriptAnswer]:
-        return cast(TranscriptAnswer, (yield from self.json(requests.edit(task_id, speakers, texts))))
+        return self._transcript((yield from self.json(requests.edit(task_id, speakers, texts))))
 
     def cancel(self, task_id: str) -> Flow[TaskStatus]:
-        return TaskStatus.read((yield from self.json(requests.cancel(task_id))))
+        return self._task((yield from self.json(requests.cancel(task_id))))
 
     def retry(self, task_id: str) -> Flow[TaskStatus]:
-        return TaskStatus.read((yield from self.json(requests.retry(task_id))))
+        return self._task((yield from self.json(requests.retry(task_id))))
 
     def delete(self, task_id: str) -> Flow[None]:
         yield from self._answer(Send(requests.delete(task_id)))
 
     def page(self, state: TaskState | None, limit: int | None, cursor: str | None = None) -> Flow[TaskPage]:
-        return TaskPage.read((yield from self.json(requests.tasks(state and state.value, limit, cursor))))
+        answer = yield from self.json(requests.tasks(state and state.value, limit, cursor))
+        return self._made(TaskPage.read, answer)
 
     def audio(self, task_id: str, to: str | Path) -> Flow[Path]:
         """Fetch the recording beside its place, and put it there once it is whole."""
         path = Path(to)
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(f".{secrets.token_hex(8)}.part")  # however long the name is
         try:
             yield from self._answer(Send(requests.audio(task_id), into=part))
             yield Work(lambda: part.replace(path))
@@ -93,19 +96,22 @@ class Flows:
         heard = time.monotonic()
         while True:
             try:
-                status = TaskStatus.read(self._read((yield Send(requests.status(task_id)))))
+                status = self._task(self._read((yield Send(requests.status(task_id)))))
             except ClientError as error:
-                if not error.passing or time.monotonic() - heard > waiting.patience:
+                left = waiting.patience - (time.monotonic() - heard)
+                if not error.passing or left < 0:
                     raise
                 if waiting.on_away:
                     waiting.on_away(error)
+                pause = max(waiting.poll_seconds, min(asked_of(error), left))
             else:
+                pause = waiting.poll_seconds
                 heard = time.monotonic()
                 if waiting.on_progress:
                     waiting.on_progress(status)
                 if status.status.final:
                     return status
-            yield Pause(waiting.poll_seconds)
+            yield Pause(pause)
 
     def transcribe(
         self,
@@ -144,6 +150,21 @@ class Flows:
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
+            raise no_server(self._base_url) from error
+
+    def _task(self, answer: Any) -> TaskStatus:
+        return self._made(TaskStatus.read, answer)
+
+    def _transcript(self, answer: Any) -> TranscriptAnswer:
+        if not isinstance(answer, dict) or not isinstance(answer.get("segments"), list):
+            raise no_server(self._base_url)
+        return cast(TranscriptAnswer, answer)
+
+    def _made(self, read: Callable[[Any], T], answer: Any) -> T:
+        """Return what the JSON of an answer means, where it is that of such a server."""
+        try:
+            return read(answer)
+        except (KeyError, TypeError, ValueError) as error:
             raise no_server(self._base_url) from error
 
     def _answer(self, send: Send) -> Flow[httpx.Response]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 import httpx
 
-from whisperx_api.client.errors import ClientError
+from whisperx_api.client.errors import RecordingChanged
 from whisperx_api.client.requests import fields_of
 
 PIECE = 256 * 1024
@@ -30,22 +31,30 @@ class Recording:
     """A file that is to be sent: its `name`, and its `size` in bytes, None where it can't be known."""
 
     def __init__(self, file: str | Path | BinaryIO) -> None:
-        """Open a path, which `close` closes; an open file is taken from its beginning. Raises `OSError`."""
+        """Open a path, which `close` closes; an open file is taken from its beginning.
+
+        Raises `OSError`, and `TypeError` for what is neither.
+        """
         self._own = isinstance(file, str | Path)
+        if not self._own and (isinstance(file, io.TextIOBase) or not hasattr(file, "read")):
+            raise TypeError(
+                f"A recording is a path or a file that is open in binary mode, not {type(file).__name__}; "
+                "bytes go as io.BytesIO."
+            )
         self._stream: BinaryIO = Path(file).open("rb") if isinstance(file, str | Path) else file  # noqa: SIM115
         self.name = readable(Path(str(getattr(self._stream, "name", "recording"))).name)
         self.rewindable = _seekable(self._stream)
         self.size = _size(self._stream) if self.rewindable else None
 
     def pieces(self) -> Iterator[bytes]:
-        """Read it from its beginning. Raises `ClientError` where it has become shorter, and `OSError`."""
+        """Read it from its beginning. Raises `RecordingChanged` where it has become shorter, and `OSError`."""
         if self.rewindable:
             self._stream.seek(0)
         left = self.size
         while left is None or left > 0:
             piece = self._stream.read(PIECE if left is None else min(PIECE, left))
             if not piece and left:
-                raise ClientError(f"{self.name} became shorter while it was read.")
+                raise RecordingChanged(f"{self.name} became shorter while it was read.")
             if not piece:
                 return
             left = None if left is None else left - len(piece)

@@ -11,6 +11,16 @@ from urllib.parse import quote
 ROUTE = "/api/v1/transcribe"
 
 
+class Wanted(Enum):
+    """What the answer to a request has in it, where it is one of this kind of server."""
+
+    JSON = "json"
+    NOTHING = "nothing"
+    TRANSCRIPT = "a transcript in some format"
+    RECORDING = "a recording"
+    EVENTS = "events"
+
+
 @dataclass(frozen=True)
 class Request:
     """What is sent; `body` is JSON. `path` is below the server's URL."""
@@ -20,6 +30,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    wanted: Wanted = Wanted.JSON
 
     @property
     def repeatable(self) -> bool:
@@ -45,7 +56,8 @@ def result(task_id: str) -> Request:
 
 def written(task_id: str, format: str, options: Mapping[str, object]) -> Request:
     """Ask for a transcript in a format."""
-    return Request("GET", _of("result", task_id), {"format": format, **fields_of(options)})
+    query = {"format": format, **fields_of(options)}
+    return Request("GET", _of("result", task_id), query, wanted=Wanted.TRANSCRIPT)
 
 
 def edit(task_id: str, speakers: Mapping[str, str | None] | None, texts: Mapping[int, str] | None) -> Request:
@@ -56,12 +68,13 @@ def edit(task_id: str, speakers: Mapping[str, str | None] | None, texts: Mapping
 
 def audio(task_id: str) -> Request:
     """Ask for the recording."""
-    return Request("GET", _of("audio", task_id))
+    return Request("GET", _of("audio", task_id), wanted=Wanted.RECORDING)
 
 
 def events(task_id: str) -> Request:
     """Listen to a task."""
-    return Request("GET", _of("events", task_id), headers={"Accept": "text/event-stream", "Cache-Control": "no-store"})
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    return Request("GET", _of("events", task_id), headers=headers, wanted=Wanted.EVENTS)
 
 
 def cancel(task_id: str) -> Request:
@@ -76,7 +89,7 @@ def retry(task_id: str) -> Request:
 
 def delete(task_id: str) -> Request:
     """Remove a task."""
-    return Request("DELETE", _of("task", task_id))
+    return Request("DELETE", _of("task", task_id), wanted=Wanted.NOTHING)
 
 
 def tasks(state: str | None, limit: int | None, cursor: str | None) -> Request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -10,8 +11,16 @@ from email.utils import parsedate_to_datetime
 import httpx
 from httpx_sse import SSEError
 
-from whisperx_api.client.errors import ApiError, ServerUnreachable, no_server
+from whisperx_api.client.errors import ApiError, ClientError, ServerUnreachable, no_server
+from whisperx_api.client.requests import Request, Wanted
 from whisperx_api.client.steps import Send
+
+NO_CONTENT, NOT_FOUND = 204, 404
+PAGES = ("text/html", "application/xhtml+xml")
+"""What a proxy, or the page that one logs in at, answers with in place of the server."""
+RECORDINGS = ("audio/", "video/", "application/octet-stream")
+LONGEST_PLACE = 200
+"""Characters of a place that is named in a sentence."""
 
 
 @contextmanager
@@ -21,7 +30,7 @@ def told_plainly(base_url: str) -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         raise ServerUnreachable(f"{base_url} took too long to answer.") from error
-    except SSEError as error:
+    except (SSEError, httpx.DecodingError) as error:
         raise no_server(base_url) from error
     except (httpx.TransportError, httpx.InvalidURL) as error:
         lasting = isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol)
@@ -29,11 +38,6 @@ def told_plainly(base_url: str) -> Iterator[None]:
             f"No server answers at {base_url} ({error}): start one with `whisperx-api serve`, or give its URL.",
             passing=not lasting,
         ) from error
-
-
-def no_url(base_url: str, error: Exception) -> ServerUnreachable:
-    """Return what is raised where a server's URL is none."""
-    return ServerUnreachable(f"{base_url} is no URL of a server: {error}.", passing=False)
 
 
 def built(
@@ -52,18 +56,53 @@ def built(
     )  # fmt: skip
 
 
-def error_of(answer: httpx.Response) -> ApiError:
-    """Return the error that an answer, whose body is read, tells of."""
-    return ApiError(answer.status_code, _detail(answer), _retry_after(answer.headers.get("Retry-After")))
+def fault_of(base_url: str, request: Request, answer: httpx.Response) -> ClientError | None:
+    """Return why an answer is not what the request is for, None where it is. The body of an error has been read."""
+    if answer.is_error:
+        asked = _retry_after(answer.headers.get("Retry-After"))
+        return ApiError(answer.status_code, _detail(base_url, answer), asked)
+    if "Location" in answer.headers and not answer.is_success:
+        return _elsewhere(base_url, request, answer)
+    return None if answer.is_success and _fits(request.wanted, answer) else no_server(base_url)
 
 
-def _detail(answer: httpx.Response) -> str:
+def _fits(wanted: Wanted, answer: httpx.Response) -> bool:
+    """Whether an answer may be what is wanted. JSON and events are looked at as they are read."""
+    kind = answer.headers.get("Content-Type", "").lower()
+    if wanted is Wanted.NOTHING:
+        return answer.status_code == NO_CONTENT
+    if wanted is Wanted.TRANSCRIPT:  # in whichever format, that of a newer server too
+        return not kind.startswith(PAGES)
+    return wanted is not Wanted.RECORDING or kind.startswith(RECORDINGS)
+
+
+def _elsewhere(base_url: str, request: Request, answer: httpx.Response) -> ServerUnreachable:
+    """Return what is said of a redirect. None is followed: recordings and keys go where the caller says."""
+    try:
+        there = answer.request.url.join(answer.headers["Location"])
+    except httpx.InvalidURL:
+        return no_server(base_url)
+    place = str(there.copy_with(query=None, fragment=None))
+    if (server := place.removesuffix(request.path)) != place:
+        advice = f"give {server} as the server's URL"
+    else:
+        secure = there.scheme == "https" and answer.request.url.scheme == "http"
+        advice = f"give the URL of the server itself{', with https://' if secure else ''}"
+    return ServerUnreachable(f"{base_url} sends requests on to {place[:LONGEST_PLACE]}: {advice}.", passing=False)
+
+
+def _detail(base_url: str, answer: httpx.Response) -> str:
     """Return the sentence of a problem document (RFC 9457), or what the status code means."""
+    status, phrase = answer.status_code, answer.reason_phrase
     try:
         detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return f"The server answered {answer.status_code} {answer.reason_phrase}."
-    return detail if isinstance(detail, str) else str(detail)
+        detail = phrase
+    if detail != phrase:
+        return detail if isinstance(detail, str) else str(detail)
+    if status == NOT_FOUND:  # said of a path, not of a task
+        return f"The server answered {status} {phrase}: there is no API below {base_url}. Is that its URL?"
+    return f"The server answered {status} {phrase}."
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -71,10 +110,10 @@ def _retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     if value.strip().isdecimal():
-        return float(value)
+        return seconds if math.isfinite(seconds := float(value)) else None
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+        when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+        return max((when - datetime.now(timezone.utc)).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return max((when - datetime.now(timezone.utc)).total_seconds(), 0.0)

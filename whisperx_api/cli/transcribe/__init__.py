@@ -79,5 +79,5 @@ def transcribe(
 
     from whisperx_api.cli.transcribe.running import At, run  # what is imported here is not for help or completion
 
-    at = None if local else At(server, api_key, cache_dir, again, poll_seconds)
-    raise typer.Exit(run(asked, at, files or [], resume, watch, jobs, settle_seconds))
+    at = None if local else At(server, api_key, again, poll_seconds)
+    raise typer.Exit(run(asked, at, files or [], resume, watch, jobs, settle_seconds, cache_dir))

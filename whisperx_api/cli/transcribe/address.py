@@ -31,5 +31,5 @@ def local_key(server: str) -> str | None:
             return key
     try:
         return (settings.data_dir / "api_key").read_text().strip() or None
-    except OSError:  # the server's answer says that a key is needed
+    except (OSError, UnicodeDecodeError):  # the server's answer says that a key is needed
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from whisperx_api.cli.console import USAGE, end
+from whisperx_api.cli.transcribe.outputs import fault, format_of
 from whisperx_api.formats.writing import Format
 
 FLAGS = {
@@ -49,19 +50,12 @@ class Asked:
 def formats_of(text: str | None, output: Path | None) -> tuple[Format, ...]:
     """Return the formats that are listed, or else the one that the name of `output` asks for."""
     if text is None:
-        return () if output is None else (_format_of(output),)
+        return () if output is None else (format_of(output.name) or _unknown(output),)
     known = {one.value: one for one in Format}
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if wrong := [name for name in names or [text] if name not in known]:
         end(f"--format takes {', '.join(known)}, several with commas between; not '{wrong[0]}'.", USAGE)
     return tuple(dict.fromkeys(known[name] for name in names))
-
-
-def _format_of(output: Path) -> Format:
-    """Return the format that a file's name asks for."""
-    suffix = output.suffix.lower()
-    found = next((one for one in Format if one.suffix == suffix), None)  # of those that end in .json the first, json
-    return found or _unknown(output)
 
 
 def _unknown(output: Path) -> NoReturn:
@@ -70,8 +64,10 @@ def _unknown(output: Path) -> NoReturn:
 
 def check(asked: Asked, recordings: int, resume: str | None, watch: Path | None) -> None:
     """End where what is asked for does not go together. `recordings` is how many are named."""
-    if (recordings > 0) + (resume is not None) + (watch is not None) != 1:
-        end("Name recordings, or a task with --resume, or a folder with --watch.", USAGE)
+    named = (recordings > 0) + (resume is not None) + (watch is not None)
+    if named != 1:
+        alone = "" if named == 0 else ": each goes without the others"
+        end(f"Name recordings, or a task with --resume, or a folder with --watch{alone}.", USAGE)
     several = watch is not None or recordings > 1
     if any(asked.layout.values()) and not any(one.is_subtitle for one in asked.formats):
         end("Lines and highlighted words are for subtitles: --format srt or vtt.", USAGE)
@@ -83,6 +79,10 @@ def check(asked: Asked, recordings: int, resume: str | None, watch: Path | None)
         end("Several formats are files: name a folder for them with --output-dir.", USAGE)
     if several and asked.formats and not asked.to_files and watch is None:
         end("Several recordings in a format are files: name a folder for them with --output-dir.", USAGE)
+    if asked.as_json and not asked.lines and asked.formats not in ((), (Format.JSON,)):
+        end("--json is the whole transcript, and --format or --output asks for another form: leave one out.", USAGE)
+    if asked.output is not None and (sentence := fault(asked.output, in_place=True)) is not None:
+        end(sentence, USAGE)
 
 
 def as_flags(detail: str) -> str:

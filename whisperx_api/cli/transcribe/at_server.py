@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import uuid
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class AtServer:
         self._poll_seconds = poll_seconds
         self._patience = patience
         self._unfinished: set[str] = set()
+        self._uploads: dict[asyncio.Task[TaskStatus], bool] = {}
+        """What is being sent, and whether all of it was, so that the server may have made a task of it."""
 
     async def transcribe(self, recording: Path, asked: Asked, row: Row) -> Transcribed:
         """Return the transcript of a recording. Raises `NotTranscribed`."""
@@ -80,26 +83,72 @@ class AtServer:
     async def give_up(self) -> str:
         """Cancel the tasks that are not done, and return a sentence that says so."""
         with move_on_after(CANCEL_SECONDS) as within:
+            lost = await self._answered()
             told = await asyncio.gather(*map(self._client.cancel, self._unfinished), return_exceptions=True)
-            errors = [error for error in told if isinstance(error, Exception)]
+            errors = [error for error in (*lost, *told) if isinstance(error, Exception)]
             return f"The task could not be cancelled: {errors[0]}" if errors else "Cancelled."
         assert within.cancelled_caught
         return "The task could not be cancelled: the server does not answer."
 
+    def left(self) -> str | None:
+        """Return a sentence about the tasks that go on at the server, None where there are none."""
+        going = len(self._unfinished) + sum(self._uploads.values())
+        same = "the same command without --again" if self._again else "the same command"
+        if going == 1 and self._unfinished:
+            return f"The task goes on at the server: --resume {min(self._unfinished)} waits for it, or {same}."
+        return f"What was sent goes on at the server: {same} waits for it." if going else None
+
+    async def end(self) -> None:
+        """Send no more."""
+        for upload in self._uploads:
+            upload.cancel()
+        await asyncio.gather(*self._uploads, return_exceptions=True)
+
+    async def _answered(self) -> list[ClientError]:
+        """Send no more, and wait for the tasks of what was sent whole; return why one of them is not known."""
+        for upload, whole in self._uploads.items():
+            if not whole:
+                upload.cancel()
+        answers = await asyncio.gather(*self._uploads, return_exceptions=True)
+        self._unfinished |= {answer.task_id for answer in answers if isinstance(answer, TaskStatus)}
+        return [one for one in answers if isinstance(one, ClientError) and not isinstance(one, ApiError)]
+
     async def _task_of(self, recording: Path, asked: Asked, row: Row) -> TaskStatus:
         """Return the task of a recording: the one that it was sent for before, taken up if need be, or a new one."""
+        if not await asyncio.to_thread(lambda: stat.S_ISREG(recording.stat().st_mode)):
+            return await self._upload(recording, f"{uuid.uuid4()}", asked, row)  # a pipe can be read once alone
         key = await asyncio.to_thread(idempotency_key, recording, asked.options)
         if not self._again and (known := self._sent.task(key)) is not None:
+            self._unfinished.add(known)
             try:
                 return await self._taken_up(await self._client.status(known), row)
             except ApiError as error:
+                self._unfinished.discard(known)
                 if error.status_code != NOT_FOUND:
                     raise
                 self._sent.forget(key)  # it was deleted, or the server is another now
         own = f"{uuid.uuid4()}" if self._again else key
-        task = await self._client.upload(recording, idempotency_key=own, on_sent=row.sent, **asked.options)
+        task = await self._upload(recording, own, asked, row)
         self._sent.remember(key, task.task_id)
         return await self._taken_up(task, row)
+
+    async def _upload(self, recording: Path, key: str, asked: Asked, row: Row) -> TaskStatus:
+        """Send a recording. Where this is cancelled that goes on, until `give_up` or `end` have seen to it."""
+
+        def sent(done: int, size: int | None) -> None:
+            row.sent(done, size)
+            self._uploads[upload] = done == size
+
+        upload = asyncio.create_task(self._client.upload(recording, idempotency_key=key, on_sent=sent, **asked.options))
+        self._uploads[upload] = False
+        try:
+            task = await asyncio.shield(upload)
+        except Exception:
+            del self._uploads[upload]
+            raise
+        del self._uploads[upload]
+        self._unfinished.add(task.task_id)
+        return task
 
     async def _taken_up(self, task: TaskStatus, row: Row) -> TaskStatus:
         """Have a task go on that was sent before, and had failed or was cancelled."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from whisperx_api.cli.console import FAILED
 from whisperx_api.cli.transcribe.asked import Asked
 from whisperx_api.cli.transcribe.delivery import Delivery
 from whisperx_api.cli.transcribe.failures import NotTranscribed
-from whisperx_api.cli.transcribe.outputs import Output
+from whisperx_api.cli.transcribe.outputs import Output, fault
 from whisperx_api.cli.transcribe.showing import Row, Show
 from whisperx_api.cli.transcribe.ways import Way
 
@@ -29,10 +31,14 @@ class Batch:
         self._several = several
         self._patient = patient
         self._hopeless: NotTranscribed | None = None
+        self._alike: frozenset[str] = frozenset()
+        """Names that several recordings have: these are told apart by their folders."""
 
     async def all(self, recordings: Mapping[Path, Sequence[Output]], at_once: int) -> int:
         """Transcribe recordings, at most so many at once; return the exit code: that of the worst."""
         room = asyncio.Semaphore(at_once)
+        names = Counter(recording.name for recording in recordings)
+        self._alike = frozenset(name for name, count in names.items() if count > 1)
 
         async def in_turn(recording: Path, files: Sequence[Output]) -> int:
             async with room:
@@ -44,11 +50,14 @@ class Batch:
 
     async def one(self, recording: Path, files: Sequence[Output]) -> NotTranscribed | None:
         """Transcribe a recording, and deliver what comes of it; return why there is no transcript."""
-        row = self._show.row(recording.name if self._several else "")
+        name = str(recording) if recording.name in self._alike else recording.name
+        row = self._show.row(name if self._several else "")
         try:
+            if sentences := [sentence for output in files if (sentence := fault(output.path)) is not None]:
+                raise NotTranscribed(sentences[0], FAILED)  # before the work is done
             await self._transcribe(recording, files, row)
         except NotTranscribed as error:
-            self._delivery.failed(recording, error, row)
+            self._delivery.failed(recording, error, files, row)
             self._hopeless = self._hopeless or (error if error.for_all else None)
             return error
         finally:

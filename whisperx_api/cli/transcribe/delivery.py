@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from whisperx_api.cli.console import FAILED
 from whisperx_api.cli.transcribe.asked import Asked
 from whisperx_api.cli.transcribe.failures import NotTranscribed
 from whisperx_api.cli.transcribe.outputs import Output, put
-from whisperx_api.cli.transcribe.printing import labelled
+from whisperx_api.cli.transcribe.printing import json_for_stdout, labelled, shown_by_stdout
 from whisperx_api.cli.transcribe.showing import Row, Show
 from whisperx_api.cli.transcribe.ways import Transcribed
 from whisperx_api.client import TranscriptAnswer
@@ -46,32 +45,34 @@ class Delivery:
         elif self._asked.output is not None:
             _put(self._asked.output, made.written[self._asked.formats[0]], made.task_id, in_place=True)
         elif not files:
-            text = self._text(made)
-            self._print(f"==> {readable(str(recording))} <==\n{text.rstrip()}\n\n" if self._several else text)
+            self._print(self._text(recording, made))
 
-    def failed(self, recording: Path | None, error: NotTranscribed, row: Row) -> None:
-        """Say why there is no transcript."""
+    def failed(self, recording: Path | None, error: NotTranscribed, files: Sequence[Output], row: Row) -> None:
+        """Say why there is no transcript, or why it is not in the files that it was for."""
         row.say(str(error))
         if self._asked.lines:
-            self._line(recording, error.task_id, error.status, str(error), {})
+            told: Mapping[str, Any] = {"outputs": []} if files else {"transcript": None}
+            self._line(recording, error.task_id, error.status, str(error), told)
 
-    def _text(self, made: Transcribed) -> str:
+    def _text(self, recording: Path | None, made: Transcribed) -> str | bytes:
         if self._asked.formats:
-            return made.written[self._asked.formats[0]].decode()
+            return made.written[self._asked.formats[0]]  # a file's own bytes, whatever stdout takes text for
         if self._asked.as_json:
-            return json.dumps(made.transcript, ensure_ascii=False, indent=2)
-        return labelled(made.transcript, self._asked.words)
+            return json_for_stdout(made.transcript, indent=2)
+        text = labelled(made.transcript, self._asked.words)
+        text = f"==> {readable(str(recording))} <==\n{text.rstrip()}\n\n" if self._several else text
+        return shown_by_stdout(text)
 
     def _line(
         self, recording: Path | None, task_id: str | None, status: str, error: str | None, told: Mapping[str, Any]
     ) -> None:
         file = None if recording is None else readable(str(recording))
         line = {"file": file, "task_id": task_id, "status": status, **told, "error": error}
-        self._print(json.dumps(line, ensure_ascii=False))
+        self._print(json_for_stdout(line))
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str | bytes) -> None:
         with self._show.paused():
-            typer.echo(text, nl=not text.endswith("\n"))
+            typer.echo(text, nl=text[-1:] not in ("\n", b"\n"))
 
 
 def _remarks(transcript: TranscriptAnswer, row: Row) -> None:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from whisperx_api.cli.console import FAILED, REFUSED, USAGE
 from whisperx_api.cli.transcribe.asked import as_flags
-from whisperx_api.client import ApiError, ClientError
+from whisperx_api.client import ApiError, ClientError, RecordingChanged
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -42,6 +42,8 @@ class NotTranscribed(Exception):
 
 def raise_for(error: ClientError, task_id: str | None) -> NoReturn:
     """Raise what a client's error means for a recording, whose task, if it has one, goes on."""
+    if isinstance(error, RecordingChanged):
+        raise NotTranscribed(str(error), FAILED, task_id=task_id) from error
     if not isinstance(error, ApiError):
         going = f" The task goes on when the server is back: --resume {task_id} waits for it." if task_id else ""
         raise NotTranscribed(

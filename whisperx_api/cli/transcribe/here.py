@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import stat
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -58,6 +59,8 @@ class Here:
         """Return the transcript of a recording. Raises `NotTranscribed`."""
         options = self._options(asked)
         try:
+            if not await asyncio.to_thread(lambda: stat.S_ISREG(recording.stat().st_mode)):
+                raise NotTranscribed(f"{recording} is no file but a pipe or the like: --local reads files.", FAILED)
             path, size = await asyncio.to_thread(lambda: (recording.resolve(), recording.stat().st_size))
             duration = await decoder.probe(path, options.channels)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,24 +28,30 @@ def outputs(base: str, formats: Iterable[Format], folder: Path) -> tuple[Output,
     return tuple(Output(one, folder / f"{base}{SUFFIXES.get(one, one.suffix)}") for one in formats)
 
 
-def bases(recordings: Iterable[Path]) -> dict[Path, str]:
+def format_of(name: str) -> Format | None:
+    """Return the format that a file's name asks for by its ending, the longest there is; None for none."""
+    ends = {SUFFIXES.get(one, one.suffix): one for one in Format}
+    return next((ends[end] for end in sorted(ends, key=len, reverse=True) if name.lower().endswith(end)), None)
+
+
+def bases(recordings: Iterable[Path], taken: Iterable[str] = ()) -> dict[Path, str]:
     """Return what the names of each recording's files begin with: its stem.
 
-    Of several with one stem the first has it. The others keep their whole name, a.mp3 beside a.wav, and a number where
-    that too is taken, so that none writes over another's files.
+    Of several with one stem the first has it, if it is not `taken`. The others keep their whole name, a.mp3 beside
+    a.wav, and a number where that too is taken, so that none writes over another's files.
     """
     given: dict[Path, str] = {}
-    taken: set[str] = set()
+    others = {base.casefold() for base in taken}
     for recording in recordings:
         base, number = recording.stem, 1
-        while base.casefold() in taken:
+        while base.casefold() in others:
             base, number = recording.name if number == 1 else f"{recording.name}.{number}", number + 1
-        taken.add(base.casefold())
+        others.add(base.casefold())
         given[recording] = base
     return given
 
 
-def made(wanted: Sequence[Output], since: float) -> bool:
+def made(wanted: Sequence[Output], since: float = 0) -> bool:
     """Whether all files are there that are wanted, and none is older than `since`, in seconds since 1970."""
     try:
         return all(output.path.stat().st_mtime >= since for output in wanted)
@@ -52,9 +59,30 @@ def made(wanted: Sequence[Output], since: float) -> bool:
         return False
 
 
+def fault(path: Path, in_place: bool = False) -> str | None:
+    """Say why a file can't be written, as far as that can be told before; `in_place` is one that is written over."""
+    try:
+        there = path.exists()
+        path.lstat()  # which a name that is too long has no place for
+    except FileNotFoundError:
+        there = False
+    except OSError as error:
+        return f"{path} can't be written: {error.strerror}."
+    if not path.parent.is_dir():
+        return f"{path} can't be written: there is no folder {path.parent}."
+    if path.is_dir():
+        return f"{path} can't be written: it is a folder."
+    return None if os.access(path if in_place and there else path.parent, os.W_OK) else unwritable(path)
+
+
+def unwritable(path: Path) -> str:
+    """Say that this user may not write somewhere."""
+    return f"{path} can't be written: this user has no right to."
+
+
 def put(path: Path, data: bytes) -> None:
     """Write a file that is whole or not there. Raises `OSError`."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")  # however long the name is
     try:
         part.write_bytes(data)
         part.replace(path)

@@ -1,6 +1,11 @@
-"""A transcript as lines for people."""
+"""A transcript as lines for people, and what stdout can show of text."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
 
 from whisperx_api.client import TranscriptAnswer
 
@@ -16,6 +21,26 @@ def labelled(transcript: TranscriptAnswer, words: bool = False) -> str:
         if words and segment.get("words"):
             lines.append("    " + "  ".join(f"{word['start']:.2f} {word['word']}" for word in segment["words"]))
     return "\n".join(lines)
+
+
+def shown_by_stdout(text: str) -> str:
+    """Return text with a question mark for each character that stdout has none for."""
+    encoding = _encoding()
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def json_for_stdout(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, whose characters are written as escapes where stdout has none for them."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(_encoding())
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
+
+
+def _encoding() -> str:
+    return typer.get_text_stream("stdout").encoding or "utf-8"
 
 
 def clock(seconds: float) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,12 @@ from whisperx_api.cli.transcribe.at_server import AtServer
 from whisperx_api.cli.transcribe.batch import Batch
 from whisperx_api.cli.transcribe.delivery import Delivery
 from whisperx_api.cli.transcribe.failures import INTERRUPTED, NotTranscribed
-from whisperx_api.cli.transcribe.outputs import Output, bases, outputs
+from whisperx_api.cli.transcribe.notes import Notes
+from whisperx_api.cli.transcribe.outputs import Output, bases, outputs, unwritable
 from whisperx_api.cli.transcribe.sent import SentTasks
 from whisperx_api.cli.transcribe.showing import Show, shown
 from whisperx_api.cli.transcribe.stopping import Stopped, until_told
-from whisperx_api.cli.transcribe.watching import Folder, watch
+from whisperx_api.cli.transcribe.watching import Folder, NotWatched, watch
 from whisperx_api.cli.transcribe.ways import Way
 from whisperx_api.client import AsyncClient, ClientError, Retries
 from whisperx_api.formats.writing import Format
@@ -40,40 +43,47 @@ class At:
 
     server: str | None
     api_key: str | None
-    cache_dir: Path | None
     again: bool
     poll_seconds: float
 
 
 def run(
     asked: Asked, at: At | None, files: Sequence[Path], resume: str | None, watched: Path | None, jobs: int,
-    settle_seconds: float,
+    settle_seconds: float, cache_dir: Path | None,
 ) -> int:  # fmt: skip
-    """Do what is asked for, at a server or, without one, here; return the exit code."""
+    """Do what is asked for, at a server or, without one, here; return the exit code.
+
+    `cache_dir` is the folder for what can be made again; ~/.cache if it is None.
+    """
     several = watched is not None or len(files) > 1
     if asked.output_dir is not None or watched is not None:
         asked = replace(asked, formats=asked.formats or (Format.TEXT,))
-    if asked.output_dir is not None:
+    if (target := asked.output_dir or watched) is not None:
         try:
-            asked.output_dir.mkdir(parents=True, exist_ok=True)
+            target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            end(f"{asked.output_dir} can't be written to: {error.strerror}.", USAGE)
+            end(f"{target} can't be written to: {error.strerror}.", USAGE)
+        if not os.access(target, os.W_OK | os.X_OK):
+            end(unwritable(target), USAGE)
 
     async def work(way: Way, show: Show, at_once: int) -> int:
         batch = Batch(way, asked, show, several=several, patient=watched is not None)
         if watched is not None:
-            folder = Folder(watched, asked.formats, asked.output_dir, settle_seconds)
+            notes = Notes(cache_dir, watched, asked.output_dir or watched)
+            folder = Folder(watched, asked.formats, asked.output_dir, settle_seconds, notes)
             try:
                 return await watch(watched, folder, batch.one, at_once)
-            except OSError as error:
-                end(f"{watched} can't be watched: {error.strerror or error}.", FAILED)
+            except NotWatched as error:
+                end(str(error), FAILED)
         if resume is not None:
             assert isinstance(way, AtServer)
             return await _resumed(way, resume, asked, show)
         return await batch.all(_planned(files, asked), at_once)
 
     try:
-        return asyncio.run(_here(work, jobs) if at is None else _at_server(work, at, jobs, watched is not None))
+        return asyncio.run(
+            _here(work, jobs) if at is None else _at_server(work, at, cache_dir, jobs, watched is not None)
+        )
     except Stopped as stopped:
         return 0 if watched is not None and stopped.by is not signal.SIGINT else INTERRUPTED
     except KeyboardInterrupt:  # a second Ctrl-C, or one before anything was begun
@@ -83,14 +93,16 @@ def run(
 Task = Callable[[Way, Show, int], Coroutine[Any, Any, int]]
 
 
-async def _at_server(task: Task, at: At, jobs: int, watching: bool) -> int:
+async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watching: bool) -> int:
     """Have the task done by a server. What is not done when Ctrl-C stops it is cancelled there, unless it watches."""
     server = url_of(at.server)
-    sent = SentTasks(at.cache_dir, server)
+    sent = SentTasks(cache_dir, server)
     try:
         client = AsyncClient(server, at.api_key or local_key(server), retries=RETRIES)
     except ClientError as error:
         end(str(error), REFUSED)
+    except ValueError as error:
+        end(f"{error} Here: --api-key, or WHISPERX_API_KEY.", USAGE)
     async with client:
         patience = math.inf if watching else PATIENCE_SECONDS
         way = AtServer(client, sent, again=at.again, poll_seconds=at.poll_seconds, patience=patience)
@@ -98,9 +110,14 @@ async def _at_server(task: Task, at: At, jobs: int, watching: bool) -> int:
             with shown() as show:
                 return await until_told(task(way, show, jobs + 1))
         except Stopped as stopped:
-            if stopped.by is signal.SIGINT and not watching:
-                typer.echo(await way.give_up(), err=True)
+            cancelling = stopped.by is signal.SIGINT and not watching
+            said = await way.give_up() if cancelling else way.left()
+            if said and not watching:
+                with suppress(OSError):  # a terminal that is closed
+                    typer.echo(said, err=True)
             raise
+        finally:
+            await way.end()
 
 
 async def _here(task: Task, jobs: int) -> int:
@@ -134,14 +151,15 @@ def _planned(files: Sequence[Path], asked: Asked) -> dict[Path, tuple[Output, ..
 async def _resumed(way: AtServer, task_id: str, asked: Asked, show: Show) -> int:
     """Wait for a task that was sent before, and deliver its transcript; return the exit code."""
     row, delivery = show.row(""), Delivery(asked, show, several=False)
+    recording: Path | None = None
+    files: tuple[Output, ...] = ()
     try:
-        recording, files = None, ()
         if asked.output_dir is not None:
             recording = await way.recording_of(task_id)
             files = outputs(recording.stem, asked.formats, asked.output_dir)
         delivery.done(recording, await way.followed(task_id, asked, row), files, row)
     except NotTranscribed as error:
-        delivery.failed(None, error, row)
+        delivery.failed(None, error, files, row)
         return error.code
     finally:
         row.end()

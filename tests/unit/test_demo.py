@@ -1,0 +1,78 @@
+"""`make try` beside another program that has its port: that one gets no recording and no key."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whisperx_api.demo import main, wait_for
+
+
+class Other(ThreadingHTTPServer):
+    """Another program, which answers whatever it is asked, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str | None]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Other  # type: ignore[assignment]  # the server that made it
+
+    def respond(self) -> None:
+        self.server.asked.append((f"{self.command} {self.path}", self.headers.get("X-API-Key")))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"task_id": "t1", "status": "pending"}')
+
+    do_GET = do_POST = respond
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def other() -> Iterator[Other]:
+    other = Other()
+    threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
+    yield other
+    other.shutdown()
+    other.server_close()
+
+
+def test_program_that_has_the_port_is_sent_nothing(other: Other, tone, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PORT", str(other.server_port))
+    monkeypatch.setenv("API_KEY", "secret")
+    begun: list[Any] = []
+    monkeypatch.setattr("whisperx_api.demo.subprocess.Popen", lambda *_, **__: begun.append(1))
+    with pytest.raises(SystemExit, match=f"Port {other.server_port} on 127.0.0.1 is taken by another program"):
+        main(["--page", str(tone())])
+    assert begun == [] and other.asked == []
+
+
+def test_program_that_takes_the_port_meanwhile_is_not_asked(other: Other) -> None:
+    soon_over = [sys.executable, "-c", "import time; time.sleep(0.5)"]
+    with subprocess.Popen(soon_over) as server, pytest.raises(SystemExit, match="ended before it answered"):
+        wait_for(f"http://127.0.0.1:{other.server_port}", server)
+    assert other.asked == []
+
+
+def test_own_server_is_waited_for() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as server:  # fmt: skip
+        try:
+            assert server.stdout is not None
+            port = int(server.stdout.readline().split(b" port ")[1].split()[0])
+            wait_for(f"http://127.0.0.1:{port}", server)
+        finally:
+            server.terminate()

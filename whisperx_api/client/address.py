@@ -1,0 +1,35 @@
+"""A server's URL and the key to it, looked at before anything is sent."""
+
+from __future__ import annotations
+
+import httpx
+
+from whisperx_api.client.errors import ServerUnreachable
+
+
+def url_of(base_url: str) -> str:
+    """Return a server's URL, with http:// where it names no scheme. Raises `ServerUnreachable` for what is none."""
+    url = base_url.strip()
+    url = url if "://" in url else f"http://{url}"
+    try:
+        read = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise _none(base_url, f": {error}") from error
+    if read.scheme not in ("http", "https") or not read.host:
+        raise _none(base_url, ": it is to begin with http:// or https:// and a host")
+    return url.rstrip("/")
+
+
+def headers_of(api_key: str | None) -> dict[str, str]:
+    """Return the header that carries a key, without the line end of a file that it was read from.
+
+    Raises `ValueError` for what no header can carry. The message does not show it.
+    """
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("The API key has characters in it that no key has, like accents or line ends: copy it anew.")
+    return {"X-API-Key": key} if key else {}
+
+
+def _none(base_url: str, why: str) -> ServerUnreachable:
+    return ServerUnreachable(f"{base_url} is no URL of a server{why}.", passing=False)
