@@ -41,6 +41,13 @@ test("the word of a moment is the last of its segment that has begun", () => {
   ]);
 });
 
+test("a moment that the browser has cut off is the one that was meant", () => {
+  const text = read([0, "a b", [["a", 0], ["b", 1.009]]], [2.003, "c", [["c", 2.003]]]);
+  assert.deepEqual([1.008, 1.008999, 2.002, 2.002999].map((time) => placeAt(text, time)), [
+    { segment: 0, word: 0 }, { segment: 0, word: 1 }, { segment: 0, word: 1 }, { segment: 1, word: 2 },
+  ]);
+});
+
 test("starts ascend where segments overlap", () => {
   assert.deepEqual([...read([5, ""], [4, ""], [6, ""]).starts], [5, 5, 6]);
 });

@@ -1,5 +1,6 @@
 // Play, pause, jump, speed, and where one is.
 
+import type { ComponentChildren } from "preact";
 import { clock } from "../text/time";
 import type { Waveform } from "../api/types";
 import { useTime, type Played } from "./playback";
@@ -12,9 +13,13 @@ interface Props {
   played: Played;
   waveform: Waveform | null;
   duration: number;
+  following: boolean;
+  follow(following: boolean): void;
+  /** What else stays in sight. */
+  children: ComponentChildren;
 }
 
-export function Player({ played, waveform, duration }: Props) {
+export function Player({ played, waveform, duration, following, follow, children }: Props) {
   const { playback, playing, error } = played;
   const time = useTime(playback.audio);
   return (
@@ -31,6 +36,22 @@ export function Player({ played, waveform, duration }: Props) {
         <button type="button" onClick={() => playback.seek(playback.audio.currentTime + JUMP)}>
           +{JUMP} s
         </button>
+        <label class="speed">
+          <span class="unseen">Speed</span>
+          <select onChange={(event) => playback.hasten(Number(event.currentTarget.value))}>
+            {SPEEDS.map((speed) => (
+              <option key={speed} value={speed} selected={speed === 1}>
+                {speed}×
+              </option>
+            ))}
+          </select>
+        </label>
+        <label class="check">
+          <input type="checkbox" checked={following} onChange={() => follow(!following)} />
+          <span>
+            Follow<span class="of-what"> what is played</span>
+          </span>
+        </label>
         <input
           class="position"
           type="range"
@@ -45,16 +66,7 @@ export function Player({ played, waveform, duration }: Props) {
         <output class="time">
           {clock(time)} / {clock(duration)}
         </output>
-        <label class="speed">
-          <span class="unseen">Speed</span>
-          <select onChange={(event) => (playback.audio.playbackRate = Number(event.currentTarget.value))}>
-            {SPEEDS.map((speed) => (
-              <option key={speed} value={speed} selected={speed === 1}>
-                {speed}×
-              </option>
-            ))}
-          </select>
-        </label>
+        {children}
       </div>
       {error && (
         <p class="note" role="alert">

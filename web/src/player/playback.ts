@@ -11,6 +11,8 @@ export class Playback {
   onError: (sentence: string) => void = () => {};
   /** Whether the link that is there was asked for because another had led nowhere. */
   private renewed = false;
+  /** Whether a link is on its way, or is looked into. */
+  private busy = false;
   /** Where one wants to be, in seconds, and to hear it: what is not loaded yet takes neither. */
   private place: number | null = null;
   private wanted = false;
@@ -27,12 +29,15 @@ export class Playback {
   }
 
   async open(): Promise<void> {
+    this.busy = true;
     try {
       const url = await this.api.audio(this.task);
       if (!this.closed) this.audio.src = url;
     } catch (error) {
-      if (error instanceof ApiError) this.onError(error.message);
+      if (error instanceof ApiError) this.fail(error.message);
       else throw error;
+    } finally {
+      this.busy = false;
     }
   }
 
@@ -49,9 +54,15 @@ export class Playback {
   /** Go to a time in seconds, and play from there where `play` says so. */
   seek(time: number, play = false): void {
     const place = Math.max(0, time);
-    if (this.audio.readyState) this.audio.currentTime = place;
+    this.revive();
+    if (this.audio.readyState && !this.busy) this.audio.currentTime = place;
     else this.place = place;
     if (play) void this.play();
+  }
+
+  /** Play so many times as fast as it was spoken, whatever is loaded after this, too. */
+  hasten(speed: number): void {
+    this.audio.defaultPlaybackRate = this.audio.playbackRate = speed;
   }
 
   close(): void {
@@ -70,6 +81,7 @@ export class Playback {
 
   private async play(): Promise<void> {
     this.wanted = true;
+    this.revive();
     try {
       await this.audio.play();
     } catch {
@@ -79,13 +91,27 @@ export class Playback {
 
   private async mend(): Promise<void> {
     if (this.closed || !this.audio.src) return;
-    const refusal = await this.api.refusalOf(this.audio.src);
-    if (this.closed) return;
-    if (!refusal) return this.onError(UNPLAYABLE);
-    if (refusal.status !== OVER || this.renewed) return this.onError(refusal.message);
     this.place ??= this.audio.currentTime;
+    this.busy = true;
+    const refusal = await this.api.refusalOf(this.audio.src);
+    this.busy = false;
+    if (this.closed) return;
+    const passing = !refusal || refusal.status === OVER; // where there is none, it leads to the recording by now
+    if (!passing || this.renewed) return this.fail(refusal?.message ?? UNPLAYABLE);
     this.renewed = true;
     await this.open();
+  }
+
+  private fail(sentence: string): void {
+    this.pause();
+    this.onError(sentence);
+  }
+
+  /** What there was no link for, or what broke off, is there again perhaps. */
+  private revive(): void {
+    if (this.closed || this.busy || (this.audio.src && !this.audio.error)) return;
+    this.renewed = false;
+    void this.open();
   }
 }
 
@@ -106,7 +132,10 @@ export function usePlayback(api: Api, task: string): Played {
     const started = () => setPlaying(true);
     const stopped = () => setPlaying(false);
     const ready = () => setError(null);
-    playback.onError = setError;
+    playback.onError = (sentence) => {
+      setError(sentence);
+      stopped(); // a new link has stopped what was played, of which there is no event
+    };
     audio.addEventListener("play", started);
     audio.addEventListener("pause", stopped);
     audio.addEventListener("loadedmetadata", ready);
@@ -132,9 +161,10 @@ export function useTime(audio: HTMLAudioElement, step = 0.25): number {
 }
 
 /** Call `tell` with the time that is played before each frame while it plays, and after each jump. */
-export function watchTime(audio: HTMLAudioElement, tell: (time: number) => void): () => void {
+export function watchTime(audio: HTMLAudioElement, tell: (time: number, jumped: boolean) => void): () => void {
   let frame = 0;
-  const now = () => tell(audio.currentTime);
+  const now = () => tell(audio.currentTime, audio.seeking);
+  const jumped = () => tell(audio.currentTime, true);
   const run = () => {
     now();
     frame = audio.paused ? 0 : requestAnimationFrame(run);
@@ -144,11 +174,11 @@ export function watchTime(audio: HTMLAudioElement, tell: (time: number) => void)
     run();
   };
   audio.addEventListener("play", start);
-  audio.addEventListener("seeking", now);
+  audio.addEventListener("seeking", jumped);
   start();
   return () => {
     cancelAnimationFrame(frame);
     audio.removeEventListener("play", start);
-    audio.removeEventListener("seeking", now);
+    audio.removeEventListener("seeking", jumped);
   };
 }

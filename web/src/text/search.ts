@@ -12,6 +12,12 @@ export interface Hit {
 export const MOST_HITS = 10_000;
 const SLICE = 6; // milliseconds of work between two looks at whether the browser has something else to do
 
+/** Letters with their marks, which are one where Unicode has one for both. */
+const CHARACTER = /\P{M}\p{M}*|\p{M}+/gu;
+/** Accents and points, where a word is known without them. In other scripts marks are letters: की is not का. */
+const ACCENTS =
+  /([\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{Script=Arabic}\p{Script=Hebrew}])\p{M}+/gu;
+
 interface Plain {
   letters: string;
   /** Where in the text each letter is; null where they are in the same places. */
@@ -38,30 +44,37 @@ export async function search(segments: readonly Line[], wanted: string, signal: 
   return hits.slice(0, MOST_HITS);
 }
 
+/** Which of the hits one is; a half where it is none of them, between the one before it and the one after. */
+export function placeOf({ segment, start }: Hit, hits: readonly Hit[]): number {
+  const next = hits.findIndex((hit) => hit.segment > segment || (hit.segment === segment && hit.start >= start));
+  if (next < 0) return hits.length - 0.5;
+  return hits[next]!.segment === segment && hits[next]!.start === start ? next : next - 0.5;
+}
+
 function within(segment: Line, index: number, needle: string): Hit[] {
   let found = known.get(segment);
   if (!found) known.set(segment, (found = plain(segment.text)));
   const { letters, at } = found;
   const hits: Hit[] = [];
   for (let from = letters.indexOf(needle); from >= 0; from = letters.indexOf(needle, from + needle.length)) {
-    const end = from + needle.length;
+    let end = from + needle.length;
+    while (at && at[end] === at[end - 1]) end++; // what is found ends where a character does
     hits.push({ segment: index, start: at ? at[from]! : from, end: at ? at[end]! : end });
   }
   return hits;
 }
 
-/** A text without case and accents. */
-export function plain(text: string): Plain {
+/** A text without case and accents, with plain apostrophes and spaces. */
+function plain(text: string): Plain {
   if (/^[\x20-\x7e]*$/.test(text)) return { letters: text.toLowerCase(), at: null };
   let letters = "";
   const at: number[] = [];
-  let place = 0;
-  for (const mark of text) {
-    const bare = mark.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
-    for (let n = 0; n < bare.length; n++) at.push(place);
+  for (const { 0: character, index } of text.matchAll(CHARACTER)) {
+    const bare = character.normalize("NFD").replace(ACCENTS, "$1").normalize("NFC").toLowerCase();
+    const same = bare.length === character.length; // each letter is where it was
+    for (let n = 0; n < bare.length; n++) at.push(same ? index + n : index);
     letters += bare;
-    place += mark.length;
   }
   at.push(text.length);
-  return { letters, at };
+  return { letters: letters.replace(/[‘’ʼ]/g, "'").replace(/\s/g, " "), at };
 }

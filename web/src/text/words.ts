@@ -73,6 +73,9 @@ export function lastUpTo(numbers: ArrayLike<number>, value: number, low = 0, hig
   return low > first ? low - 1 : -1;
 }
 
+/** Browsers cut off what they are told: 1.009 may be read as 1.008999. Less than what lies between two starts. */
+const CUT = 0.0005; // seconds
+
 export interface Place {
   segment: number;
   /** Among all words; -1 before the segment's first, and where it has none. */
@@ -81,9 +84,10 @@ export interface Place {
 
 /** The segment and word that are said at a time in seconds; null before the first. */
 export function placeAt({ starts, words }: Read, time: number): Place | null {
-  const segment = lastUpTo(starts, time);
+  const now = time + CUT;
+  const segment = lastUpTo(starts, now);
   if (segment < 0) return null;
-  return { segment, word: lastUpTo(words.starts, time, words.first[segment], words.first[segment + 1]) };
+  return { segment, word: lastUpTo(words.starts, now, words.first[segment], words.first[segment + 1]) };
 }
 
 /** The word at a place in a segment's text, in characters, or the one before it; -1 where there is none. */

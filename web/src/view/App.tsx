@@ -6,11 +6,10 @@ import type { Model } from "../api/types";
 import { useRoute } from "../state/route";
 import { useKey } from "../state/useKey";
 import { KeyDialog } from "./KeyDialog";
+import { Meanwhile } from "./Meanwhile";
 import { NewTask } from "./NewTask";
 import { TaskList } from "./TaskList";
-import { StopRecording } from "./StopRecording";
 import { TaskView } from "./TaskView";
-import { Uploads } from "./Uploads";
 import { useDrop } from "./useDrop";
 import { useSending } from "./useSending";
 import { useTaskList } from "./useTaskList";
@@ -68,8 +67,7 @@ export function App({ root, first }: { root: string; first: string }) {
       <main key={forgotten} ref={main} tabIndex={-1}>
         {task ? (
           <>
-            {sending.recorder.seconds !== null && <StopRecording {...sending.recorder} />}
-            <Uploads {...sending} />
+            <Meanwhile {...sending} />
             <TaskView key={task} api={api} task={task} refused={refused} gone={() => list.drop(task)} />
           </>
         ) : (

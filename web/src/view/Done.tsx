@@ -1,17 +1,17 @@
 // A transcript that is done: heard, read, put right and taken along.
 
-import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Api, ApiError } from "../api/client";
 import type { Status, Waveform } from "../api/types";
 import { Player } from "../player/Player";
 import { usePlayback } from "../player/playback";
-import type { Hit } from "../text/search";
 import type { Read } from "../text/words";
 import { Details } from "./Details";
 import { Downloads } from "./Downloads";
-import { SearchBar } from "./SearchBar";
+import { NOTHING, SearchBar } from "./SearchBar";
 import { Speakers } from "./Speakers";
 import { TranscriptView } from "./TranscriptView";
+import { useFollowing } from "./following";
 import { useKeyboard } from "./keyboard";
 import { useEdits } from "./useEdits";
 import { useMedia } from "./useMedia";
@@ -29,26 +29,18 @@ interface Props {
 export function Done({ api, status, read, waveform, replace, fail, refused }: Props) {
   const task = status.task_id;
   const played = usePlayback(api, task);
-  const [{ hits, hit }, setFound] = useState<{ hits: Hit[]; hit: Hit | null }>({ hits: [], hit: null });
-  const [following, setFollowing] = useState(true);
+  const [found, setFound] = useState(NOTHING);
+  const [following, follow] = useFollowing(played.playing);
   const wide = useMedia("(min-width: 56.01rem)"); // as the style has it: beside the transcript, or folded above it
-  const show = useCallback((hits: Hit[], hit: Hit | null) => setFound({ hits, hit }), []);
   useKeyboard(played.playback, read);
   useEffect(() => {
-    if (!played.playing) return;
-    const leave = () => setFollowing(false); // who scrolls wants to read elsewhere
-    addEventListener("wheel", leave, { passive: true });
-    addEventListener("touchmove", leave, { passive: true });
-    return () => {
-      removeEventListener("wheel", leave);
-      removeEventListener("touchmove", leave);
-    };
-  }, [played.playing]);
+    if (found.last && played.playing) follow(false); // who goes to what was found wants to read there
+  }, [found.turn]);
   const { drafts, draft, save, rename } = useEdits({ api, task, replace, fail, refused });
   const acts = useMemo(
     () => ({
       play: (time: number) => {
-        setFollowing(true);
+        follow(true);
         played.playback.seek(time, true);
       },
       pause: () => played.playback.pause(),
@@ -66,7 +58,9 @@ export function Done({ api, status, read, waveform, replace, fail, refused }: Pr
   );
   return (
     <>
-      <Player played={played} waveform={waveform} duration={read.duration} />
+      <Player played={played} waveform={waveform} duration={read.duration} following={following} follow={follow}>
+        <SearchBar segments={read.segments} found={found} change={setFound} />
+      </Player>
       {read.warnings.map((warning) => (
         <p key={warning} class="note">
           {warning}
@@ -85,17 +79,10 @@ export function Done({ api, status, read, waveform, replace, fail, refused }: Pr
           )}
         </aside>
         <div class="main-column">
-          <div class="tools">
-            <SearchBar segments={read.segments} show={show} />
-            <label class="check">
-              <input type="checkbox" checked={following} onChange={() => setFollowing(!following)} /> Follow what is played
-            </label>
-          </div>
           <TranscriptView
             read={read}
             playback={played.playback}
-            hits={hits}
-            hit={hit}
+            found={found}
             following={following}
             drafts={drafts}
             acts={acts}

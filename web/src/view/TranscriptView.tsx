@@ -3,9 +3,9 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { watchTime, type Playback } from "../player/playback";
 import type { Drafts } from "../state/drafts";
-import type { Hit } from "../text/search";
 import { placeAt, type Place, type Read } from "../text/words";
-import { mark, rangeOf } from "./marks";
+import type { Found } from "./SearchBar";
+import { idOf, mark, rangeOf } from "./marks";
 import { SegmentRow, type Acts } from "./SegmentRow";
 import { colourOf, nameOf } from "./speakers";
 import { useRows } from "./virtual";
@@ -17,16 +17,17 @@ const LETTER = 8.5; // pixels a character takes on the average
 interface Props {
   read: Read;
   playback: Playback;
-  hits: Hit[];
-  hit: Hit | null;
+  found: Found;
   /** Whether the list follows what is played. */
   following: boolean;
   drafts: Drafts;
   acts: Acts;
 }
 
-export function TranscriptView({ read, playback, hits, hit, following, drafts, acts }: Props) {
+export function TranscriptView({ read, playback, found, following, drafts, acts }: Props) {
   const { segments, speakers } = read;
+  const { hits, at, turn } = found;
+  const hit = hits[at];
   const list = useRef<HTMLDivElement>(null);
   const [frame, setFrame] = useState({ margin: 0, covered: 0, width: 600 });
   const bySegment = useMemo(() => Map.groupBy(hits, (one) => one.segment), [hits]);
@@ -39,20 +40,30 @@ export function TranscriptView({ read, playback, hits, hit, following, drafts, a
   useLayoutEffect(() => {
     const measure = () => {
       const box = list.current?.getBoundingClientRect();
-      if (!box) return; // there is no text
-      const covered = document.querySelector(".player")?.getBoundingClientRect().height ?? 0;
-      setFrame({ margin: box.top + scrollY, covered, width: Math.max(200, box.width - 100) });
+      if (!box) return; // nothing was said
+      const hidden = covered();
+      document.documentElement.style.scrollPaddingTop = `${hidden}px`; // nor does the focus go behind it
+      setFrame({ margin: box.top + scrollY, covered: hidden, width: Math.max(200, box.width - 100) });
     };
     measure();
     const watched = new ResizeObserver(measure);
     watched.observe(document.body);
-    return () => watched.disconnect();
+    return () => {
+      watched.disconnect();
+      document.documentElement.style.scrollPaddingTop = "";
+    };
   }, []);
 
   useEffect(() => {
     if (hit) rows.scrollToIndex(hit.segment, { align: "center" });
-  }, [hit, rows]);
+  }, [turn, rows]);
 
+  /** Whether a segment's text is in sight. One that plays may have been clicked: it stays, to be clicked again. */
+  const isSeen = (segment: number) => {
+    const box = document.getElementById(idOf(segments[segment]!.id))?.getBoundingClientRect();
+    const least = playback.audio.paused ? box?.height : LINE;
+    return box && least && box.bottom >= covered() + least && box.top <= innerHeight - least;
+  };
   const said = useRef<{ place: Place | null; range: Range | null }>({ place: null, range: null });
   const say = (place: Place | null) => {
     const range = place && rangeOfPlace(read, place);
@@ -60,22 +71,21 @@ export function TranscriptView({ read, playback, hits, hit, following, drafts, a
     mark("said", range ? [range] : []);
   };
   useLayoutEffect(() => {
-    const found = inSight.flatMap(({ index }) => bySegment.get(index) ?? []);
-    mark("hit", found.flatMap((one) => rangeOf(segments[one.segment]!.id, one.start, one.end) ?? []));
+    const seen = inSight.flatMap(({ index }) => bySegment.get(index) ?? []);
+    mark("hit", seen.flatMap((one) => rangeOf(segments[one.segment]!.id, one.start, one.end) ?? []));
     const current = hit && rangeOf(segments[hit.segment]!.id, hit.start, hit.end);
     mark("current", current ? [current] : []);
     if (!said.current.range?.startContainer.isConnected) say(said.current.place);
   });
   useEffect(
     () =>
-      watchTime(playback.audio, (time) => {
+      watchTime(playback.audio, (time, jumped) => {
         const place = placeAt(read, time);
         const last = said.current.place;
-        if (place?.word === last?.word && place?.segment === last?.segment) return;
-        say(place);
-        if (place && place.segment !== last?.segment && following && !playback.audio.paused) {
-          rows.scrollToIndex(place.segment, { align: "center" });
-        }
+        if (place?.word !== last?.word || place?.segment !== last?.segment) say(place);
+        if (!place || !following) return;
+        const goes = jumped ? !isSeen(place.segment) : place.segment !== last?.segment && !playback.audio.paused;
+        if (goes) rows.scrollToIndex(place.segment, { align: "center" });
       }),
     [playback, read, rows, following],
   );
@@ -108,6 +118,13 @@ export function TranscriptView({ read, playback, hits, hit, following, drafts, a
       ))}
     </div>
   );
+}
+
+/** How much of the window's top the player covers, in pixels. */
+function covered(): number {
+  const player = document.querySelector(".player")!;
+  const { position, top } = getComputedStyle(player);
+  return position === "sticky" ? player.getBoundingClientRect().height + parseFloat(top) : 0;
 }
 
 /** The word of a place, or its whole segment where that has no words, as it is in the document. */

@@ -13,19 +13,20 @@ export const KEYS = [
   ["/", "search"],
 ] as const;
 
-const OWN = "input, textarea, select, button, a, [contenteditable]"; // what means something else by a key itself
-const FIELD = "input, textarea, select";
+const FIELD = 'input:not([type="checkbox"]), textarea, select';
+/** What means something else by Space itself. A slider means nothing, and Enter plays from a segment's time as well. */
+const PRESSED = 'input:not([type="range"]), textarea, select, button:not(.at), summary, a, [contenteditable]';
 
 /** Whether a key is meant for the page: not for a field, nor for the browser. */
-export function isForThePage({ ctrlKey, metaKey, altKey, target }: KeyboardEvent): boolean {
-  return !(ctrlKey || metaKey || altKey || (target as Element).closest(FIELD));
+export function isForThePage({ key, ctrlKey, metaKey, altKey, target }: KeyboardEvent): boolean {
+  return !(ctrlKey || metaKey || altKey || (target as Element).closest(key === " " ? PRESSED : FIELD));
 }
 
 export function useKeyboard(playback: Playback, read: Read): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
       const act = isForThePage(event) ? actions(event, playback, read) : null;
-      if (!act || (event.key === " " && (event.target as Element).closest(OWN))) return;
+      if (!act) return;
       event.preventDefault();
       act();
     };
@@ -34,11 +35,11 @@ export function useKeyboard(playback: Playback, read: Read): void {
   }, [playback, read]);
 }
 
-function actions({ key, shiftKey }: KeyboardEvent, playback: Playback, read: Read): (() => void) | null {
+function actions({ key, shiftKey, repeat }: KeyboardEvent, playback: Playback, read: Read): (() => void) | null {
   const now = playback.audio.currentTime;
   const place = placeAt(read, now);
   const to = (time: number | undefined) => () => time !== undefined && playback.seek(time);
-  if (key === " ") return () => playback.toggle();
+  if (key === " ") return shiftKey ? null : () => repeat || playback.toggle(); // Shift + Space scrolls
   if (key === "/") return () => document.getElementById("search")?.focus();
   if (key === "ArrowUp") return to(read.starts[Math.max(0, (place?.segment ?? 0) - 1)]);
   if (key === "ArrowDown") return to(read.starts[place ? place.segment + 1 : 0]);

@@ -26,7 +26,7 @@ export function useRows({ count, estimate, margin, covered }: Wanted): Rows {
     count,
     estimateSize: estimate,
     scrollMargin: margin,
-    scrollPaddingStart: covered,
+    scrollPaddingStart: covered / 2, // what is put in the middle is so in what is left of the window
     overscan: OVERSCAN,
     getScrollElement: () => window,
     observeElementRect: observeWindowRect,

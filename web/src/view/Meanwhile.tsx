@@ -1,0 +1,16 @@
+// What is recorded and sent while one looks at something else.
+
+import { StopRecording } from "./StopRecording";
+import { Uploads } from "./Uploads";
+import type { Sending } from "./useSending";
+
+export function Meanwhile(sending: Sending) {
+  const { recorder, uploads } = sending;
+  if (recorder.seconds === null && !uploads.length) return null;
+  return (
+    <section class="card" aria-label="Meanwhile">
+      {recorder.seconds !== null && <StopRecording {...recorder} />}
+      <Uploads {...sending} />
+    </section>
+  );
+}
