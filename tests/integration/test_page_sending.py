@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from tests.browsing import drop, url_of, visit
 from tests.conftest import KEY
@@ -131,8 +130,13 @@ def test_what_waits_is_left_out_and_what_failed_is_sent_again_as_it_is_wanted_by
         row = page.get_by_label("Uploads").get_by_role("listitem")
         row.filter(has_text="second.wav").get_by_role("button", name="Leave out").click()
         expect(row).to_have_count(1)
-        page.once("dialog", lambda asks: (closing.append(asks.type), asks.dismiss()))
         closing: list[str] = []
+
+        def stay(asked: Dialog) -> None:
+            closing.append(asked.type)
+            asked.dismiss()
+
+        page.once("dialog", stay)
         page.mouse.click(5, 5)  # who never touched the page is not asked by browsers
         page.close(run_before_unload=True)
         eventually(lambda: page.wait_for_timeout(20) or closing)
@@ -165,7 +169,7 @@ def test_models_of_the_server_come_before_those_it_would_fetch(start_server, bro
             assert names
 
 
-def test_file_dropped_beside_the_box_is_sent_and_not_opened(start_server, browser: Browser, tone: Path) -> None:
+def test_file_dropped_beside_the_box_is_sent_and_not_opened(start_server, browser: Browser, tone) -> None:
     server = start_server(fake=True)
     with visit(browser, url_of(server), KEY) as page:
         expect(page.get_by_text("None yet.")).to_be_visible()
