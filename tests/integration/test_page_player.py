@@ -322,7 +322,7 @@ FOCUSED = """
 """Focuses what is behind the player, or above it, and returns where in the window it is then, in pixels."""
 
 
-SIZES = [(320, 640), (375, 700), (667, 320), (1024, 768), (1280, 800), (320, 256)]
+SIZES = [(320, 640), (375, 700), (390, 800), (667, 320), (1024, 768), (1280, 800), (320, 256)]
 
 
 def test_page_fits_any_screen(start_server, browser: Browser, tone) -> None:
