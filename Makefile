@@ -67,16 +67,15 @@ demo: setup
 serve: setup
 	$(BIN)/whisperx-api serve
 
-# Tests wait for servers a third of their time, so three at once fill two cores.
 # What measures time runs after the rest, with nothing beside it. TESTS may name none of either.
 NONE_OF_THEM = test $$? -eq 5
 
 test: setup $(VENV)/tested
 	$(NODE) test --silent
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not alone' $(TESTS) || $(NONE_OF_THEM)
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' $(TESTS) || $(NONE_OF_THEM)
 	$(BIN)/coverage run -m pytest -m alone $(TESTS) || $(NONE_OF_THEM)
-	TEST_BACKEND=cluster $(BIN)/coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not alone' \
+	TEST_BACKEND=cluster $(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' \
 		$(or $(TESTS),tests/integration) || $(NONE_OF_THEM)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='whisperx_api/jobs/*,whisperx_api/api/*,whisperx_api/storage/*' --fail-under=90

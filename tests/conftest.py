@@ -27,10 +27,7 @@ ROOT = Path(__file__).parent.parent
 HEADERS = {"X-API-Key": KEY}
 UPLOAD = "/api/v1/transcribe/upload"
 
-LONGEST = (
-    "test_engine", "test_transcribe", "test_cluster", "test_embeddings", "test_page", "test_kills", "test_guides",
-    "test_diarize", "test_restart", "test_conversion", "test_result_cache", "test_contract",
-)  # fmt: skip
+LONGEST = ("test_engine", "test_transcribe", "test_embeddings", "test_diarize", "test_restart", "test_result_cache")
 """Files that take minutes, the longest first: begun last, one would be left to run alone."""
 
 
