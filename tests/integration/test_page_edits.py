@@ -136,7 +136,7 @@ def test_draft_goes_with_its_task_and_with_the_key(server: Server, browser: Brow
 def test_text_is_put_right_by_keys_alone(server: Server, browser: Browser, tone) -> None:
     with opened(browser, server, server.upload(tone())) as page:
         sent = edits_of(page)
-        page.get_by_label("Speed").press("Tab")  # who is past the player need not go through every segment
+        page.get_by_label("Search the transcript").press("Tab")  # not into the segments, of which there are many
         expect(page.get_by_role("button", name="Rename SPEAKER_00")).to_be_focused()
         button(page).press("Enter")
         expect(field(page)).to_be_focused()
