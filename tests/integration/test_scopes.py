@@ -16,6 +16,7 @@ ANY = "any"
 """A key is needed, whatever it may do."""
 NEEDS = {
     "GET /": None,
+    "HEAD /": None,
     "GET /health": None,
     "GET /ready": None,
     "GET /api/v1/transcribe/audio/{task_id}": "read",
