@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 SCRIPTING = frozenset({
@@ -18,8 +19,18 @@ INTERVAL = 1e6 / 60
 """Microseconds between two frames of a screen: scripts also run where there is nothing to draw."""
 
 
-def scripting(trace: bytes) -> list[float]:
-    """Return how many milliseconds scripts took in each frame of the page's own thread.
+@dataclass
+class Scripts:
+    """What scripts took in one frame, in milliseconds."""
+
+    clock: float = 0.0
+    """From their beginnings to their ends, the waiting for a processor that others have with it."""
+    processor: float = 0.0
+    """Their own."""
+
+
+def scripting(trace: bytes) -> list[Scripts]:
+    """Return what scripts took in each frame of the page's own thread.
 
     A frame is from what made it necessary until it is drawn; between two of them, as long as one of the screen.
     """
@@ -27,11 +38,12 @@ def scripting(trace: bytes) -> list[float]:
     thread = _busiest(events)
     own = [event for event in events if (event["pid"], event["tid"]) == thread]
     begins = _begins([(event["ph"], event["ts"]) for event in own if event["name"] == FRAME])
-    taken = [0.0] * len(begins)
-    for start, end in _merged((e["ts"], e["ts"] + e.get("dur", 0)) for e in own if e["name"] in SCRIPTING):
-        frame = bisect_right(begins, start) - 1
+    taken = [Scripts() for _ in begins]
+    for event in _outermost(event for event in own if event["name"] in SCRIPTING):
+        frame = bisect_right(begins, event["ts"]) - 1
         if frame >= 0:
-            taken[frame] += (end - start) / 1000
+            taken[frame].clock += event["dur"] / 1000
+            taken[frame].processor += event["tdur"] / 1000
     return taken
 
 
@@ -61,12 +73,10 @@ def _begins(marks: Iterable[tuple[str, float]]) -> list[float]:
     return begins
 
 
-def _merged(intervals: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return intervals without those that lie inside of others."""
-    merged: list[tuple[float, float]] = []
-    for start, end in sorted(intervals):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+def _outermost(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the events of one thread that do not lie inside of others."""
+    end = 0.0
+    for event in sorted(events, key=lambda one: (one["ts"], -one["dur"])):
+        if event["ts"] >= end:
+            end = event["ts"] + event["dur"]
+            yield event

@@ -10,6 +10,8 @@ from typing import Any
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from tests.backend import Files
+from tests.receiver import eventually
 from whisperx_api.api.parts import Parts
 
 ENDED = ("completed", "failed", "cancelled")
@@ -38,3 +40,9 @@ def wait(client: TestClient, task_id: str, *states: str, seconds: float = 20) ->
             return status
         time.sleep(0.02)
     raise AssertionError(f"the task is not {states or ENDED} after {seconds} s: {status}")
+
+
+def transcript_of(files: Files, task_id: str) -> str:
+    """Return the name of the one file that is kept of a completed task; what it was made from goes after its end."""
+    eventually(lambda: len(files.made(task_id)) == 1)
+    return files.made(task_id)[0]

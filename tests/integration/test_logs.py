@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.backend import ON_CLUSTER, Files, soon
+from tests.backend import ON_CLUSTER, Files
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import Server
 from tests.waiting import send
@@ -43,10 +43,7 @@ def test_every_line_of_json_says_when_and_who_and_what_it_is_about(start_server,
         )
     task = answer.json()["task_id"]
     server.wait(task)
-    if ON_CLUSTER:  # what follows the end takes longer than the engine waits
-        eventually(lambda: all(said in server.log.read_text() for said in ("was idle for", "is completed")))
-    else:
-        eventually(lambda: "was idle for" in server.log.read_text().partition("is completed")[2])
+    eventually(lambda: all(said in server.log.read_text() for said in ("was idle for", "is completed")))
     server.terminate()
     assert not [line for line in about(server, "was idle for") if "task_id" in line]  # though a task has set the timer
     for line in lines(server):
@@ -79,7 +76,7 @@ def test_text_is_for_people_and_says_what_a_line_is_about(start_server, tone) ->
         answer = server.client.post("/api/v1/transcribe/upload", files={"file": file}, headers=headers)
     task = answer.json()["task_id"]
     server.wait(task)
-    soon(lambda: "is completed" in server.log.read_text())
+    eventually(lambda: "is completed" in server.log.read_text())
     text = server.log.read_text()
     begins = r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO    "
     assert re.search(

@@ -28,17 +28,18 @@ def test_scripts_of_a_long_transcript_fit_into_frames(start_server, browser: Bro
     server = start_server(fake=True)
     task = server.upload(tone(20.0))
     server.wait(task)
-    longest = []
-    for _ in range(3):  # what else this machine does just then counts as well
+    for _ in range(2):
         frames = long_transcript(browser, f"http://127.0.0.1:{server.port}", KEY, task)
-        assert len(frames) > 500 and sum(frame > 0.2 for frame in frames) > 100
-        longest.append(max(frames))
-    assert min(longest) < FRAME, longest
+        assert len(frames) > 500 and sum(frame.processor > 0.2 for frame in frames) > 100
+        assert max(frame.processor for frame in frames) < FRAME
+        clock = sorted(frame.clock for frame in frames)  # here what else this machine does just then counts as well
+        assert clock[round(0.99 * len(clock)) - 1] < FRAME
 
 
 def test_time_of_scripts_is_that_of_frames_on_the_page_s_own_thread() -> None:
     def event(name: str, at: float, length: float = 0, kind: str = "X", thread: int = 1) -> dict[str, object]:
-        return {"name": name, "ts": 1000 * at, "dur": 1000 * length, "ph": kind, "pid": 1, "tid": thread}
+        times = {"ts": 1000 * at, "dur": 1000 * length, "tdur": 500 * length}
+        return {"name": name, "ph": kind, "pid": 1, "tid": thread} | times
 
     trace = [
         event("AnimationFrame", 10, kind="b"), event("AnimationFrame", 30, kind="e"),
@@ -50,4 +51,5 @@ def test_time_of_scripts_is_that_of_frames_on_the_page_s_own_thread() -> None:
         event("FunctionCall", 5, 1),  # before the first
     ]  # fmt: skip
     taken = scripting(json.dumps({"traceEvents": trace}).encode())
-    assert [round(one, 3) for one in taken if one] == [7, 4, 7, 8]
+    assert [round(one.clock, 3) for one in taken if one.clock] == [7, 4, 7, 8]
+    assert [round(one.processor, 3) for one in taken if one.clock] == [3.5, 2, 3.5, 4]

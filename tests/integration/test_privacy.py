@@ -79,6 +79,7 @@ def test_everything_is_for_the_service_s_user_alone(
     done = server.upload(tmp_path / "two.wav", channels="separate")
     names = check_private(data)
     assert server.wait(done)["status"] == "completed"
+    eventually((data / "stage_costs.json").exists)
     at_work = server.upload(tone(2.0), prompt=HANGS)
     assert server.client.patch(f"{API}/result/{done}", json={"speakers": {"SPEAKER_00": "K"}}).status_code == 200
     server.wait(at_work, until="transcribe")

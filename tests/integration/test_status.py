@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.backend import Files
-from tests.waiting import on_server, send, wait
+from tests.waiting import on_server, send, transcript_of, wait
 from whisperx_api.api import status as endpoint
 from whisperx_api.api.parts import Parts
 
@@ -102,7 +102,7 @@ def test_damaged_transcript_is_told_and_not_remembered(client: TestClient, path:
     async def forget(parts: Parts) -> None:
         parts.store.changes.happened()
 
-    (name,) = files.made(task)
+    name = transcript_of(files, task)
     whole = files.read(task, name)
     files.replace(task, name, whole[:10])
     on_server(client, forget)

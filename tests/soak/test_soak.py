@@ -100,7 +100,15 @@ def level(server: Server) -> Level:
 
 def engines_of(server: Server) -> list[psutil.Process]:
     """Return the engine processes that are there."""
-    return [child for child in server.children() if any(name in " ".join(child.cmdline()) for name in ENGINES)]
+    return [child for child in server.children() if any(name in command_of(child) for name in ENGINES)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """Return how a process was started; nothing of one that has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 @contextmanager
