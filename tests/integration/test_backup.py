@@ -17,10 +17,12 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.backend import Folder
 from tests.conftest import KEY
 from tests.databases import dump, rows_of
 from tests.receiver import eventually
 from tests.server import Server
+from tests.waiting import transcript_of
 from whisperx_api.cli import app
 from whisperx_api.jobs.backup import fault
 
@@ -116,6 +118,7 @@ def test_backup_with_files_holds_what_a_task_needs_and_no_more(start_server: Sta
     script = json.dumps({"stage": "transcribe", "what": "hang"})
     done = server.upload(tone())
     assert server.wait(done)["status"] == "completed"
+    transcript_of(Folder(tmp_path / "data"), done)
     at_work = server.upload(tone(), prompt=script, enable_diarization="false")
     server.client.patch(f"{API}/result/{done}", json={"speakers": {"SPEAKER_00": "Katie"}})
     server.wait(at_work, until="transcribe")

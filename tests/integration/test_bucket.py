@@ -61,7 +61,7 @@ def test_recording_goes_through_the_bucket_and_leaves_nothing_in_it(
     task = send(client, path).json()["task_id"]
     status = wait(client, task)
     assert status["status"] == "completed", status
-    assert s3.objects() == [f"all/ours/tasks/{task}/assign.1.json", f"all/ours/uploads/{task}"]
+    eventually(lambda: s3.objects() == [f"all/ours/tasks/{task}/assign.1.json", f"all/ours/uploads/{task}"])
     assert "Hello there." in client.get(f"{API}/result/{task}?format=srt").text
     edited = client.patch(f"{API}/result/{task}", json={"segments": [{"id": 0, "text": "Good day."}]})
     assert edited.status_code == 200, edited.text
@@ -136,7 +136,7 @@ def test_known_speaker_s_voice_comes_out_of_the_bucket(
     assert wait(client, task)["result"]["speakers"][0]["name"] == "Ann"
     used = [request.split()[0] for request in s3.requests if f"tasks/{task}/voice." in request]
     assert used == ["PUT", "HEAD", "GET"]
-    assert not [name for name in s3.objects() if "voice" in name] and local_files(tmp_path) == []
+    eventually(lambda: not [name for name in s3.objects() if "voice" in name] and local_files(tmp_path) == [])
 
 
 def test_one_request_in_ten_may_fail(client: TestClient, s3: S3, tone: Callable[..., Path], tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_shared_folder_takes_a_task_from_upload_to_its_end(make_client, tone, tm
     task = send(client, tone()).json()["task_id"]
     assert wait(client, task)["status"] == "completed"
     assert client.get("/health").json()["storage"] == "ok"
-    assert {one.name for one in folder.rglob("*") if one.is_file()} == {task, "assign.1.json"}
+    eventually(lambda: {one.name for one in folder.rglob("*") if one.is_file()} == {task, "assign.1.json"})
     assert client.get(f"{API}/audio/{task}", headers={"Range": "bytes=0-3"}).content == b"RIFF"
     assert client.delete(f"{API}/task/{task}").status_code == 204
     assert [one for one in folder.rglob("*") if one.is_file()] == [] == local_files(tmp_path)

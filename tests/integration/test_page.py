@@ -378,7 +378,7 @@ def test_one_command_opens_the_page_at_a_first_transcript(browser: Browser, mode
             with visit(browser, f"http://127.0.0.1:{port}") as page:
                 page.goto("about:blank")
                 page.goto(link)
-                expect(page.locator(".speakers li")).to_have_count(2, timeout=60_000)
+                expect(page.locator(".speakers li")).to_have_count(2, timeout=120_000)
                 expect(page.locator(".text").first).to_contain_text("Hello")
         finally:
             os.killpg(run.pid, signal.SIGINT)

@@ -17,6 +17,7 @@ from tests.receiver import eventually
 from tests.server import Server
 
 API = "/api/v1/transcribe"
+RESULTS = f"**{API}/result/*"
 pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
 
 
@@ -30,6 +31,7 @@ def opened(browser: Browser, server: Server, task: str, width: int = 1200) -> It
     """Show a task that is completed."""
     server.wait(task)
     with visit(browser, f"http://127.0.0.1:{server.port}", KEY, width=width) as page:
+        page.route(RESULTS, lambda route: route.fallback())  # looked at from the start: a key is fast
         page.goto(f"http://127.0.0.1:{server.port}/#/task/{task}")
         yield page
 
@@ -68,7 +70,7 @@ def answer_next_edit(page: Page, answer: Callable[[Route], None]) -> None:
         answered.append(route)
         return answer(route)
 
-    page.route(f"**{API}/result/*", handle)
+    page.route(RESULTS, handle)
 
 
 def refuse(page: Page, status: int, sentence: str) -> None:

@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, inspect, text
 from standardwebhooks import Webhook as Verifier
 
+from tests.backend import Folder
 from tests.conftest import KEY
 from tests.databases import (
     CANCELLED,
@@ -31,7 +32,7 @@ from tests.databases import (
     write_files,
 )
 from tests.receiver import Receiver, eventually, receiving
-from tests.waiting import wait
+from tests.waiting import transcript_of, wait
 from whisperx_api.errors import StartError
 from whisperx_api.jobs import database as database_module
 from whisperx_api.jobs import migrate
@@ -102,8 +103,7 @@ def test_server_goes_on_with_the_tasks_of_an_earlier_version(
         for task_id in (PENDING, PROCESSING):
             status = wait(client, task_id)
             assert (status["status"], status["result"]["text"]) == ("completed", "Hello there."), status
-        made = {path.name for path in (tmp_path / "data" / "tasks" / PROCESSING).iterdir()}
-        assert made == {"assign.2.json"}
+        assert transcript_of(Folder(tmp_path / "data"), PROCESSING) == "assign.2.json"
         assert client.get(f"{API}/result/{COMPLETED}").json()["text"] == "It was kept."
         assert client.get(f"{API}/result/{COMPLETED}?format=srt").text.endswith("It was kept.\n")
         assert client.get(f"{API}/audio/{COMPLETED}").content == recording
