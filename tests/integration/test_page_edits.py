@@ -120,6 +120,111 @@ def test_draft_outlasts_scrolling_another_page_and_a_reload(server: Server, brow
         assert asked == ["beforeunload"]
 
 
+def test_what_plays_takes_no_text_away_that_is_typed(server: Server, browser: Browser, tone) -> None:
+    task = server.upload(tone(20.0))
+    body = transcript(task)
+    for number, segment in enumerate(body["segments"]):
+        segment |= {"start": number / 10, "end": (number + 1) / 10, "words": []}
+    with opened(browser, server, task) as page:
+        page.add_init_script("const Own = Audio; Audio = function () { return (window.heard = new Own()); };")
+        answer = json.dumps(body)
+        page.route(f"**/result/{task}", lambda route: route.fulfill(body=answer, content_type="application/json"))
+        page.reload()
+        page.get_by_role("button", name="Play from 0:00").first.click()
+        page.get_by_role("button", name="Edit the text at 0:00").first.press("Enter")
+        page.get_by_role("button", name="Play", exact=True).click()
+        area = page.get_by_role("textbox", name="Text at 0:00")
+        area.fill("")
+        area.press_sequentially("It goes on. " * 5, delay=50)
+        assert page.evaluate("heard.currentTime > 2")
+        expect(area).to_have_value("It goes on. " * 5)
+        page.mouse.wheel(0, 20_000)  # nor does who looks elsewhere meanwhile
+        expect(page.locator("[aria-posinset='2']")).to_have_count(0)
+        page.keyboard.type("And on.")
+        expect(area).to_have_value("It goes on. " * 5 + "And on.")
+
+
+def test_text_on_its_way_is_there_for_who_comes_back(server: Server, browser: Browser, tone) -> None:
+    with opened(browser, server, server.upload(tone())) as page:
+        held: list[Route] = []
+        answer_next_edit(page, held.append)
+        button(page).press("Enter")
+        field(page).fill("Good morning.")
+        page.keyboard.press("Enter")
+        assert eventually(lambda: page.title() and held)
+        page.get_by_role("link", name="All recordings").click()
+        page.get_by_role("link", name="tone.wav").click()
+        page.wait_for_timeout(500)
+        held[0].continue_()
+        expect(text(page)).to_have_text("Good morning.")
+        assert page.locator(".editor").count() == 0 and page.evaluate("sessionStorage.length") == 0
+
+
+def test_text_typed_into_a_task_that_is_gone_is_shown_until_let_go(
+    server: Server, browser: Browser, tone
+) -> None:
+    task = server.upload(tone())
+    with opened(browser, server, task) as page:
+        page.on("dialog", lambda asked: asked.accept())
+        button(page).press("Enter")
+        field(page).fill("Typed in vain.")
+        server.client.delete(f"{API}/task/{task}")
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("There is no task")
+        expect(page.get_by_text("Typed in vain.")).to_be_visible()
+        page.get_by_role("button", name="Dismiss").click()
+        expect(page.get_by_text("Typed in vain.")).to_have_count(0)
+        assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_key_that_is_forgotten_takes_what_is_on_its_way(server: Server, browser: Browser, tone) -> None:
+    with opened(browser, server, server.upload(tone())) as page:
+        sent = edits_of(page)
+        page.on("dialog", lambda asked: asked.accept())
+        held: list[Route] = []
+        answer_next_edit(page, held.append)
+        page.get_by_role("button", name="Rename SPEAKER_00").click()
+        page.get_by_role("textbox", name="Name of").fill("Katie")
+        page.keyboard.press("Enter")
+        assert eventually(lambda: page.title() and held)
+        button(page).press("Enter")
+        field(page).fill("Good morning.")
+        page.keyboard.press("Enter")  # it waits for the name
+        page.get_by_role("button", name="Forget key").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        held[0].fulfill(status=503, body='{"detail": "Not now."}')
+        page.wait_for_timeout(500)
+        assert len(sent) == 1 and page.evaluate("sessionStorage.length") == 0
+
+
+def test_name_on_its_way_is_not_given_up_by_escape(server: Server, browser: Browser, tone) -> None:
+    with opened(browser, server, server.upload(tone())) as page:
+        held: list[Route] = []
+        answer_next_edit(page, held.append)
+        page.get_by_role("button", name="Rename SPEAKER_00").click()
+        name = page.get_by_role("textbox", name="Name of")
+        name.fill("Zoe")
+        page.keyboard.press("Enter")
+        assert eventually(lambda: page.title() and held)
+        page.keyboard.press("Escape")
+        expect(name).to_have_value("Zoe")
+        held[0].continue_()
+        expect(page.get_by_role("button", name="Rename Zoe")).to_be_focused()
+
+
+def test_text_is_edited_as_its_language_is_written(server: Server, browser: Browser, tone) -> None:
+    task = server.upload(tone())
+    with opened(browser, server, task) as page:
+        answer = server.client.get(f"{API}/result/{task}").json() | {"language": "he"}
+        answer["segments"][0] |= {"text": "שלום עולם", "words": []}
+        body = json.dumps(answer)
+        page.route(f"**/result/{task}", lambda route: route.fulfill(body=body, content_type="application/json"))
+        page.reload()
+        expect(text(page)).to_have_attribute("lang", "he")
+        button(page).press("Enter")
+        assert field(page).evaluate("(one) => [getComputedStyle(one).direction, one.lang]") == ["rtl", "he"]
+
+
 def test_draft_goes_with_its_task_and_with_the_key(server: Server, browser: Browser, tone) -> None:
     first, second = server.upload(tone()), server.upload(tone())
     server.wait(second)

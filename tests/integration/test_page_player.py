@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from bench.page import transcript
@@ -162,7 +165,9 @@ def test_recording_that_was_out_of_reach_is_played_when_it_is_there(start_server
             lambda route: route.fulfill(**left.pop()) if left else route.continue_(),
         )
         page.evaluate("heard.src += '&again'")
-        assert eventually(lambda: page.evaluate("heard.readyState") and not left) and go_on(page)
+        assert eventually(lambda: page.evaluate("heard.readyState") and not left)
+        broken = page.evaluate("heard.currentTime")
+        assert eventually(lambda: page.evaluate("heard.currentTime") > broken + 0.3)
         assert page.get_by_role("alert").count() == 0
 
         # and whoever goes elsewhere while the link is on its way is there when it has come
@@ -191,6 +196,84 @@ def test_links_that_lead_nowhere_are_not_asked_for_for_ever(start_server, browse
         page.goto(f"http://127.0.0.1:{server.port}/#/task/{task}")
         expect(page.get_by_role("alert")).to_have_text("It is over.")
         assert len(asked) == 2
+
+
+def test_damaged_recording_is_said_to_be_so_and_not_asked_for_for_ever(
+    start_server, browser: Browser, tone, tmp_path: Path
+) -> None:
+    server = start_server(fake=True)
+    whole = tmp_path / "whole.flac"
+    sound, rate = soundfile.read(tone(20.0))
+    soundfile.write(whole, sound + np.random.default_rng(1).normal(0, 0.05, len(sound)), rate)
+    task = server.upload(whole)
+    server.wait(task)
+    sent = whole.read_bytes()
+    half, quarter = len(sent) // 2, len(sent) // 4
+    damaged = sent[:half] + np.random.default_rng(2).bytes(quarter) + sent[half + quarter :]
+    (tmp_path / "data" / "uploads" / task).write_bytes(damaged)
+    with visit(browser, f"http://127.0.0.1:{server.port}", KEY) as page:
+        asked: list[str] = []
+        page.on("request", lambda sent: asked.append(sent.url) if sent.url.endswith("/links") else None)
+        show(page, server, task)
+        page.get_by_label("Position").fill("9")
+        play(page).click()
+        expect(page.get_by_role("alert")).to_contain_text("Your browser can't play this kind of recording.")
+        count = len(asked)
+        page.wait_for_timeout(1000)
+        assert len(asked) == count <= 3
+
+
+def test_new_key_leaves_the_player_as_it_is(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = made(server, tone)
+    with visit(browser, f"http://127.0.0.1:{server.port}", KEY) as page:
+        show(page, server, task)
+        page.get_by_label("Speed").select_option("2×")
+        page.get_by_label("Position").fill("3")
+        play(page).click()
+        assert go_on(page)
+        page.route("**/result/*format=*", lambda route: route.fulfill(status=401, body='{"detail": "It was revoked."}'))
+        page.get_by_role("button", name="Download").click()
+        expect(page.get_by_role("dialog")).to_contain_text("It was revoked.")
+        page.get_by_label("Key", exact=True).fill(KEY)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        assert go_on(page)
+        assert page.evaluate("[heard.currentTime > 3, heard.playbackRate]") == [True, 2]
+        assert page.get_by_role("alert").count() == 0
+
+
+def test_key_that_the_player_is_refused_is_asked_for(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = made(server, tone)
+    with visit(browser, f"http://127.0.0.1:{server.port}", KEY) as page:
+        revoked = '{"detail": "It was revoked."}'
+        page.route(f"**/audio/{task}/links", lambda route: route.fulfill(status=401, body=revoked), times=1)
+        page.add_init_script(HEARD)
+        page.goto(f"http://127.0.0.1:{server.port}/#/task/{task}")
+        page.reload()
+        expect(page.get_by_role("dialog")).to_contain_text("It was revoked.")
+        page.get_by_label("Key", exact=True).fill(KEY)
+        page.get_by_role("button", name="Use it").click()
+        play(page).click()
+        assert go_on(page)
+
+
+def test_who_switches_following_off_is_not_taken_along_again(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = made(server, tone)
+    with visit(browser, f"http://127.0.0.1:{server.port}", KEY) as page:
+        show(page, server, task)
+        follows = page.get_by_label("Follow")
+        follows.uncheck()
+        page.get_by_role("button", name="Play from 0:00").click()
+        assert go_on(page)
+        expect(follows).not_to_be_checked()
+        follows.check()
+        page.mouse.wheel(0, 10)
+        expect(follows).not_to_be_checked()
+        page.get_by_role("button", name="Play from 0:00").click()
+        expect(follows).to_be_checked()
 
 
 def test_space_plays_and_pauses_wherever_it_means_nothing_else(start_server, browser: Browser, tone) -> None:

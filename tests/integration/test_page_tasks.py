@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Expect, Page, Request, Route
 
+from tests.backend import Folder
 from tests.browsing import SECONDS, url_of, visit
 from tests.conftest import KEY
 from tests.receiver import eventually
+from tests.waiting import transcript_of
 
 API = "/api/v1/transcribe"
 PLACE = "whisperx-api-key"
@@ -117,6 +119,10 @@ def test_key_is_taken_without_what_nobody_sees_and_asked_for_until_there_is_one(
         page.route("**/upload", lambda route: None)  # it is under way
         page.get_by_label("Files to send").set_input_files(tone(name="new.wav"))
         expect(page.get_by_text("new.wav")).to_be_visible()
+        page.get_by_role("button", name="Forget key").click()  # who says no to what is lost by it keeps the key
+        expect(page.get_by_text("new.wav")).to_be_visible()
+        assert stored(page) == KEY
+        page.on("dialog", lambda asked: asked.accept())
         page.get_by_role("button", name="Forget key").click()
         expect(dialog).to_be_visible()
         expect(page.get_by_text(".wav")).to_have_count(0)
@@ -243,8 +249,9 @@ def test_who_comes_back_from_a_task_finds_the_list_as_it_was(start_server, brows
         )
         page.reload()
         for shown in (100, 150):
-            page.get_by_role("button", name="Show more").click()
+            page.get_by_role("button", name="Show more").press("Enter")
             expect(page.locator(".tasks li")).to_have_count(shown)
+            expect(page.locator(".tasks a").nth(shown - 50)).to_be_focused()  # who goes by keys reads on there
         link = page.get_by_role("link", name=re.compile("^f120"))
         link.scroll_into_view_if_needed()
         place = eventually(lambda: page.evaluate("scrollY"))
@@ -324,3 +331,66 @@ def test_upload_that_somebody_else_answers_fails_alone_and_is_sent_again_under_i
         expect(page.get_by_role("link", name=re.compile("one.wav"))).to_be_visible()
         one, two, again = (request.headers["idempotency-key"] for request in sent)
         assert one == again != two
+
+
+def test_transcript_that_can_t_be_read_is_said_to_be_so_and_asked_for_once(
+    start_server, browser: Browser, tone, tmp_path: Path
+) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    server.wait(task)
+    name = transcript_of(Folder(tmp_path / "data"), task)
+    (tmp_path / "data" / "tasks" / task / name).write_text("{")
+    with visit(browser, url_of(server), KEY) as page:
+        asked: list[str] = []
+        page.on("request", lambda sent: asked.append(sent.url) if f"/result/{task}" in sent.url else None)
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.get_by_role("alert")).to_contain_text("can't be read")
+        page.wait_for_timeout(1500)
+        assert len(asked) == 1 and "Trying again" not in page.get_by_role("alert").inner_text()
+
+
+def test_deleting_takes_nobody_out_of_another_transcript(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    first, second = server.upload(tone()), server.upload(tone(name="second.wav"))
+    server.wait(second)
+    with visit(browser, url_of(server), KEY) as page:
+        page.on("dialog", lambda asked: asked.accept())
+        held: list[Route] = []
+        page.route(f"**/task/{first}", lambda route: held.append(route))
+        page.goto(f"{url_of(server)}/#/task/{first}")
+        page.get_by_role("button", name="Delete").click()
+        eventually(lambda: page.wait_for_timeout(20) or held)
+        page.evaluate(f"location.hash = '#/task/{second}'")
+        expect(page.get_by_role("heading", name="second.wav")).to_be_visible()
+        held[0].continue_()
+        eventually(lambda: server.client.get(f"{API}/status/{first}").status_code == 404)
+        page.wait_for_timeout(500)
+        assert page.url.endswith(second)
+        page.get_by_role("link", name="All recordings").click()
+        expect(page.get_by_role("link", name=re.compile("second.wav"))).to_be_visible()
+        assert page.get_by_role("link", name=re.compile("tone.wav")).count() == 0
+
+
+def test_what_is_heard_anew_is_shown_once(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt='{"seconds": 30}')
+    server.wait(task, until="transcribe")
+    status = json.dumps(server.status(task))
+    hello, there = (
+        json.dumps({"id": number, "start": number, "end": number + 1, "text": text, "speaker": None})
+        for number, text in enumerate(("Hello", "there."))
+    )
+    streams = [[hello], [hello, there]]  # the second after the server was started again
+    with visit(browser, url_of(server), KEY) as page:
+
+        def tell(route: Route) -> None:
+            if not streams:
+                return  # it is quiet
+            said = "".join(f"event: segment\ndata: {segment}\n\n" for segment in streams.pop(0))
+            body = f"event: progress\ndata: {status}\n\n{said}"
+            route.fulfill(body=body, content_type="text/event-stream")
+
+        page.route(f"**/events/{task}", tell)
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.get_by_label("Heard so far").locator("p")).to_have_text(["0:00 Hello", "0:01 there."])

@@ -19,7 +19,7 @@ import webvtt
 from fastapi.testclient import TestClient
 from openai.types.audio import TranscriptionDiarized, TranscriptionVerbose
 
-from tests.backend import ON_CLUSTER, Backend, Files
+from tests.backend import ON_CLUSTER, Backend, Files, soon
 from tests.conftest import HEADERS, KEY
 from tests.waiting import on_server, send, wait
 from whisperx_api.api.parts import Parts
@@ -318,7 +318,7 @@ def test_edits_go_with_the_task(client: TestClient, task: str, files: Files, dat
     assert "edits.json" in files.made(task)
     assert ON_CLUSTER or (data / "tasks" / task / "edits.json").stat().st_mode & 0o777 == 0o600
     client.delete(f"{API}/task/{task}")
-    assert not files.traces(task)
+    assert soon(lambda: not files.traces(task))
     assert edit(client, task, speakers={"SPEAKER_00": "Katie"}).status_code == 404
 
 
@@ -330,7 +330,7 @@ def test_edit_of_a_task_that_is_deleted_meanwhile_leaves_nothing(client: TestCli
         assert not await parts.manager.edit(task, Edits({"SPEAKER_00": "Katie"}))
 
     on_server(client, both)
-    assert not files.traces(task)
+    assert soon(lambda: not files.traces(task))
 
 
 @pytest.mark.embedded("a server alone has the lock on a task's changes in its memory")
@@ -344,7 +344,7 @@ def test_edit_waits_for_a_deletion_that_has_begun(client: TestClient, task: str,
         await deleting
 
     on_server(client, both)
-    assert not files.traces(task)
+    assert soon(lambda: not files.traces(task))
 
 
 LONG = "x" * 5000

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event
 from typer.testing import CliRunner
 
-from tests.backend import Backend
+from tests.backend import ON_CLUSTER, Backend
 from tests.conftest import KEY
 from tests.server import Server
 from tests.waiting import send, wait
@@ -132,7 +132,9 @@ def test_no_request_asks_the_database_for_its_key(make_client, keys, monkeypatch
     for given, status in ((key, 200), (KEY, 200), ("wrong", 401), (key[:-1], 401), (f"wxa_{'0' * 12}_x", 401)):
         for _ in range(5):
             assert status_of(client, given, "/v1/models") == status
-    assert not [statement for statement in asked if re.search(r"\b(keys|jobs)\b", statement)]
+    counting = "count(*)" if ON_CLUSTER else "no such thing"  # a replica counts what waits every few seconds
+    of_requests = [statement for statement in asked if counting not in statement]
+    assert not [statement for statement in of_requests if re.search(r"\b(keys|jobs)\b", statement)]
     assert status_of(client, key) == 200
     assert any("FROM jobs" in statement for statement in asked)  # the list of tasks itself
 

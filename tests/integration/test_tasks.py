@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.backend import Files, engines_of
+from tests.backend import Files, engines_of, soon
 from tests.receiver import Receiver, eventually, receiving
 from tests.waiting import on_server, send, transcript_of, wait
 from whisperx_api.api.parts import Parts
@@ -323,7 +323,7 @@ def test_delete_stops_a_running_task_and_leaves_nothing(client: TestClient, tone
     assert client.delete(f"{API}/task/{task}").status_code == 204
     assert client.get(f"{API}/status/{task}").status_code == 404
     assert client.delete(f"{API}/task/{task}").status_code == 404
-    assert not files.traces(task)
+    assert soon(lambda: not files.traces(task))
 
 
 def test_tasks_are_listed_newest_first_in_pages(client: TestClient, tone) -> None:
@@ -343,7 +343,7 @@ def test_tasks_are_listed_newest_first_in_pages(client: TestClient, tone) -> Non
 
 
 def test_events_tell_progress_text_and_the_end(client: TestClient, tone) -> None:
-    task = task_of(client, tone(), prompt=script(seconds=0.2))
+    task = task_of(client, tone(), prompt=script(seconds=0.5))
     events = read_events(client, task)
     names = [name for name, _ in events]
     assert names[-1] == "completed" and names.count("completed") == 1

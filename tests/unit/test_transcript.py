@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from whisperx_api.formats.json import to_dict
 from whisperx_api.transcript import BEGINNING, Segment, Transcript, Transcription, duration_of, from_json, to_json
 
 
@@ -23,6 +24,12 @@ def test_what_decoding_said_survives_the_disk() -> None:
     )
     transcription = Transcription("en", (segment,), "m")
     assert from_json(Transcription, to_json(transcription)) == transcription
+
+
+def test_text_in_another_language_than_was_spoken_says_so() -> None:
+    segments = (Segment(0.0, 1.0, "Ja."), Segment(1.0, 2.0, "Yes.", language="en"))
+    answer = to_dict("task", Transcript("de", 2.0, segments))
+    assert answer["language"] == "de" and [one.get("language") for one in answer["segments"]] == [None, "en"]
 
 
 def test_duration_is_read_from_the_beginning_of_a_transcript_wherever_that_is_cut() -> None:

@@ -28,7 +28,7 @@ def to_dict(task_id: str, transcript: Transcript, *, words: bool = True, page: P
 
 
 def segment_dict(index: int, segment: Segment, words: bool = True) -> dict[str, Any]:
-    """Return one segment as plain values."""
+    """Return one segment as plain values, with its text's language where that is not the transcript's."""
     answer: dict[str, Any] = {
         "id": index,
         "start": segment.start,
@@ -37,6 +37,8 @@ def segment_dict(index: int, segment: Segment, words: bool = True) -> dict[str, 
         "speaker": segment.speaker,
         "avg_logprob": segment.avg_logprob,
     }
+    if segment.language is not None:
+        answer["language"] = segment.language
     return answer | {"words": [asdict(word) for word in segment.words]} if words else answer
 
 

@@ -13,14 +13,18 @@ export class ApiError extends Error {
     this.status = status;
   }
 
-  /** Whether it may pass by itself: nobody answered, somebody else did, or the server says that it can't just now. */
+  /**
+   * Whether it may pass by itself: nobody answered, somebody else did, or the server says that it can't just now. A 500
+   * is a fault that stays, such as a transcript that can't be read.
+   */
   get passing(): boolean {
-    return this.status < 400 || this.status === 429 || this.status >= 500;
+    return this.status < 400 || this.status === 429 || this.status > 500;
   }
 }
 
 export const NO_ANSWER = "The server does not answer.";
 const NOT_OURS = "Something other than the server has answered, as a network's sign-in page does. Try again.";
+const UNREADABLE = "The browser can't read this file any more. Choose it again.";
 const UNSENDABLE = "The API key has signs in it that can't be sent. Copy it again.";
 
 /** Fields of an upload; what is empty is left out. */
@@ -112,7 +116,7 @@ export class Api {
     const request = new XMLHttpRequest(); // fetch does not say how far a body has gone
     const done = new Promise<string>((resolve, reject) => {
       request.upload.onprogress = (event) => report(event.total ? event.loaded / event.total : 0);
-      request.onerror = () => reject(noAnswer());
+      request.onerror = () => void isThere(file).then((there) => reject(there ? noAnswer() : new ApiError(0, UNREADABLE)));
       request.onabort = () => reject(new ApiError(0, "The upload was stopped."));
       request.onload = () => {
         const { status, responseText } = request;
@@ -159,6 +163,15 @@ export class Api {
 
 function noAnswer(): ApiError {
   return new ApiError(0, `${NO_ANSWER} Try again when it is back.`);
+}
+
+/** Whether a file can be read: it may have been moved since it was chosen, or be a folder. */
+async function isThere(file: Blob): Promise<boolean> {
+  try {
+    return (await file.slice(0, 1).arrayBuffer()).byteLength > 0; // browsers fail, or give nothing
+  } catch {
+    return false;
+  }
 }
 
 /** Wait for the rest of an answer, which may break off. */

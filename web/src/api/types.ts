@@ -33,6 +33,8 @@ export interface Segment {
   end: number;
   text: string;
   speaker: string | null;
+  /** Of its text, where that is not the transcript's: what was translated is in English. */
+  language?: string;
   words?: Word[];
 }
 

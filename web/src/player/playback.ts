@@ -5,12 +5,15 @@ import { ApiError, type Api } from "../api/client";
 
 const UNPLAYABLE = "Your browser can't play this kind of recording. The transcript is complete all the same.";
 const OVER = 403; // what a link answers whose hour is over
+const FURTHER = 0.25; // seconds from where it broke off at which it is heard again
 
 export class Playback {
   readonly audio = new Audio();
   onError: (sentence: string) => void = () => {};
-  /** Whether the link that is there was asked for because another had led nowhere. */
-  private renewed = false;
+  onRefused: (error: ApiError) => void = () => {};
+  private api: Api | null = null;
+  /** Where in seconds it broke off, if the link that is there was asked for because of that and has not led on since. */
+  private broken: number | null = null;
   /** Whether a link is on its way, or is looked into. */
   private busy = false;
   /** Where one wants to be, in seconds, and to hear it: what is not loaded yet takes neither. */
@@ -18,24 +21,29 @@ export class Playback {
   private wanted = false;
   private closed = false;
 
-  constructor(
-    private readonly api: Api,
-    private readonly task: string,
-  ) {
+  constructor(private readonly task: string) {
     this.audio.preload = "metadata";
     this.audio.addEventListener("error", () => void this.mend());
     this.audio.addEventListener("loadedmetadata", () => this.loaded());
+    this.audio.addEventListener("timeupdate", () => this.moved());
     this.audio.addEventListener("pause", () => (this.wanted = false)); // also by a media key, and at the end
   }
 
-  async open(): Promise<void> {
+  /** Ask with this from now on; what there is no link for yet is asked for. */
+  use(api: Api): void {
+    this.api = api;
+    this.revive();
+  }
+
+  private async open(api: Api): Promise<void> {
     this.busy = true;
     try {
-      const url = await this.api.audio(this.task);
+      const url = await api.audio(this.task);
       if (!this.closed) this.audio.src = url;
     } catch (error) {
-      if (error instanceof ApiError) this.fail(error.message);
-      else throw error;
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 401 && api === this.api && !this.closed) this.onRefused(error);
+      else this.fail(error.message);
     } finally {
       this.busy = false;
     }
@@ -73,10 +81,16 @@ export class Playback {
   }
 
   private loaded(): void {
-    this.renewed = false;
     if (this.place !== null) this.audio.currentTime = this.place;
     this.place = null;
     if (this.wanted) void this.play();
+  }
+
+  /** What is heard elsewhere, or further on, was not broken. */
+  private moved(): void {
+    const { audio, broken } = this;
+    const heard = audio.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
+    if (broken !== null && heard && Math.abs(audio.currentTime - broken) > FURTHER) this.broken = null;
   }
 
   private async play(): Promise<void> {
@@ -90,16 +104,16 @@ export class Playback {
   }
 
   private async mend(): Promise<void> {
-    if (this.closed || !this.audio.src) return;
+    if (this.closed || !this.audio.src || !this.api) return;
     this.place ??= this.audio.currentTime;
     this.busy = true;
     const refusal = await this.api.refusalOf(this.audio.src);
     this.busy = false;
     if (this.closed) return;
     const passing = !refusal || refusal.status === OVER; // where there is none, it leads to the recording by now
-    if (!passing || this.renewed) return this.fail(refusal?.message ?? UNPLAYABLE);
-    this.renewed = true;
-    await this.open();
+    if (!passing || this.broken !== null) return this.fail(refusal?.message ?? UNPLAYABLE);
+    this.broken = this.place ?? this.audio.currentTime;
+    await this.open(this.api);
   }
 
   private fail(sentence: string): void {
@@ -109,9 +123,9 @@ export class Playback {
 
   /** What there was no link for, or what broke off, is there again perhaps. */
   private revive(): void {
-    if (this.closed || this.busy || (this.audio.src && !this.audio.error)) return;
-    this.renewed = false;
-    void this.open();
+    if (!this.api || this.closed || this.busy || (this.audio.src && !this.audio.error)) return;
+    this.broken = null;
+    void this.open(this.api);
   }
 }
 
@@ -123,8 +137,9 @@ export interface Played {
 }
 
 /** The recording of a task, as long as it is shown. */
-export function usePlayback(api: Api, task: string): Played {
-  const playback = useMemo(() => new Playback(api, task), [api, task]);
+export function usePlayback(api: Api, task: string, refused: (error: ApiError) => void): Played {
+  const playback = useMemo(() => new Playback(task), [task]);
+  playback.onRefused = refused;
   const [playing, setPlaying] = useState(false);
   const [error, setError] = useState<string | null>(null);
   useEffect(() => {
@@ -139,9 +154,9 @@ export function usePlayback(api: Api, task: string): Played {
     audio.addEventListener("play", started);
     audio.addEventListener("pause", stopped);
     audio.addEventListener("loadedmetadata", ready);
-    void playback.open();
     return () => playback.close();
   }, [playback]);
+  useEffect(() => playback.use(api), [playback, api]);
   return { playback, playing, error };
 }
 

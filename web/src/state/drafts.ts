@@ -32,16 +32,21 @@ export function keptDrafts(task: string): Drafts {
   }
 }
 
-export function keepDraft(task: string, id: number, draft: Draft | null): void {
-  const changed = draft !== null && draft.text !== draft.was ? { text: draft.text, was: draft.was } : null;
+/** Keep a draft, or none any more where it is null. `there` are those that are shown. */
+export function keepDraft(task: string, id: number, draft: Draft | null, there: Drafts): void {
+  const changed = draft !== null && isChanged(draft) ? { text: draft.text, was: draft.was } : null;
   try {
     const all = withDraft(keptDrafts(task), id, changed);
     if (all.size) sessionStorage.setItem(PLACE + task, JSON.stringify([...all]));
     else sessionStorage.removeItem(PLACE + task);
   } catch {
-    return guard(changed !== null); // a browser that keeps nothing has it as long as its transcript is shown
+    return guard([...withDraft(there, id, draft).values()].some(isChanged)); // a browser that keeps nothing has it as long as its transcript is shown
   }
   guardDrafts();
+}
+
+function isChanged({ text, was }: Draft): boolean {
+  return text !== was;
 }
 
 /** Forget the drafts of a task, or all. */
@@ -50,9 +55,14 @@ export function forgetDrafts(task = ""): void {
   guardDrafts();
 }
 
+/** Whether there are texts that were changed and not saved. */
+export function hasDrafts(): boolean {
+  return places("").length > 0;
+}
+
 /** Have the browser ask who closes the page as long as there are drafts. */
 export function guardDrafts(): void {
-  guard(places("").length > 0);
+  guard(hasDrafts());
 }
 
 function guard(needed: boolean): void {

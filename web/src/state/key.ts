@@ -23,6 +23,24 @@ export function savedKey(): string {
   }
 }
 
+/** Whether a key was taken out of this browser, here or in another tab. */
+export function isForgotten(key: string): boolean {
+  try {
+    return key !== "" && localStorage.getItem(PLACE) === null;
+  } catch {
+    return false;
+  }
+}
+
+/** Call `tell` when the key is forgotten in another tab, until what this returns is called. */
+export function whenForgotten(tell: () => void): () => void {
+  const look = ({ key, newValue }: StorageEvent) => {
+    if (key === null || (key === PLACE && newValue === null)) tell();
+  };
+  addEventListener("storage", look);
+  return () => removeEventListener("storage", look);
+}
+
 export function saveKey(key: string): void {
   if (!key) forgetDrafts();
   try {

@@ -9,6 +9,8 @@ export interface Upload {
   readonly fields: Fields;
   /** Whether it was given by itself. */
   readonly alone: boolean;
+  /** Whether it was recorded here: there is no other copy of it. */
+  readonly spoken: boolean;
   readonly state: "waiting" | "sending" | "failed";
   /** 0..1 */
   readonly done: number;
@@ -42,18 +44,22 @@ export class Outbox {
 
   send(files: readonly File[], fields: Fields): void {
     const alone = files.length === 1;
-    const added = files.map((file) => fresh(file, fields, alone));
-    this.set([...this.uploads, ...added]);
-    void this.run();
+    this.add(files.map((file) => fresh({ file, fields, alone, spoken: false })));
   }
 
-  /** Send what has failed once more, as it is wanted by now: what is wanted otherwise is another task. */
+  sendSpoken(file: File, fields: Fields): void {
+    this.add([fresh({ file, fields, alone: true, spoken: true })]);
+  }
+
+  /**
+   * Send what has failed once more, as it was given: it may be there by now, and is the same task. What the server has
+   * refused is sent as it is wanted by now.
+   */
   again(id: string, fields: Fields): void {
     this.set(
       this.uploads.map((one) => {
         if (one.id !== id) return one;
-        const made = fresh(one.file, fields, one.alone);
-        return same(one.fields, fields) ? { ...made, id } : made;
+        return one.error?.passing ? { ...fresh(one), id } : fresh({ ...one, fields });
       }),
     );
     void this.run();
@@ -65,10 +71,15 @@ export class Outbox {
     else this.set(this.uploads.filter((one) => one.id !== id));
   }
 
-  /** Leave all of it: it is not for whoever has the next key. */
+  /** Leave all of it. */
   clear(): void {
     this.set([]);
     this.abort?.();
+  }
+
+  private add(uploads: Upload[]): void {
+    this.set([...this.uploads, ...uploads]);
+    void this.run();
   }
 
   private async run(): Promise<void> {
@@ -80,18 +91,21 @@ export class Outbox {
 
   private async one(upload: Upload): Promise<void> {
     const { id, file, fields } = upload;
+    const api = this.api;
     this.change(id, { state: "sending" });
     try {
-      const sending = this.api.upload(file, file.name, fields, id, (done) => this.change(id, { done }));
+      const sending = api.upload(file, file.name, fields, id, (done) => this.change(id, { done }));
       this.abort = () => sending.abort();
       const task = await sending.done;
       this.set(this.uploads.filter((one) => one.id !== id));
       this.told.taken(task, upload);
     } catch (fault) {
       const error = fault instanceof ApiError ? fault : new ApiError(0, String(fault));
-      this.held = error.status === 401;
-      this.change(id, this.held ? { state: "waiting", done: 0 } : { state: "failed", error });
-      if (this.held) this.told.refused(error);
+      if (error.status !== 401) return this.change(id, { state: "failed", error });
+      this.change(id, { state: "waiting", done: 0 });
+      if (api !== this.api) return; // it was the key before that is wrong
+      this.held = true;
+      this.told.refused(error);
     }
   }
 
@@ -105,12 +119,8 @@ export class Outbox {
   }
 }
 
-function fresh(file: File, fields: Fields, alone: boolean): Upload {
-  return { id: uniqueName(), file, fields, alone, state: "waiting", done: 0, error: null };
-}
-
-function same(one: Fields, other: Fields): boolean {
-  return Object.keys({ ...one, ...other }).every((name) => (one[name] ?? "") === (other[name] ?? ""));
+function fresh({ file, fields, alone, spoken }: Pick<Upload, "file" | "fields" | "alone" | "spoken">): Upload {
+  return { id: uniqueName(), file, fields, alone, spoken, state: "waiting", done: 0, error: null };
 }
 
 /** A name that no other upload has; `crypto.randomUUID` is not there where a page comes by plain HTTP. */

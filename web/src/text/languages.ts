@@ -7,3 +7,8 @@ export const LANGUAGES: [code: string, name: string][] = Object.entries(language
 export function languageName(code: string): string {
   return (languages as Record<string, string>)[code] ?? code;
 }
+
+/** How HTML calls a language of Whisper's: as Whisper does, but for Javanese. */
+export function languageTag(code: string): string {
+  return code === "jw" ? "jv" : code;
+}

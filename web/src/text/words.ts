@@ -44,7 +44,7 @@ export function toRead(transcript: Transcript): Read {
     }
   }
   words.first[found.length] = at;
-  const segments = transcript.segments.map(({ id, start, end, text, speaker }) => ({ id, start, end, text, speaker }));
+  const segments = transcript.segments.map(({ words: _, ...line }) => line);
   let latest = 0;
   const starts = Float64Array.from(segments, ({ start }) => (latest = Math.max(latest, start)));
   return { ...transcript, text: "", segments, starts, words };

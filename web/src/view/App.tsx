@@ -1,9 +1,12 @@
 // The page: a key, then recordings, or one of them.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { ApiError } from "../api/client";
 import type { Model } from "../api/types";
+import { hasDrafts } from "../state/drafts";
+import { whenForgotten } from "../state/key";
 import { useRoute } from "../state/route";
+import { Saves } from "../state/saves";
 import { useKey } from "../state/useKey";
 import { KeyDialog } from "./KeyDialog";
 import { Meanwhile } from "./Meanwhile";
@@ -14,6 +17,8 @@ import { useDrop } from "./useDrop";
 import { useSending } from "./useSending";
 import { useTaskList } from "./useTaskList";
 
+const LOST = "What is recorded or being sent is lost, and so are texts that are not saved. Forget the key?";
+
 /** `root` is the path under which the server is reached, `first` the key to begin with. */
 export function App({ root, first }: { root: string; first: string }) {
   const { api, asked, forgotten, refused, enter, forget } = useKey(root, first);
@@ -21,8 +26,17 @@ export function App({ root, first }: { root: string; first: string }) {
   const { task, lost } = useRoute();
   const main = useRef<HTMLElement>(null);
   const sending = useSending(api, refused);
+  const saves = useMemo(() => new Saves(), []);
   const over = useDrop(sending.send);
   const list = useTaskList(api, task === null, sending.turn, refused);
+  const leave = () => {
+    sending.clear();
+    forget();
+  };
+  const isLeft = () => !(sending.busy || hasDrafts()) || confirm(LOST);
+  const leaving = useRef(leave);
+  leaving.current = leave;
+  useEffect(() => whenForgotten(() => leaving.current()), []);
 
   useEffect(() => {
     let current = true;
@@ -51,14 +65,7 @@ export function App({ root, first }: { root: string; first: string }) {
         <nav aria-label="Service">
           <a href={`${root}/docs`}>API</a>
           {api.key && (
-            <button
-              type="button"
-              class="link"
-              onClick={() => {
-                sending.clear();
-                forget();
-              }}
-            >
+            <button type="button" class="link" onClick={() => isLeft() && leave()}>
               Forget key
             </button>
           )}
@@ -68,7 +75,7 @@ export function App({ root, first }: { root: string; first: string }) {
         {task ? (
           <>
             <Meanwhile {...sending} />
-            <TaskView key={task} api={api} task={task} refused={refused} gone={() => list.drop(task)} />
+            <TaskView key={task} api={api} task={task} saves={saves} refused={refused} gone={() => list.drop(task)} />
           </>
         ) : (
           <>

@@ -5,6 +5,7 @@ import type { Api, ApiError } from "../api/client";
 import type { Status, Waveform } from "../api/types";
 import { Player } from "../player/Player";
 import { usePlayback } from "../player/playback";
+import type { Saves } from "../state/saves";
 import type { Read } from "../text/words";
 import { Details } from "./Details";
 import { Downloads } from "./Downloads";
@@ -21,26 +22,27 @@ interface Props {
   status: Status;
   read: Read;
   waveform: Waveform | null;
+  saves: Saves;
   replace(read: Read): void;
   fail(sentence: string | null): void;
   refused(error: ApiError): void;
 }
 
-export function Done({ api, status, read, waveform, replace, fail, refused }: Props) {
+export function Done({ api, status, read, waveform, saves, replace, fail, refused }: Props) {
   const task = status.task_id;
-  const played = usePlayback(api, task);
+  const played = usePlayback(api, task, refused);
   const [found, setFound] = useState(NOTHING);
-  const [following, follow] = useFollowing(played.playing);
+  const { following, follow, come, leave } = useFollowing(played.playing);
   const wide = useMedia("(min-width: 56.01rem)"); // as the style has it: beside the transcript, or folded above it
   useKeyboard(played.playback, read);
   useEffect(() => {
-    if (found.last && played.playing) follow(false); // who goes to what was found wants to read there
+    if (found.last && played.playing) leave(); // who goes to what was found wants to read there
   }, [found.turn]);
-  const { drafts, draft, save, rename } = useEdits({ api, task, replace, fail, refused });
+  const { drafts, draft, save, rename } = useEdits({ api, task, saves, replace, fail, refused });
   const acts = useMemo(
     () => ({
       play: (time: number) => {
-        follow(true);
+        come();
         played.playback.seek(time, true);
       },
       pause: () => played.playback.pause(),

@@ -3,12 +3,13 @@
 import { useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { FORMATS, nameFor } from "../text/formats";
+import { save } from "./saving";
 
 interface Props {
   api: Api;
   task: string;
   filename: string;
-  fail(sentence: string): void;
+  fail(sentence: string | null): void;
   refused(error: ApiError): void;
 }
 
@@ -17,12 +18,13 @@ export function Downloads({ api, task, filename, fail, refused }: Props) {
   const [busy, setBusy] = useState(false);
   const take = async () => {
     setBusy(true);
+    fail(null);
     try {
       save(await api.written(task, format.format), nameFor(filename, format.suffix));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) refused(error);
-      fail(error.message);
+      else fail(error.message);
     } finally {
       setBusy(false);
     }
@@ -47,12 +49,4 @@ export function Downloads({ api, task, filename, fail, refused }: Props) {
       </p>
     </section>
   );
-}
-
-function save(content: Blob, name: string): void {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(content);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

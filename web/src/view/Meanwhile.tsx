@@ -1,6 +1,6 @@
 // What is recorded and sent while one looks at something else.
 
-import { StopRecording } from "./StopRecording";
+import { RecordButton } from "./RecordButton";
 import { Uploads } from "./Uploads";
 import type { Sending } from "./useSending";
 
@@ -9,7 +9,7 @@ export function Meanwhile(sending: Sending) {
   if (recorder.seconds === null && !uploads.length) return null;
   return (
     <section class="card" aria-label="Meanwhile">
-      {recorder.seconds !== null && <StopRecording {...recorder} />}
+      {recorder.seconds !== null && <RecordButton {...recorder} />}
       <Uploads {...sending} />
     </section>
   );

@@ -3,7 +3,7 @@
 import { useRef } from "preact/hooks";
 import type { Model } from "../api/types";
 import { OptionFields } from "./OptionFields";
-import { StopRecording } from "./StopRecording";
+import { RecordButton } from "./RecordButton";
 import { Uploads } from "./Uploads";
 import type { Sending } from "./useSending";
 
@@ -27,13 +27,7 @@ export function NewTask({ sending, models, over }: Props) {
           <button type="button" class="main" onClick={() => input.current?.click()}>
             Choose files
           </button>
-          {recorder.seconds === null ? (
-            <button type="button" onClick={() => void recorder.start()}>
-              Record
-            </button>
-          ) : (
-            <StopRecording {...recorder} />
-          )}
+          <RecordButton {...recorder} />
         </p>
         <input
           ref={input}

@@ -49,7 +49,7 @@ export function Progress({ status, heard, away, cancel }: Props) {
         <div class="heard" aria-label="Heard so far" role="log" tabIndex={0}>
           {heard.map((segment, place) => (
             <p key={place} /* each stream numbers them from 0 */>
-              <span class="at">{clock(segment.start)}</span> {segment.text}
+              <span class="at">{clock(segment.start)}</span> <bdi>{segment.text}</bdi>
             </p>
           ))}
         </div>

@@ -6,6 +6,7 @@ import { isComposing } from "./composing";
 
 interface Props {
   label: string;
+  lang: string;
   draft: Draft;
   /** What is selected at first, in characters; null where it was open before, and the focus is elsewhere. */
   selected: [number, number] | null;
@@ -14,7 +15,7 @@ interface Props {
   close(): void;
 }
 
-export function SegmentEditor({ label, draft, selected, change, save, close }: Props) {
+export function SegmentEditor({ label, lang, draft, selected, change, save, close }: Props) {
   const { text, busy, fault } = draft;
   const area = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
@@ -35,9 +36,10 @@ export function SegmentEditor({ label, draft, selected, change, save, close }: P
     <div class="editor" aria-busy={busy}>
       <textarea
         value={text}
-        maxLength={4096}
         rows={2}
         aria-label={label}
+        dir="auto"
+        lang={lang}
         readOnly={busy}
         ref={area}
         onInput={(event) => change(event.currentTarget.value)}

@@ -2,6 +2,7 @@
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Draft } from "../state/drafts";
+import { languageTag } from "../text/languages";
 import { clock } from "../text/time";
 import { wordAt, type Read } from "../text/words";
 import { SegmentEditor } from "./SegmentEditor";
@@ -29,6 +30,7 @@ interface Props {
 
 export function SegmentRow({ read, index, speaker, colour, begins, draft, acts }: Props) {
   const segment = read.segments[index]!;
+  const lang = languageTag(segment.language ?? read.language);
   const begun = useRef<{ selected: [number, number]; byWord: boolean } | null>(null);
   const button = useRef<HTMLButtonElement>(null);
   const open = draft !== undefined;
@@ -59,13 +61,18 @@ export function SegmentRow({ read, index, speaker, colour, begins, draft, acts }
   };
   return (
     <div class={`segment ${colour}${begins ? " begins" : ""}`}>
-      {begins && speaker && <p class="who">{speaker}</p>}
+      {begins && speaker && (
+        <p class="who" dir="auto">
+          {speaker}
+        </p>
+      )}
       <button type="button" class="at" onClick={() => acts.play(segment.start)} aria-label={`Play from ${clock(segment.start)}`}>
         {clock(segment.start)}
       </button>
       {draft ? (
         <SegmentEditor
           label={`Text at ${clock(segment.start)}`}
+          lang={lang}
           draft={draft}
           selected={begun.current?.selected ?? null}
           change={(text) => acts.draft(segment.id, { ...draft, text })}
@@ -74,7 +81,7 @@ export function SegmentRow({ read, index, speaker, colour, begins, draft, acts }
         />
       ) : (
         <>
-          <p class="text" dir="auto" id={idOf(segment.id)} onClick={clicked} onDblClick={twice}>
+          <p class="text" dir="auto" lang={lang} id={idOf(segment.id)} onClick={clicked} onDblClick={twice}>
             {segment.text || <span class="empty">No text</span>}
           </p>
           <button

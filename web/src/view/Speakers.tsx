@@ -35,6 +35,7 @@ function Row({ speakers, speaker, share, rename }: Props & { speaker: Speaker; s
   const button = useRef<HTMLButtonElement>(null);
   const settled = useRef<string | null>(null); // the draft that was sent or given up: leaving the field does not save it
   const byKey = useRef(false);
+  const busy = useRef(false); // on its way to the server: it is neither sent again nor given up
   useLayoutEffect(() => {
     if (draft !== null) field.current!.focus();
     else if (byKey.current && document.activeElement === document.body) button.current!.focus();
@@ -43,9 +44,10 @@ function Row({ speakers, speaker, share, rename }: Props & { speaker: Speaker; s
   const keep = async () => {
     settled.current = draft;
     const wanted = draft!.trim();
-    if (wanted === (speaker.name ?? "") || (await rename(speaker.id, wanted))) {
-      setDraft((now) => (now === draft ? null : now)); // one may have typed on
-    }
+    busy.current = true;
+    const kept = wanted === (speaker.name ?? "") || (await rename(speaker.id, wanted));
+    busy.current = false;
+    if (kept) setDraft((now) => (now === draft ? null : now)); // one may have typed on
   };
   const begin = () => {
     settled.current = null;
@@ -56,11 +58,12 @@ function Row({ speakers, speaker, share, rename }: Props & { speaker: Speaker; s
       {draft === null ? (
         <button type="button" class="name" ref={button} onClick={begin} aria-label={`Rename ${name}`}>
           <span class="dot" aria-hidden="true" />
-          {name}
+          <bdi>{name}</bdi>
         </button>
       ) : (
         <input
           class="name"
+          dir="auto"
           value={draft}
           maxLength={100}
           placeholder={name}
@@ -71,7 +74,7 @@ function Row({ speakers, speaker, share, rename }: Props & { speaker: Speaker; s
             if (draft !== settled.current) void keep(); // an input that is taken away may say so too
           }}
           onKeyDown={(event) => {
-            if (isComposing(event) || (event.key !== "Enter" && event.key !== "Escape")) return;
+            if (busy.current || isComposing(event) || (event.key !== "Enter" && event.key !== "Escape")) return;
             byKey.current = true;
             if (event.key === "Enter") return void keep();
             settled.current = draft;

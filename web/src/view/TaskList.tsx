@@ -1,6 +1,6 @@
 // The recordings sent before, newest first.
 
-import { useLayoutEffect } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { lasting, when } from "../text/time";
 import type { Listed } from "./useTaskList";
 
@@ -8,6 +8,14 @@ const WORDS = { pending: "Waiting", processing: "In work", completed: "Done", fa
 
 export function TaskList({ list }: { list: Listed }) {
   const { tasks, more, error, showMore, place } = list;
+  const rows = useRef<HTMLUListElement>(null);
+  const shown = useRef<number | null>(null); // how many there were when more were asked for
+  const count = tasks?.length ?? 0;
+  useLayoutEffect(() => {
+    if (shown.current === null || count <= shown.current) return;
+    rows.current!.children[shown.current]!.querySelector("a")!.focus({ preventScroll: true }); // one reads on there
+    shown.current = null;
+  }, [count]);
   useLayoutEffect(() => {
     scrollTo(0, place.current);
     const keep = () => (place.current = scrollY);
@@ -23,11 +31,13 @@ export function TaskList({ list }: { list: Listed }) {
         </p>
       )}
       {tasks?.length === 0 && <p class="empty">None yet.</p>}
-      <ul class="tasks">
+      <ul class="tasks" ref={rows}>
         {tasks?.map((task) => (
           <li key={task.task_id}>
             <a href={`#/task/${task.task_id}`}>
-              <span class="file">{task.filename}</span>
+              <span class="file" dir="auto">
+                {task.filename}
+              </span>
               <span class="facts">
                 {when(task.created_at)}
                 {task.duration !== null && ` · ${lasting(task.duration)}`}
@@ -40,7 +50,13 @@ export function TaskList({ list }: { list: Listed }) {
         ))}
       </ul>
       {more && (
-        <button type="button" onClick={showMore}>
+        <button
+          type="button"
+          onClick={() => {
+            shown.current = count;
+            showMore();
+          }}
+        >
           Show more
         </button>
       )}

@@ -4,24 +4,27 @@ import { useEffect, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { FINAL } from "../api/types";
 import { forgetDrafts } from "../state/drafts";
-import { go } from "../state/route";
+import { go, taskIn } from "../state/route";
+import type { Saves } from "../state/saves";
 import { lasting, when } from "../text/time";
 import { Done } from "./Done";
+import { Leftover } from "./Leftover";
 import { Progress } from "./Progress";
 import { useTask } from "./useTask";
 
 interface Props {
   api: Api;
   task: string;
+  saves: Saves;
   refused(error: ApiError): void;
   /** It is deleted. */
   gone(): void;
 }
 
-export function TaskView({ api, task, refused, gone }: Props) {
+export function TaskView({ api, task, saves, refused, gone }: Props) {
   const [turn, setTurn] = useState(0);
   const [fault, setFault] = useState<string | null>(null);
-  const { watched, replace } = useTask(api, task, turn, refused);
+  const { watched, replace } = useTask({ api, task, saves, turn, refused });
   const { status, read } = watched;
   useEffect(() => {
     document.title = status ? `${status.filename} – Transcripts` : "Transcripts";
@@ -48,7 +51,9 @@ export function TaskView({ api, task, refused, gone }: Props) {
       </nav>
       {status && (
         <header class="title">
-          <h1 tabIndex={-1}>{status.filename}</h1>
+          <h1 tabIndex={-1} dir="auto">
+            {status.filename}
+          </h1>
           <p>
             {when(status.created_at)}
             {status.duration !== null && ` · ${lasting(status.duration)}`}
@@ -62,7 +67,7 @@ export function TaskView({ api, task, refused, gone }: Props) {
                   ask(() => api.remove(task), () => {
                     gone();
                     forgetDrafts(task);
-                    go(null);
+                    if (taskIn(location.hash) === task) go(null);
                   });
                 }
               }}
@@ -77,6 +82,7 @@ export function TaskView({ api, task, refused, gone }: Props) {
           {sentence}
         </p>
       )}
+      {sentence && !status && <Leftover task={task} />}
       {status && !FINAL.has(status.status) && (
         <Progress status={status} heard={watched.heard} away={watched.away} cancel={() => ask(() => api.cancel(task))} />
       )}
@@ -90,7 +96,7 @@ export function TaskView({ api, task, refused, gone }: Props) {
         </section>
       )}
       {status && read && (
-        <Done api={api} status={status} read={read} waveform={watched.waveform} replace={replace} fail={setFault} refused={refused} />
+        <Done api={api} status={status} read={read} waveform={watched.waveform} saves={saves} replace={replace} fail={setFault} refused={refused} />
       )}
       {status?.status === "completed" && !read && !sentence && <p aria-busy="true">Fetching the transcript …</p>}
     </>

@@ -83,7 +83,7 @@ export function TranscriptView({ read, playback, found, following, drafts, acts 
         const place = placeAt(read, time);
         const last = said.current.place;
         if (place?.word !== last?.word || place?.segment !== last?.segment) say(place);
-        if (!place || !following) return;
+        if (!place || !following || document.activeElement?.closest(".editor")) return; // nobody types while it moves away
         const goes = jumped ? !isSeen(place.segment) : place.segment !== last?.segment && !playback.audio.paused;
         if (goes) rows.scrollToIndex(place.segment, { align: "center" });
       }),

@@ -1,48 +1,55 @@
 // Recordings on their way to the server.
 
 import type { Upload } from "../state/outbox";
+import { save } from "./saving";
 import type { Sending } from "./useSending";
 
 const NEVER = new Set([413, 415]); // statuses of what is refused however often it is sent
+const LEAVE = { waiting: "Leave out", sending: "Stop", failed: "Dismiss" };
 
 export function Uploads({ uploads, again, stop }: Sending) {
   if (!uploads.length) return null;
   return (
     <ul class="uploads" aria-label="Uploads">
       {uploads.map((upload) => (
-        <li key={upload.id}>
-          <span class="file">{upload.file.name}</span>
-          {upload.state === "failed" ? (
-            <>
-              <span class="bad" role="alert">
-                {upload.error?.message}
-              </span>
-              {!NEVER.has(upload.error!.status) && (
-                <button type="button" onClick={() => again(upload)}>
-                  Send again
-                </button>
-              )}
-              <button type="button" onClick={() => stop(upload)}>
-                Dismiss
-              </button>
-            </>
-          ) : (
-            <OnItsWay upload={upload} stop={() => stop(upload)} />
-          )}
-        </li>
+        <Row key={upload.id} upload={upload} again={() => again(upload)} stop={() => stop(upload)} />
       ))}
     </ul>
   );
 }
 
-function OnItsWay({ upload: { file, state, done }, stop }: { upload: Upload; stop(): void }) {
+function Row({ upload, again, stop }: { upload: Upload; again(): void; stop(): void }) {
+  const { file, spoken, state, done, error } = upload;
+  const leave = () => {
+    stop();
+    if (state !== "sending") document.querySelector("main")!.focus({ preventScroll: true }); // the button is gone
+  };
   return (
-    <>
-      <progress max={1} value={done} aria-label={`Upload of ${file.name}`} />
-      <span class="percent">{state === "waiting" ? "Waiting" : `${Math.floor(100 * done)} %`}</span>
-      <button type="button" onClick={stop}>
-        {state === "waiting" ? "Leave out" : "Stop"}
+    <li>
+      <span class="file" dir="auto">
+        {file.name}
+      </span>
+      {error ? (
+        <span class="bad" role="alert">
+          {error.message}
+        </span>
+      ) : (
+        <progress max={1} value={done} aria-label={`Upload of ${file.name}`} />
+      )}
+      {!error && <span class="percent">{state === "waiting" ? "Waiting" : `${Math.floor(100 * done)} %`}</span>}
+      {error && !NEVER.has(error.status) && (
+        <button type="button" onClick={again}>
+          Send again
+        </button>
+      )}
+      {error && spoken && (
+        <button type="button" onClick={() => save(file, file.name)}>
+          Save
+        </button>
+      )}
+      <button type="button" onClick={leave}>
+        {LEAVE[state]}
       </button>
-    </>
+    </li>
   );
 }

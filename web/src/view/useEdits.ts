@@ -4,12 +4,17 @@
 import { useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import type { Edits } from "../api/types";
+import { isForgotten } from "../state/key";
 import { keepDraft, keptDrafts, withDraft, type Draft } from "../state/drafts";
+import type { Saves } from "../state/saves";
 import { toRead, type Read } from "../text/words";
+
+const FORGOTTEN = new ApiError(401, "The key was forgotten.");
 
 interface Wanted {
   api: Api;
   task: string;
+  saves: Saves;
   replace(read: Read): void;
   fail(sentence: string | null): void;
   refused(error: ApiError): void;
@@ -19,19 +24,27 @@ export function useEdits(wanted: Wanted) {
   const now = useRef(wanted);
   now.current = wanted; // an edit that waits for the one before is sent as things are by then
   const [drafts, setDrafts] = useState(() => keptDrafts(wanted.task));
+  const latest = useRef(drafts);
+  latest.current = drafts;
   const acts = useMemo(() => {
-    const inTurn = turns();
+    const inTurn = <T>(act: () => Promise<T>) => now.current.saves.inTurn(now.current.task, act);
 
     /** Ask for the transcript, and show it; returns what is refused. */
     const shown = async (ask: (api: Api, task: string) => ReturnType<Api["transcript"]>): Promise<Read | ApiError> => {
-      try {
-        const read = toRead(await ask(now.current.api, now.current.task));
-        now.current.replace(read);
-        return read;
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        if (error.status === 401) now.current.refused(error);
-        return error;
+      for (;;) {
+        const { api, task } = now.current;
+        if (isForgotten(api.key)) return FORGOTTEN;
+        try {
+          const read = toRead(await ask(api, task));
+          now.current.replace(read);
+          now.current.fail(null); // what did not work does so by now
+          return read;
+        } catch (error) {
+          if (!(error instanceof ApiError)) throw error;
+          if (error.status === 401 && api !== now.current.api) continue; // it was the key before that is wrong
+          if (error.status === 401 && !isForgotten(api.key)) now.current.refused(error);
+          return error;
+        }
       }
     };
     const send = (edits: Edits) => shown((api, task) => api.edit(task, edits));
@@ -40,6 +53,7 @@ export function useEdits(wanted: Wanted) {
     const sent = async (id: number, { text, was }: Draft): Promise<Draft | null> => {
       const answer = await send({ segments: [{ id, text, was }] });
       if (!(answer instanceof ApiError)) return null;
+      if (answer.status === 401) return { text, was }; // a key is asked for
       if (answer.status !== 409) return { text, was, fault: answer.message };
       const read = await shown((api, task) => api.transcript(task)); // somebody else has changed it
       if (read instanceof ApiError) return { text, was, fault: read.message };
@@ -49,7 +63,8 @@ export function useEdits(wanted: Wanted) {
 
     /** Keep a draft; null where there is none any more. */
     const draft = (id: number, made: Draft | null) => {
-      keepDraft(now.current.task, id, made);
+      if (isForgotten(now.current.api.key)) return;
+      keepDraft(now.current.task, id, made, latest.current);
       setDrafts((old) => withDraft(old, id, made));
     };
 
@@ -63,20 +78,10 @@ export function useEdits(wanted: Wanted) {
     const rename = async (id: string, name: string): Promise<boolean> => {
       now.current.fail(null);
       const answer = await inTurn(() => send({ speakers: { [id]: name } }));
-      if (answer instanceof ApiError) now.current.fail(answer.message);
+      if (answer instanceof ApiError && answer.status !== 401) now.current.fail(answer.message);
       return !(answer instanceof ApiError);
     };
     return { draft, save, rename };
   }, []);
   return { drafts, ...acts };
-}
-
-/** Make a queue that does one thing after the other. */
-function turns() {
-  let last: Promise<unknown> = Promise.resolve();
-  return <T>(act: () => Promise<T>): Promise<T> => {
-    const done = last.then(act);
-    last = done.catch(() => {}); // who asked for it hears of it
-    return done;
-  };
 }

@@ -7,7 +7,10 @@ export interface Recorder {
   seconds: number | null;
   error: string | null;
   start(): Promise<void>;
+  /** Stop, and have it sent. */
   stop(): void;
+  /** Stop, and keep nothing of it. */
+  discard(): void;
 }
 
 const REFUSED = "The browser does not let this page use the microphone: allow it in the address bar.";
@@ -20,27 +23,34 @@ export function useRecorder(made: (file: File) => void): Recorder {
   const [error, setError] = useState<string | null>(null);
   const recording = useRef<MediaRecorder | null>(null);
   const asking = useRef(false);
+  const wanted = useRef(true);
   const latest = useRef(made);
   latest.current = made;
 
   const start = async () => {
     if (asking.current || recording.current) return; // a second press while the browser asks for its leave
-    asking.current = true;
+    asking.current = wanted.current = true;
     setError(null);
     try {
       recording.current = await record(setSeconds, (file) => {
         recording.current = null;
         setSeconds(null);
-        latest.current(file);
+        if (wanted.current) latest.current(file);
       });
-      setSeconds(0);
+      if (wanted.current) setSeconds(0);
+      else recording.current.stop(); // it was given up while the browser asked for its leave
     } catch (fault) {
       setError((fault as Error).message);
     } finally {
       asking.current = false;
     }
   };
-  return { seconds, error, start, stop: () => recording.current?.stop() };
+  const stop = () => recording.current?.stop();
+  const discard = () => {
+    wanted.current = false;
+    stop();
+  };
+  return { seconds, error, start, stop, discard };
 }
 
 /** Begin to record. Throws an error with a sentence for the user where that can't be. */

@@ -11,11 +11,14 @@ export interface Sending {
   setFields(fields: Fields): void;
   uploads: readonly Upload[];
   recorder: Recorder;
+  /** Whether there is something that would be lost with the page. */
+  busy: boolean;
   /** Changes when a task was sent. */
   turn: number;
   send(files: Iterable<File>): void;
   again(upload: Upload): void;
   stop(upload: Upload): void;
+  /** Leave all of it, what is being spoken too: it is not for whoever has the next key. */
   clear(): void;
 }
 
@@ -23,7 +26,7 @@ export function useSending(api: Api, refused: (error: ApiError) => void): Sendin
   const [fields, setFields] = useState<Fields>({});
   const [uploads, setUploads] = useState<readonly Upload[]>([]);
   const [turn, setTurn] = useState(0);
-  const recorder = useRecorder((file) => outbox.send([file], fields));
+  const recorder = useRecorder((file) => outbox.sendSpoken(file, fields));
   const latest = useRef({ refused, recorder });
   latest.current = { refused, recorder };
 
@@ -42,7 +45,7 @@ export function useSending(api: Api, refused: (error: ApiError) => void): Sendin
   );
   useEffect(() => outbox.use(api), [api]);
 
-  const busy = recorder.seconds !== null || uploads.some(({ state }) => state !== "failed");
+  const busy = recorder.seconds !== null || uploads.some(({ state, spoken }) => spoken || state !== "failed");
   useEffect(() => {
     if (!busy) return;
     const ask = (event: BeforeUnloadEvent) => event.preventDefault(); // the browser asks whether to leave
@@ -55,10 +58,14 @@ export function useSending(api: Api, refused: (error: ApiError) => void): Sendin
     setFields,
     uploads,
     recorder,
+    busy,
     turn,
     send: (files) => outbox.send([...files], fields),
     again: ({ id }) => outbox.again(id, fields),
     stop: (upload) => outbox.stop(upload),
-    clear: () => outbox.clear(),
+    clear: () => {
+      recorder.discard();
+      outbox.clear();
+    },
   };
 }

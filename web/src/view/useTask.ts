@@ -4,7 +4,8 @@ import { useEffect, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { follow } from "../api/events";
 import { FINAL, type Segment, type Status, type Waveform } from "../api/types";
-import { patiently } from "../api/waiting";
+import { patiently, rest } from "../api/waiting";
+import type { Saves } from "../state/saves";
 import { toRead, type Read } from "../text/words";
 
 export interface Watched {
@@ -17,10 +18,20 @@ export interface Watched {
   error: string | null;
 }
 
+const LONGEST_SAVE = 5000; // milliseconds that one waits for
+
 const NOTHING: Watched = { status: null, heard: [], away: false, read: null, waveform: null, error: null };
 
+interface Wanted {
+  api: Api;
+  task: string;
+  saves: Saves;
+  turn: number;
+  refused(error: ApiError): void;
+}
+
 /** Watch a task; with another `turn` anew. What is known of it is shown until more is. */
-export function useTask(api: Api, task: string, turn: number, refused: (error: ApiError) => void) {
+export function useTask({ api, task, saves, turn, refused }: Wanted) {
   const [watched, setWatched] = useState<Watched>(NOTHING);
   useEffect(() => {
     const stop = new AbortController();
@@ -36,11 +47,12 @@ export function useTask(api: Api, task: string, turn: number, refused: (error: A
           status = told;
           set(() => ({ status, away: false }));
         },
-        segment: (segment: Segment) => set(({ heard }) => ({ heard: [...heard, segment], away: false })),
+        segment: (segment: Segment) => set(({ heard }) => ({ heard: withOnce(heard, segment), away: false })),
         away: () => set(() => ({ away: true })),
       };
       if (!FINAL.has(status.status)) await follow(api, task, listener, stop.signal);
       if (stop.signal.aborted || status.status !== "completed") return;
+      await Promise.race([saves.settled(task), rest(LONGEST_SAVE, stop.signal)]); // what one has saved is to be in it
       const read = toRead(await got(() => api.transcript(task)));
       set(() => ({ read, error: null }));
       const waveform = await api.waveform(task).catch(() => null); // without one there is the slider
@@ -56,4 +68,10 @@ export function useTask(api: Api, task: string, turn: number, refused: (error: A
   }, [api, task, turn]);
   const replace = (read: Read) => setWatched((old) => ({ ...old, read }));
   return { watched, replace };
+}
+
+/** Add what is heard, but no second time: a server that was started again hears it anew. */
+function withOnce(heard: Segment[], segment: Segment): Segment[] {
+  const known = heard.some(({ start, text }) => start === segment.start && text === segment.text);
+  return known ? heard : [...heard, segment];
 }

@@ -1,7 +1,8 @@
 // A list of which only the rows in sight are in the document, so that ten hours scroll as one minute does.
 
 import {
-  Virtualizer, measureElement, observeWindowOffset, observeWindowRect, windowScroll, type VirtualizerOptions,
+  Virtualizer, defaultRangeExtractor, measureElement, observeWindowOffset, observeWindowRect, windowScroll, type Range,
+  type VirtualizerOptions,
 } from "@tanstack/virtual-core";
 import { useEffect, useLayoutEffect, useReducer, useRef } from "preact/hooks";
 import { isForThePage } from "./keyboard";
@@ -18,6 +19,14 @@ interface Wanted {
   covered: number;
 }
 
+/** The rows in sight, and the one that has the focus: who types into it goes on, wherever the list is. */
+function withFocused(range: Range): number[] {
+  const rows = defaultRangeExtractor(range);
+  const focused = Number(document.activeElement?.closest<HTMLElement>(".row")?.dataset.index ?? NaN);
+  if (!(focused < range.count) || rows.includes(focused)) return rows;
+  return [...rows, focused].sort((one, other) => one - other);
+}
+
 export type Rows = Virtualizer<Window, HTMLDivElement>;
 
 export function useRows({ count, estimate, margin, covered }: Wanted): Rows {
@@ -28,6 +37,7 @@ export function useRows({ count, estimate, margin, covered }: Wanted): Rows {
     scrollMargin: margin,
     scrollPaddingStart: covered / 2, // what is put in the middle is so in what is left of the window
     overscan: OVERSCAN,
+    rangeExtractor: withFocused,
     getScrollElement: () => window,
     observeElementRect: observeWindowRect,
     observeElementOffset: observeWindowOffset,
