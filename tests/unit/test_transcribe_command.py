@@ -522,6 +522,24 @@ def test_who_is_patient_waits_as_long_as_the_server_asks(monkeypatch: pytest.Mon
     assert waited[0] == 42
 
 
+@pytest.mark.parametrize("status_code", [408, 507])
+def test_who_is_patient_waits_for_room_and_for_a_better_network(
+    status_code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("whisperx_api.cli.transcribe.batch.PAUSE_SECONDS", 0.01)
+
+    class Full(Scripted):
+        async def transcribe(self, recording: Path, asked: Asked, row: Row) -> Transcribed:
+            made = await super().transcribe(recording, asked, row)
+            if len(self.tried) < 3:
+                raise_for(ApiError(status_code, "Try again later."), None)
+            return made
+
+    assert batch(Full(), ["a"], patient=True) == 0
+    assert capsys.readouterr().err.count("a: Try again later. Trying again in 0 s.") == 2
+    assert batch(Full(), ["a"]) == 3, "who is not patient is told"
+
+
 # --- stopped ---
 
 
