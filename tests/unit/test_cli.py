@@ -287,6 +287,9 @@ def test_key_of_a_server_on_this_machine_is_found(service: Service, recording: s
     Path("data").mkdir()
     Path("data/api_key").write_text("written-key\n")
     transcribe(service, recording)
+    assert service.calls and service.key is None, "it is another than the one at PORT"
+    monkeypatch.setenv("PORT", str(service.server_port))
+    transcribe(service, recording)
     assert service.key == "written-key"
     monkeypatch.setenv("API_KEYS", "reader:r-key:read,worker:w-key:transcribe+read")
     transcribe(service, recording)

@@ -9,6 +9,8 @@ from whisperx_api.keys import Scope, parse_key
 from whisperx_api.settings import Auth
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+PORTS = {"http": 80, "https": 443}
+"""Where a URL leads that names no port."""
 
 
 def url_of(server: str | None) -> str:
@@ -18,11 +20,15 @@ def url_of(server: str | None) -> str:
 
 
 def local_key(server: str) -> str | None:
-    """Return a key of the server on this machine, from the settings it shares with us or the file it wrote."""
-    if urlsplit(server).hostname not in LOCAL_HOSTS:
+    """Return a key of the server on this machine, from the settings it shares with us or the file it wrote.
+
+    None for what listens at another port than theirs: that is another program, or leads to another machine.
+    """
+    url = urlsplit(server)
+    if url.hostname not in LOCAL_HOSTS:
         return None
     settings = settings_or_end()
-    if settings.auth is Auth.OFF:
+    if settings.auth is Auth.OFF or (url.port or PORTS.get(url.scheme)) != settings.port:
         return None
     if settings.api_key:
         return settings.api_key
