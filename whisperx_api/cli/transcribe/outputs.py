@@ -59,8 +59,9 @@ def made(wanted: Sequence[Output], since: float = 0) -> bool:
         return False
 
 
-def fault(path: Path, in_place: bool = False) -> str | None:
-    """Say why a file can't be written, as far as that can be told before; `in_place` is one that is written over."""
+def fault(path: Path, named: bool = False) -> str | None:
+    """Say why a file can't be written, as far as that can be told before; `named` is one for `put_named`."""
+    path, written_to = _meant(path) if named else (path, False)
     try:
         there = path.exists()
         path.lstat()  # which a name that is too long has no place for
@@ -72,7 +73,7 @@ def fault(path: Path, in_place: bool = False) -> str | None:
         return f"{path} can't be written: there is no folder {path.parent}."
     if path.is_dir():
         return f"{path} can't be written: it is a folder."
-    return None if os.access(path if in_place and there else path.parent, os.W_OK) else unwritable(path)
+    return None if os.access(path if written_to and there else path.parent, os.W_OK) else unwritable(path)
 
 
 def unwritable(path: Path) -> str:
@@ -90,3 +91,19 @@ def put(path: Path, data: bytes) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def put_named(path: Path, data: bytes) -> None:
+    """Do the same where somebody has named it: a link leads to the file, and a pipe or a device is written to."""
+    path, written_to = _meant(path)
+    if written_to:
+        path.write_bytes(data)
+    else:
+        put(path, data)
+
+
+def _meant(path: Path) -> tuple[Path, bool]:
+    """Return what somebody means who has named a path, and whether nothing can be put in its place."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return path, True
+    return (Path(os.path.realpath(path)) if os.path.islink(path) else path), False
