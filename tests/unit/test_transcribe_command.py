@@ -15,11 +15,14 @@ from typing import Any
 
 import click
 import pytest
+import typer
 from rich.console import Console
 
+from whisperx_api.cli.console import end
 from whisperx_api.cli.transcribe.asked import FLAGS, Asked, as_flags, check, formats_of
 from whisperx_api.cli.transcribe.at_server import AtServer
 from whisperx_api.cli.transcribe.batch import Batch
+from whisperx_api.cli.transcribe.delivery import Delivery
 from whisperx_api.cli.transcribe.failures import NotTranscribed, raise_for
 from whisperx_api.cli.transcribe.notes import Note, Notes, State
 from whisperx_api.cli.transcribe.outputs import bases, fault, made, outputs, put
@@ -405,6 +408,55 @@ def test_lines_tell_now_and_then_how_far_a_long_thing_is(capsys: pytest.CaptureF
     assert capsys.readouterr().err.splitlines() == [
         "10 % sent", "Transcribing speech, 7 %", "Transcribing speech, 8 %",
     ]  # fmt: skip
+
+
+ODD = "\x1b]0;mine\x07\x9b2J 10:b:20\tso\x7f\r\nnext"
+SHOWN = "]0;mine2J 10:b:20\tso\nnext"
+"""What would command a terminal, and what is left of it."""
+
+
+def test_lines_command_no_terminal(capsys: pytest.CaptureFixture[str]):
+    row = Lines().row(f"{ODD}.wav")
+    row.say(ODD)
+    row.status(status(message=ODD, progress=1))
+    assert capsys.readouterr().err == f"{SHOWN}.wav: {SHOWN}\n{SHOWN}.wav: {SHOWN}, 1 %\n"
+
+
+def test_bars_command_no_terminal(tmp_path: Path):
+    with (tmp_path / "screen").open("w+", newline="") as screen:
+        bars = Bars(Console(file=screen, force_terminal=True, color_system=None, width=100))
+        with bars.progress:
+            row = bars.row(f"{ODD}.wav")
+            row.status(status(message=f"at {ODD}", progress=40))
+            bars.progress.refresh()
+            row.say(f"of {ODD}")
+        screen.seek(0)
+        drawn = screen.read()
+    assert "\x1b]" not in drawn and "\x07" not in drawn and "\x9b" not in drawn and "\x7f" not in drawn
+    assert "of ]0;mine2J 10:b:20" in drawn, "and no picture is made of it"
+
+
+def test_sentence_at_the_end_commands_no_terminal(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(typer.Exit):
+        end(ODD, 2)
+    assert capsys.readouterr().err == f"{SHOWN}\n"
+
+
+@pytest.mark.parametrize("asked", [Asked({}), Asked({}, (Format.TEXT,)), Asked({}, as_json=True)])
+def test_transcript_commands_no_terminal_and_is_whole_in_a_pipe(asked: Asked, monkeypatch: pytest.MonkeyPatch):
+    segment = {"id": 0, "start": 0, "end": 1, "text": ODD, "speaker": None, "words": []}
+    transcript: Any = {"language": "en", "segments": [segment], "speakers": [], "warnings": []}
+    for terminal in (True, False):
+        written = io.BytesIO()
+        stdout = io.TextIOWrapper(written, encoding="utf-8", newline="")
+        monkeypatch.setattr(stdout, "isatty", lambda terminal=terminal: terminal)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        row, made = Lines().row(""), Transcribed("t1", transcript, {Format.TEXT: ODD.encode()})
+        Delivery(asked, Lines(), several=False).done(Path("call.wav"), made, (), row)
+        stdout.flush()
+        said = written.getvalue().decode()
+        assert "mine" in said
+        assert any(character in said for character in "\x1b\x07\x9b\x7f") is not terminal, said
 
 
 def test_bars_show_bytes_then_stages(tmp_path: Path):

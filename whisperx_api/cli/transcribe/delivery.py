@@ -12,7 +12,7 @@ from whisperx_api.cli.console import FAILED
 from whisperx_api.cli.transcribe.asked import Asked
 from whisperx_api.cli.transcribe.failures import NotTranscribed
 from whisperx_api.cli.transcribe.outputs import Output, put, put_named
-from whisperx_api.cli.transcribe.printing import json_for_stdout, labelled, shown_by_stdout
+from whisperx_api.cli.transcribe.printing import for_stdout, json_for_stdout, labelled, shown_by_stdout
 from whisperx_api.cli.transcribe.showing import Row, Show
 from whisperx_api.cli.transcribe.ways import Transcribed
 from whisperx_api.client import TranscriptAnswer
@@ -72,7 +72,7 @@ class Delivery:
 
     def _print(self, text: str | bytes) -> None:
         with self._show.paused():
-            typer.echo(text, nl=text[-1:] not in ("\n", b"\n"))
+            typer.echo(for_stdout(text), nl=text[-1:] not in ("\n", b"\n"))
 
 
 def _remarks(transcript: TranscriptAnswer, row: Row) -> None:

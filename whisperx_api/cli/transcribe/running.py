@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, settings_or_end
+from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, plain, settings_or_end
 from whisperx_api.cli.transcribe.address import local_key, url_of
 from whisperx_api.cli.transcribe.asked import Asked
 from whisperx_api.cli.transcribe.at_server import AtServer
@@ -114,7 +114,7 @@ async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watc
             said = await way.give_up() if cancelling else way.left()
             if said and not watching:
                 with suppress(OSError):  # a terminal that is closed
-                    typer.echo(said, err=True)
+                    typer.echo(plain(said), err=True)
             raise
         finally:
             await way.end()
