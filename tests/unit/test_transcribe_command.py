@@ -115,9 +115,26 @@ def test_sentences_about_fields_become_sentences_about_flags():
 
 def test_recordings_of_one_stem_never_share_a_file():
     paths = [Path(name) for name in ("a/one.wav", "a/one.mp3", "b/one.wav", "c/One.wav", "two.wav", "a/one.wav.mp3")]
-    names = bases(paths)
+    names = bases(paths, SRT)
     assert list(names.values()) == ["one", "one.mp3", "one.wav", "One.wav.2", "two", "one.wav.mp3"]
     assert len({name.casefold() for name in names.values()}) == len(paths)
+
+
+JSONS = (Format.JSON, Format.VERBOSE_JSON, Format.DIARIZED_JSON)
+
+
+@pytest.mark.parametrize("formats", [JSONS, JSONS[::-1], JSONS[:2], JSONS[1:]])
+@pytest.mark.parametrize("names", [("meeting.wav", "meeting.verbose.wav"), ("Meeting.Diarized.wav", "meeting.wav")])
+def test_recordings_called_as_formats_end_never_share_a_file(names: tuple[str, str], formats: tuple[Format, ...]):
+    given = bases(map(Path, names), formats)
+    files = [output.path.name.casefold() for base in given.values() for output in outputs(base, formats, Path())]
+    assert len(set(files)) == 2 * len(formats)
+
+
+def test_recording_has_its_stem_where_none_of_its_files_is_anothers():
+    paths = [Path("meeting.wav"), Path("meeting.verbose.wav")]
+    assert list(bases(paths, (Format.JSON,)).values()) == ["meeting", "meeting.verbose"]
+    assert list(bases(paths, JSONS).values()) == ["meeting", "meeting.verbose.wav"]
 
 
 def test_every_format_has_a_file_of_its_own(tmp_path: Path):
@@ -229,6 +246,21 @@ def test_later_recording_of_the_same_stem_writes_over_nothing(inbox: Path):
     os.utime(first.path, (1500, 1500))
     (inbox / "call.wav").unlink()
     assert Folder(inbox, SRT, None, settle_seconds=0).ready(2) == {}
+
+
+def test_watched_recordings_called_as_formats_end_never_share_a_file(inbox: Path, tmp_path: Path):
+    def watched() -> Folder:
+        return Folder(inbox, JSONS[:2], None, 0, Notes(tmp_path / "cache", inbox, inbox))
+
+    call, look = drop(inbox, "call.wav"), watched()
+    assert sorted(transcribe(look, look.ready(0))) == ["call.json", "call.verbose.json"]
+    drop(inbox, "call.verbose.wav")
+    assert sorted(transcribe(look, look.ready(1))) == ["call.verbose.wav.json", "call.verbose.wav.verbose.json"]
+    (inbox / "call.verbose.wav").unlink()
+    call.unlink()
+    drop(inbox, "call.verbose.mp3")
+    look = watched()
+    assert sorted(transcribe(look, look.ready(2))) == ["call.verbose.mp3.json", "call.verbose.mp3.verbose.json"]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,19 +34,25 @@ def format_of(name: str) -> Format | None:
     return next((ends[end] for end in sorted(ends, key=len, reverse=True) if name.lower().endswith(end)), None)
 
 
-def bases(recordings: Iterable[Path], taken: Iterable[str] = ()) -> dict[Path, str]:
+def names(base: str, formats: Iterable[Format]) -> frozenset[str]:
+    """Return what a recording's files are called, as a file system sees it that takes A for a."""
+    return frozenset(output.path.name.casefold() for output in outputs(base, formats, Path()))
+
+
+def bases(recordings: Iterable[Path], formats: Collection[Format], taken: Iterable[str] = ()) -> dict[Path, str]:
     """Return what the names of each recording's files begin with: its stem.
 
     Of several with one stem the first has it, if it is not `taken`. The others keep their whole name, a.mp3 beside
-    a.wav, and a number where that too is taken, so that none writes over another's files.
+    a.wav, and a number where that too is taken, so that none writes over another's files. Nor does a.verbose.wav over
+    the a.verbose.json of a.wav.
     """
     given: dict[Path, str] = {}
-    others = {base.casefold() for base in taken}
+    others = {name for base in taken for name in names(base, formats)}
     for recording in recordings:
         base, number = recording.stem, 1
-        while base.casefold() in others:
+        while not others.isdisjoint(names(base, formats)):
             base, number = recording.name if number == 1 else f"{recording.name}.{number}", number + 1
-        others.add(base.casefold())
+        others |= names(base, formats)
         given[recording] = base
     return given
 

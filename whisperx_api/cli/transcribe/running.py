@@ -145,7 +145,8 @@ def _planned(files: Sequence[Path], asked: Asked) -> dict[Path, tuple[Output, ..
     once = [path for path in dict.fromkeys(files) if recordings[path.resolve()] == path]
     if asked.output_dir is None:
         return dict.fromkeys(once, ())
-    return {path: outputs(base, asked.formats, asked.output_dir) for path, base in bases(once).items()}
+    given = bases(once, asked.formats)
+    return {path: outputs(base, asked.formats, asked.output_dir) for path, base in given.items()}
 
 
 async def _resumed(way: AtServer, task_id: str, asked: Asked, show: Show) -> int:
