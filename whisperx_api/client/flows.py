@@ -63,9 +63,13 @@ class Flows:
         return answer.content
 
     def edit(
-        self, task_id: str, speakers: Mapping[str, str | None] | None, texts: Mapping[int, str] | None
+        self,
+        task_id: str,
+        speakers: Mapping[str, str | None] | None,
+        texts: Mapping[int, str] | None,
+        was: Mapping[int, str] | None,
     ) -> Flow[TranscriptAnswer]:
-        return self._transcript((yield from self.json(requests.edit(task_id, speakers, texts))))
+        return self._transcript((yield from self.json(requests.edit(task_id, speakers, texts, was))))
 
     def cancel(self, task_id: str) -> Flow[TaskStatus]:
         return self._task((yield from self.json(requests.cancel(task_id))))
