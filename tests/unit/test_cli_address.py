@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from whisperx_api.cli.transcribe.address import local_key
+import pytest
+from typer.testing import CliRunner
+
+from whisperx_api.cli import app
+from whisperx_api.cli.transcribe.address import local_key, url_of
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,20 @@ def test_port_of_a_scheme_need_not_be_named(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("PORT", port)
         assert local_key(f"{own}://localhost") == "secret"
         assert local_key(f"{other}://localhost") is None
+
+
+@pytest.mark.parametrize(
+    "server", ["http://[::1", "http://localhost:99999", "http://localhost:port", "ftp://localhost"]
+)
+def test_server_that_is_none_is_told_as_such(server: str, tmp_path: Path) -> None:
+    (tmp_path / "call.wav").write_bytes(b"RIFF")
+    result = CliRunner().invoke(app, ["transcribe", str(tmp_path / "call.wav"), "--server", server])
+    assert result.exit_code == 3
+    assert result.stderr.startswith(f"{server} is no URL of a server: ") and "--api-key" not in result.stderr
+
+
+def test_server_is_named_with_or_without_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "8123")
+    assert url_of(None) == "http://127.0.0.1:8123"
+    assert url_of("here:8000/") == "http://here:8000"
+    assert url_of(" https://here/speech ") == "https://here/speech"

@@ -681,3 +681,38 @@ def test_types_are_shipped_with_the_package():
     import whisperx_api
 
     assert Path(whisperx_api.__file__).with_name("py.typed").is_file()
+
+
+def test_upload_of_nothing_is_told(client: Client, server: Server):
+    for call in (client.upload, client.transcribe):
+        with pytest.raises(ValueError, match="There is nothing to send: name a recording, or a url"):
+            call()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("path", ["", "/speech"])
+def test_password_in_a_url_is_said_nowhere(make: Callable[..., Any], server: Server, path: str):
+    url = f"http://user:pass%40word@127.0.0.1:{server.server_port}{path}"
+    answers: list[tuple[int, dict[str, str], bytes]] = [
+        (200, {}, b"<html>"), (404, {}, b"nothing"), (302, {"Location": "http://user:pass%40word@other.example/"}, b""),
+    ]  # fmt: skip
+    said = []
+    with make(url, "secret", timeout=5, retries=Retries(most=0)) as client:
+        for answer in answers:
+            server.posing = lambda _, answer=answer: answer
+            with pytest.raises((ApiError, ServerUnreachable)) as caught:
+                client.status("t1")
+            said.append(str(caught.value))
+        server.shutdown()
+        server.server_close()
+        with pytest.raises(ServerUnreachable) as caught:
+            client.status("t1")
+        said.append(str(caught.value))
+    with pytest.raises(ServerUnreachable) as refused:
+        make("ftp://user:pass%40word@host")
+    said.append(str(refused.value))
+    with pytest.raises(ServerUnreachable) as refused:
+        make("http://user:pass%40word@host:port")
+    said.append(str(refused.value))
+    assert all("pass" not in sentence and "user" not in sentence for sentence in said), said
+    assert said[0].startswith(f"What answers at http://127.0.0.1:{server.server_port}{path} is no whisperx-api server")

@@ -95,9 +95,8 @@ Task = Callable[[Way, Show, int], Coroutine[Any, Any, int]]
 
 async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watching: bool) -> int:
     """Have the task done by a server. What is not done when Ctrl-C stops it is cancelled there, unless it watches."""
-    server = url_of(at.server)
-    sent = SentTasks(cache_dir, server)
     try:
+        server = url_of(at.server)
         client = AsyncClient(server, at.api_key or local_key(server), retries=RETRIES)
     except ClientError as error:
         end(str(error), REFUSED)
@@ -105,6 +104,7 @@ async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watc
         end(f"{error} Here: --api-key, or WHISPERX_API_KEY.", USAGE)
     async with client:
         patience = math.inf if watching else PATIENCE_SECONDS
+        sent = SentTasks(cache_dir, server)
         way = AtServer(client, sent, again=at.again, poll_seconds=at.poll_seconds, patience=patience)
         try:
             with shown() as show:
