@@ -624,6 +624,51 @@ def test_who_is_patient_waits_for_room_and_for_a_better_network(
     assert batch(Full(), ["a"]) == 3, "who is not patient is told"
 
 
+class Forgetful:
+    """Makes a task for each key it has not heard, and may be away before its answer, or when the result is fetched."""
+
+    def __init__(self, *away: str) -> None:
+        self.away = list(away)
+        self.tasks: dict[str, str] = {}
+
+    def _answers(self, what: str) -> None:
+        if self.away and self.away[0] == what:
+            self.away.pop(0)
+            raise ServerUnreachable("It hung up.")
+
+    async def upload(self, recording: Path, *, idempotency_key: str, on_sent: Any) -> TaskStatus:
+        task = self.tasks.setdefault(idempotency_key, f"t{len(self.tasks)}")
+        self._answers("upload")
+        return TaskStatus(task, TaskState.PENDING)
+
+    async def wait(self, task_id: str, *_: object, **__: object) -> TaskStatus:
+        return TaskStatus(task_id, TaskState.COMPLETED)
+
+    async def result(self, task_id: str) -> Any:
+        self._answers("result")
+        return {"task_id": task_id, "language": "en", "segments": [], "speakers": [], "warnings": []}
+
+
+@pytest.mark.parametrize("away", ["upload", "result"])
+def test_recording_is_sent_anew_once_however_often_it_is_tried(
+    away: str, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("whisperx_api.cli.transcribe.batch.PAUSE_SECONDS", 0.01)
+    server: Any = Forgetful(away, away)
+    way = AtServer(server, SentTasks(tmp_path, "http://one"), again=True, poll_seconds=1, patience=1)
+    work = Batch(way, Asked({}, as_json=True, lines=True), Lines(), several=True, patient=True)
+    call = drop(inbox, "call.wav")
+    assert asyncio.run(work.one(call, ())) is None
+    assert server.away == [] and len(server.tasks) == 1
+    assert asyncio.run(work.one(call, ())) is None
+    assert len(server.tasks) == 2, "what is done and taken again is anew again"
+    other = drop(tmp_path, "call.wav")
+    server.away = [away]
+    changed = drop(inbox, "call.wav", b"more sound")
+    assert [asyncio.run(work.one(one, ())) for one in (other, changed)] == [None, None]
+    assert len(server.tasks) == 4
+
+
 # --- stopped ---
 
 
