@@ -25,7 +25,7 @@ import httpx
 import psutil
 
 from whisperx_api.cli.transcribe.address import local_key
-from whisperx_api.client import Client
+from whisperx_api.client import Client, ClientError
 from whisperx_api.listening import port_fault
 from whisperx_api.settings import load_settings
 
@@ -43,6 +43,15 @@ def sample() -> Path:
         if (path := Path(folder) / "audio" / "sample" / "sample.wav").is_file():
             return path
     sys.exit("The engine is not installed: run `make setup`, or name a recording with AUDIO=file.")
+
+
+def check(recording: Path) -> None:
+    """Look at a recording before anything is begun. Raises `SystemExit` where it can't be read."""
+    try:
+        with recording.open("rb"):
+            pass
+    except OSError as error:
+        sys.exit(f"{recording} can't be read: {error.strerror or error}.")
 
 
 def free_port() -> int:
@@ -114,6 +123,8 @@ def in_browser(recording: Path) -> int:
             if any(map(os.environ.get, DISPLAYS)) or sys.platform == "darwin":
                 webbrowser.open(link)
             return server.wait()
+        except ClientError as error:  # such as a refusal of what is no audio
+            sys.exit(str(error))
         except KeyboardInterrupt:
             server.wait()  # the terminal has told it too
             return 0
@@ -126,6 +137,7 @@ def main(arguments: list[str]) -> int:
     page = arguments[:1] == ["--page"]
     arguments = arguments[page:]
     recording = Path(arguments[0]) if arguments else sample()
+    check(recording)
     if page:
         return in_browser(recording)
     print(f"Transcribing {recording} ...", file=sys.stderr)

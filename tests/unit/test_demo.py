@@ -11,8 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from tests.backend import KEY
+from tests.server import ROOT, RUN, free_port
 from whisperx_api.demo import main, wait_for
 
 
@@ -76,3 +79,34 @@ def test_own_server_is_waited_for() -> None:
             wait_for(f"http://127.0.0.1:{port}", server)
         finally:
             server.terminate()
+
+
+@pytest.mark.parametrize("flags", [["--page"], []])
+def test_recording_that_cant_be_read_is_told_before_a_server_is_begun(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Any] = []
+    monkeypatch.setattr("whisperx_api.demo.subprocess.Popen", lambda *_, **__: begun.append(1))
+    for name, why in (("missing.mp3", "No such file or directory"), ("", "Is a directory")):
+        with pytest.raises(SystemExit) as caught:
+            main([*flags, str(tmp_path / name)])
+        assert caught.value.code == f"{tmp_path / name} can't be read: {why}."
+    assert begun == []
+
+
+@pytest.fixture
+def faked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that is begun is one on the fake engine, with data of its own."""
+    port = str(free_port())
+    monkeypatch.setattr("whisperx_api.demo.PROGRAM", (sys.executable, "-c", RUN, "tests.fake_engine", port))
+    for name, value in (("PORT", port), ("HOST", "127.0.0.1"), ("DATA_DIR", str(tmp_path / "data")), ("API_KEY", KEY)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.mark.usefixtures("faked")
+def test_recording_that_the_server_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+    (tmp_path / "letter.wav").write_text("Dear Sir or Madam, this is no sound at all.")
+    with pytest.raises(SystemExit, match="The recording can't be read"):
+        main(["--page", str(tmp_path / "letter.wav")])
+    assert not psutil.Process().children()
