@@ -15,12 +15,13 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import psutil
 import pytest
 
 from tests.clients import BOTH
+from whisperx_api.api.schemas import SegmentOut, WordOut
 from whisperx_api.client import (
     ApiError,
     Client,
@@ -28,10 +29,12 @@ from whisperx_api.client import (
     Progressed,
     RecordingChanged,
     Retries,
+    SegmentAnswer,
     SegmentHeard,
     ServerUnreachable,
     TaskFailed,
     TaskState,
+    WordAnswer,
     idempotency_key,
 )
 from whisperx_api.client.requests import Request
@@ -716,3 +719,12 @@ def test_password_in_a_url_is_said_nowhere(make: Callable[..., Any], server: Ser
     said.append(str(refused.value))
     assert all("pass" not in sentence and "user" not in sentence for sentence in said), said
     assert said[0].startswith(f"What answers at http://127.0.0.1:{server.server_port}{path} is no whisperx-api server")
+
+
+@pytest.mark.parametrize(("answer", "schema"), [(WordAnswer, WordOut), (SegmentAnswer, SegmentOut)])
+def test_times_and_texts_are_of_the_types_that_the_server_gives(answer: type, schema: type):
+    typed, given = get_type_hints(answer), get_type_hints(schema)
+    assert typed.keys() == given.keys()
+    assert {name: typed[name] for name in typed if name != "words"} == {
+        name: given[name] for name in given if name != "words"
+    }
