@@ -7,6 +7,7 @@ both take the 30 seconds of a telephone call that come with pyannote.audio.
 
 from __future__ import annotations
 
+import html
 import os
 import secrets
 import socket
@@ -25,13 +26,16 @@ import httpx
 import psutil
 
 from whisperx_api.cli.transcribe.address import local_key
-from whisperx_api.client import Client
+from whisperx_api.client import Client, ClientError
 from whisperx_api.listening import port_fault
 from whisperx_api.settings import load_settings
 
 PROGRAM = (sys.executable, "-m", "whisperx_api")
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 """Variables of a machine with a screen, where a browser can be opened."""
+LEADS = (
+    '<!doctype html><meta charset="utf-8"><title>whisperx-api</title><meta http-equiv="refresh" content="0; url={}">'
+)
 START_SECONDS = 60.0
 """Longest wait for the server's first answer."""
 
@@ -43,6 +47,15 @@ def sample() -> Path:
         if (path := Path(folder) / "audio" / "sample" / "sample.wav").is_file():
             return path
     sys.exit("The engine is not installed: run `make setup`, or name a recording with AUDIO=file.")
+
+
+def check(recording: Path) -> None:
+    """Look at a recording before anything is begun. Raises `SystemExit` where it can't be read."""
+    try:
+        with recording.open("rb"):
+            pass
+    except OSError as error:
+        sys.exit(f"{recording} can't be read: {error.strerror or error}.")
 
 
 def free_port() -> int:
@@ -85,14 +98,28 @@ def serving(*flags: str) -> Iterator[tuple[str, str, int]]:
     port, key = free_port(), secrets.token_urlsafe(16)
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="whisperx-api-demo-") as folder:
-        serve = [*PROGRAM, "serve", "--port", str(port), "--data-dir", folder, "--api-key", key]
+        serve = [*PROGRAM, "serve", "--port", str(port), "--data-dir", folder]
         models = ["--model-dir", str(load_settings().models.resolve())]
-        with subprocess.Popen([*serve, *models, *flags]) as server:
+        with subprocess.Popen([*serve, *models, *flags], env=os.environ | {"API_KEY": key}) as server:
             try:
                 wait_for(url, server)
                 yield url, key, server.pid
             finally:
                 server.terminate()
+
+
+@contextmanager
+def leading_to(link: str, folder: Path) -> Iterator[str]:
+    """Have a file in `folder` that leads a browser to `link`, and give its address.
+
+    A link with a key in it is for no command line, which others on this machine see. The file is for its user alone;
+    it is no place of /tmp, where a browser that came as a snap sees nothing.
+    """
+    with tempfile.TemporaryDirectory(prefix="page-", dir=folder) as own:
+        page = Path(own).resolve() / "page.html"
+        page.touch(mode=0o600)
+        page.write_text(LEADS.format(html.escape(link)), encoding="utf-8")
+        yield page.as_uri()
 
 
 def in_browser(recording: Path) -> int:
@@ -111,9 +138,12 @@ def in_browser(recording: Path) -> int:
                 task = client.upload(recording).task_id
             link = f"{url}/#/task/{task}" + (f"&key={quote(key, safe='')}" if key else "")
             print(f"The page is at {link}", file=sys.stderr)
-            if any(map(os.environ.get, DISPLAYS)) or sys.platform == "darwin":
-                webbrowser.open(link)
-            return server.wait()
+            with leading_to(link, settings.data_dir) as address:
+                if any(map(os.environ.get, DISPLAYS)) or sys.platform == "darwin":
+                    webbrowser.open(address)
+                return server.wait()
+        except ClientError as error:  # such as a refusal of what is no audio
+            sys.exit(str(error))
         except KeyboardInterrupt:
             server.wait()  # the terminal has told it too
             return 0
@@ -126,12 +156,13 @@ def main(arguments: list[str]) -> int:
     page = arguments[:1] == ["--page"]
     arguments = arguments[page:]
     recording = Path(arguments[0]) if arguments else sample()
+    check(recording)
     if page:
         return in_browser(recording)
     print(f"Transcribing {recording} ...", file=sys.stderr)
     with serving("--log-level", "warning") as (url, key, _):
-        transcribe = [*PROGRAM, "transcribe", str(recording), "--server", url, "--api-key", key, "--words"]
-        return subprocess.run(transcribe, check=False).returncode
+        transcribe = [*PROGRAM, "transcribe", str(recording), "--server", url, "--words"]
+        return subprocess.run(transcribe, env=os.environ | {"WHISPERX_API_KEY": key}, check=False).returncode
 
 
 if __name__ == "__main__":

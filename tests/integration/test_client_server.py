@@ -99,6 +99,20 @@ def test_upload_outlasts_a_server_that_starts_late(client: Client, server: Serve
     assert [one.task_id for one in client.tasks()] == [task.task_id]
 
 
+def test_text_that_somebody_has_changed_meanwhile_is_not_overwritten(client: Client, tone: Callable[..., Path]) -> None:
+    task = client.transcribe(tone(), poll_seconds=0.02)["task_id"]
+    first = client.result(task)["segments"][0]["text"]
+    assert client.edit(task, texts={0: "Hello, Ann."}, was={0: first})["text"] == "Hello, Ann."
+    with pytest.raises(ApiError, match=r"Hello, Ann\.") as caught:
+        client.edit(task, speakers={"SPEAKER_00": "Ben"}, texts={0: "Hello, Eve."}, was={0: first})
+    assert caught.value.status_code == 409
+    kept = client.result(task)
+    assert kept["text"] == "Hello, Ann." and kept["speakers"][0]["name"] is None
+    assert client.edit(task, texts={0: "Hello, Eve."})["text"] == "Hello, Eve.", "who names none overwrites"
+    with pytest.raises(ValueError, match="`was` has 1, and `texts` has no text for it"):
+        client.edit(task, texts={0: "Hello."}, was={1: "Hm."})
+
+
 def test_tasks_and_recordings_come_back(
     client: Client, server: Server, tone: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -85,7 +85,7 @@ def test_every_program_of_the_python_client_runs(server: Server, reader: Path, e
         assert "http://127.0.0.1:8000" in block
         here = block.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{server.port}")
         printed.append(run([sys.executable, "-c", here], reader, environment))
-    first, both, progress, events, errors = printed
+    first, both, progress, events, errors, edited = printed
     assert re.search(r"^\s+\d+\.\d\d  SPEAKER_0\d: \w+", first, re.M)
     assert [line.split()[0] for line in both.splitlines()] == ["one.wav", "two.wav"]
     assert re.search(r"^(\d+) of \1 bytes$", progress, re.M) and re.search(r"^\s*\d+\.\d %  \w+", progress, re.M)
@@ -93,6 +93,7 @@ def test_every_program_of_the_python_client_runs(server: Server, reader: Path, e
     assert "<v Katie>" not in (reader / "meeting.vtt").read_text() and "WEBVTT" in (reader / "meeting.vtt").read_text()
     assert re.search(r"^\s+\d+\.\d\d  \w+", events, re.M) and events.splitlines()[-1] == "completed"
     assert "SPEAKER_00" in errors and "the same task: True" in errors and "seconds of sound" in errors
+    assert edited == "Hello?\n"
 
 
 def test_guides_name_what_there_is() -> None:

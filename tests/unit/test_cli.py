@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -254,6 +255,35 @@ def test_format_is_printed_or_written_to_a_file(service: Service, recording: str
     assert (tmp_path / "a.json").read_text() == "as format=verbose_json ü"
 
 
+def test_file_of_before_stays_where_the_new_one_cant_be_written_whole(service: Service, recording: str, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.txt").write_text("the corrected one")
+    done = subprocess.run(
+        [sys.executable, "-m", "whisperx_api", "transcribe", recording, "--server", service.url, "-o", out / "a.txt"],
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+    )  # fmt: skip
+    assert done.returncode == 1 and "a.txt can't be written: File too large." in done.stderr
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("a.txt", "the corrected one")]
+
+
+def test_output_goes_where_a_link_leads_and_into_a_pipe(service: Service, recording: str, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "a.txt").symlink_to(tmp_path / "out" / "b.txt")
+    for _ in range(2):  # where nothing is yet, and where something is
+        assert transcribe(service, recording, "--api-key", "k", "-o", str(tmp_path / "a.txt")).exit_code == 0
+        assert (tmp_path / "a.txt").is_symlink() and (tmp_path / "out" / "b.txt").read_text() == "as format=text ü"
+        (tmp_path / "out" / "b.txt").write_text("old")
+    os.mkfifo(tmp_path / "pipe.txt")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe.txt").read_text()), daemon=True)
+    reader.start()
+    assert transcribe(service, recording, "--api-key", "k", "-o", str(tmp_path / "pipe.txt")).exit_code == 0
+    reader.join(10)
+    assert read == ["as format=text ü"] and (tmp_path / "pipe.txt").is_fifo()
+
+
 def test_format_that_cant_be_is_told_before_anything_is_sent(service: Service, recording: str, tmp_path: Path):
     wrong = (("-o", str(tmp_path / "a.docx")), ("--max-line-width", "42"), ("--format", "tsv", "--highlight-words"))
     for flags in wrong:
@@ -286,6 +316,9 @@ def test_exit_code_tells_what_went_wrong(service: Service, recording: str, monke
 def test_key_of_a_server_on_this_machine_is_found(service: Service, recording: str, monkeypatch: pytest.MonkeyPatch):
     Path("data").mkdir()
     Path("data/api_key").write_text("written-key\n")
+    transcribe(service, recording)
+    assert service.calls and service.key is None, "it is another than the one at PORT"
+    monkeypatch.setenv("PORT", str(service.server_port))
     transcribe(service, recording)
     assert service.key == "written-key"
     monkeypatch.setenv("API_KEYS", "reader:r-key:read,worker:w-key:transcribe+read")

@@ -116,6 +116,18 @@ def test_first_key_is_listed_where_it_is_in_force(monkeypatch: pytest.MonkeyPatc
     assert "in data/api_key" not in keys("list").stdout
 
 
+def test_first_key_of_a_folder_is_none_of_a_cluster_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    made("--name", "ann")
+    Path("data/api_key").write_text("s3cret\n")
+    monkeypatch.setenv("QUEUE", "procrastinate")
+    assert " ann " in keys("list").stdout and "data/api_key" not in keys("list").stdout
+    result = keys("revoke", "default")
+    assert result.exit_code == 1 and "There is no such key" in result.stderr and "take it out" not in result.stderr
+    key = made("--name", "default")
+    result = keys("revoke", "default")
+    assert result.exit_code == 0 and f"{key[:16]} of default is revoked" in result.stdout
+
+
 def test_revoke_takes_an_id_a_name_or_the_key_itself() -> None:
     one, two, three, four = (made("--name", name) for name in ("ann", "ben", "ben", "eve"))
     result = keys("revoke", one)

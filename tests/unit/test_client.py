@@ -15,12 +15,13 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import psutil
 import pytest
 
 from tests.clients import BOTH
+from whisperx_api.api.schemas import SegmentOut, WordOut
 from whisperx_api.client import (
     ApiError,
     Client,
@@ -28,10 +29,12 @@ from whisperx_api.client import (
     Progressed,
     RecordingChanged,
     Retries,
+    SegmentAnswer,
     SegmentHeard,
     ServerUnreachable,
     TaskFailed,
     TaskState,
+    WordAnswer,
     idempotency_key,
 )
 from whisperx_api.client.requests import Request
@@ -681,3 +684,47 @@ def test_types_are_shipped_with_the_package():
     import whisperx_api
 
     assert Path(whisperx_api.__file__).with_name("py.typed").is_file()
+
+
+def test_upload_of_nothing_is_told(client: Client, server: Server):
+    for call in (client.upload, client.transcribe):
+        with pytest.raises(ValueError, match="There is nothing to send: name a recording, or a url"):
+            call()
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("path", ["", "/speech"])
+def test_password_in_a_url_is_said_nowhere(make: Callable[..., Any], server: Server, path: str):
+    url = f"http://user:pass%40word@127.0.0.1:{server.server_port}{path}"
+    answers: list[tuple[int, dict[str, str], bytes]] = [
+        (200, {}, b"<html>"), (404, {}, b"nothing"), (302, {"Location": "http://user:pass%40word@other.example/"}, b""),
+    ]  # fmt: skip
+    said = []
+    with make(url, "secret", timeout=5, retries=Retries(most=0)) as client:
+        for answer in answers:
+            server.posing = lambda _, answer=answer: answer
+            with pytest.raises((ApiError, ServerUnreachable)) as caught:
+                client.status("t1")
+            said.append(str(caught.value))
+        server.shutdown()
+        server.server_close()
+        with pytest.raises(ServerUnreachable) as caught:
+            client.status("t1")
+        said.append(str(caught.value))
+    with pytest.raises(ServerUnreachable) as refused:
+        make("ftp://user:pass%40word@host")
+    said.append(str(refused.value))
+    with pytest.raises(ServerUnreachable) as refused:
+        make("http://user:pass%40word@host:port")
+    said.append(str(refused.value))
+    assert all("pass" not in sentence and "user" not in sentence for sentence in said), said
+    assert said[0].startswith(f"What answers at http://127.0.0.1:{server.server_port}{path} is no whisperx-api server")
+
+
+@pytest.mark.parametrize(("answer", "schema"), [(WordAnswer, WordOut), (SegmentAnswer, SegmentOut)])
+def test_times_and_texts_are_of_the_types_that_the_server_gives(answer: type, schema: type):
+    typed, given = get_type_hints(answer), get_type_hints(schema)
+    assert typed.keys() == given.keys()
+    assert {name: typed[name] for name in typed if name != "words"} == {
+        name: given[name] for name in given if name != "words"
+    }

@@ -15,11 +15,14 @@ from typing import Any
 
 import click
 import pytest
+import typer
 from rich.console import Console
 
+from whisperx_api.cli.console import end
 from whisperx_api.cli.transcribe.asked import FLAGS, Asked, as_flags, check, formats_of
 from whisperx_api.cli.transcribe.at_server import AtServer
 from whisperx_api.cli.transcribe.batch import Batch
+from whisperx_api.cli.transcribe.delivery import Delivery
 from whisperx_api.cli.transcribe.failures import NotTranscribed, raise_for
 from whisperx_api.cli.transcribe.notes import Note, Notes, State
 from whisperx_api.cli.transcribe.outputs import bases, fault, made, outputs, put
@@ -112,9 +115,26 @@ def test_sentences_about_fields_become_sentences_about_flags():
 
 def test_recordings_of_one_stem_never_share_a_file():
     paths = [Path(name) for name in ("a/one.wav", "a/one.mp3", "b/one.wav", "c/One.wav", "two.wav", "a/one.wav.mp3")]
-    names = bases(paths)
+    names = bases(paths, SRT)
     assert list(names.values()) == ["one", "one.mp3", "one.wav", "One.wav.2", "two", "one.wav.mp3"]
     assert len({name.casefold() for name in names.values()}) == len(paths)
+
+
+JSONS = (Format.JSON, Format.VERBOSE_JSON, Format.DIARIZED_JSON)
+
+
+@pytest.mark.parametrize("formats", [JSONS, JSONS[::-1], JSONS[:2], JSONS[1:]])
+@pytest.mark.parametrize("names", [("meeting.wav", "meeting.verbose.wav"), ("Meeting.Diarized.wav", "meeting.wav")])
+def test_recordings_called_as_formats_end_never_share_a_file(names: tuple[str, str], formats: tuple[Format, ...]):
+    given = bases(map(Path, names), formats)
+    files = [output.path.name.casefold() for base in given.values() for output in outputs(base, formats, Path())]
+    assert len(set(files)) == 2 * len(formats)
+
+
+def test_recording_has_its_stem_where_none_of_its_files_is_anothers():
+    paths = [Path("meeting.wav"), Path("meeting.verbose.wav")]
+    assert list(bases(paths, (Format.JSON,)).values()) == ["meeting", "meeting.verbose"]
+    assert list(bases(paths, JSONS).values()) == ["meeting", "meeting.verbose.wav"]
 
 
 def test_every_format_has_a_file_of_its_own(tmp_path: Path):
@@ -226,6 +246,21 @@ def test_later_recording_of_the_same_stem_writes_over_nothing(inbox: Path):
     os.utime(first.path, (1500, 1500))
     (inbox / "call.wav").unlink()
     assert Folder(inbox, SRT, None, settle_seconds=0).ready(2) == {}
+
+
+def test_watched_recordings_called_as_formats_end_never_share_a_file(inbox: Path, tmp_path: Path):
+    def watched() -> Folder:
+        return Folder(inbox, JSONS[:2], None, 0, Notes(tmp_path / "cache", inbox, inbox))
+
+    call, look = drop(inbox, "call.wav"), watched()
+    assert sorted(transcribe(look, look.ready(0))) == ["call.json", "call.verbose.json"]
+    drop(inbox, "call.verbose.wav")
+    assert sorted(transcribe(look, look.ready(1))) == ["call.verbose.wav.json", "call.verbose.wav.verbose.json"]
+    (inbox / "call.verbose.wav").unlink()
+    call.unlink()
+    drop(inbox, "call.verbose.mp3")
+    look = watched()
+    assert sorted(transcribe(look, look.ready(2))) == ["call.verbose.mp3.json", "call.verbose.mp3.verbose.json"]
 
 
 @pytest.fixture
@@ -407,6 +442,55 @@ def test_lines_tell_now_and_then_how_far_a_long_thing_is(capsys: pytest.CaptureF
     ]  # fmt: skip
 
 
+ODD = "\x1b]0;mine\x07\x9b2J 10:b:20\tso\x7f\r\nnext"
+SHOWN = "]0;mine2J 10:b:20\tso\nnext"
+"""What would command a terminal, and what is left of it."""
+
+
+def test_lines_command_no_terminal(capsys: pytest.CaptureFixture[str]):
+    row = Lines().row(f"{ODD}.wav")
+    row.say(ODD)
+    row.status(status(message=ODD, progress=1))
+    assert capsys.readouterr().err == f"{SHOWN}.wav: {SHOWN}\n{SHOWN}.wav: {SHOWN}, 1 %\n"
+
+
+def test_bars_command_no_terminal(tmp_path: Path):
+    with (tmp_path / "screen").open("w+", newline="") as screen:
+        bars = Bars(Console(file=screen, force_terminal=True, color_system=None, width=100))
+        with bars.progress:
+            row = bars.row(f"{ODD}.wav")
+            row.status(status(message=f"at {ODD}", progress=40))
+            bars.progress.refresh()
+            row.say(f"of {ODD}")
+        screen.seek(0)
+        drawn = screen.read()
+    assert "\x1b]" not in drawn and "\x07" not in drawn and "\x9b" not in drawn and "\x7f" not in drawn
+    assert "of ]0;mine2J 10:b:20" in drawn, "and no picture is made of it"
+
+
+def test_sentence_at_the_end_commands_no_terminal(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(typer.Exit):
+        end(ODD, 2)
+    assert capsys.readouterr().err == f"{SHOWN}\n"
+
+
+@pytest.mark.parametrize("asked", [Asked({}), Asked({}, (Format.TEXT,)), Asked({}, as_json=True)])
+def test_transcript_commands_no_terminal_and_is_whole_in_a_pipe(asked: Asked, monkeypatch: pytest.MonkeyPatch):
+    segment = {"id": 0, "start": 0, "end": 1, "text": ODD, "speaker": None, "words": []}
+    transcript: Any = {"language": "en", "segments": [segment], "speakers": [], "warnings": []}
+    for terminal in (True, False):
+        written = io.BytesIO()
+        stdout = io.TextIOWrapper(written, encoding="utf-8", newline="")
+        monkeypatch.setattr(stdout, "isatty", lambda terminal=terminal: terminal)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        row, made = Lines().row(""), Transcribed("t1", transcript, {Format.TEXT: ODD.encode()})
+        Delivery(asked, Lines(), several=False).done(Path("call.wav"), made, (), row)
+        stdout.flush()
+        said = written.getvalue().decode()
+        assert "mine" in said
+        assert any(character in said for character in "\x1b\x07\x9b\x7f") is not terminal, said
+
+
 def test_bars_show_bytes_then_stages(tmp_path: Path):
     with (tmp_path / "screen").open("w+") as screen:
         bars = Bars(Console(file=screen, force_terminal=True, width=100))
@@ -520,6 +604,69 @@ def test_who_is_patient_waits_as_long_as_the_server_asks(monkeypatch: pytest.Mon
     monkeypatch.setattr("whisperx_api.cli.transcribe.batch.asyncio.sleep", wait)
     assert batch(Full(), ["a"], patient=True) == 0
     assert waited[0] == 42
+
+
+@pytest.mark.parametrize("status_code", [408, 507])
+def test_who_is_patient_waits_for_room_and_for_a_better_network(
+    status_code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("whisperx_api.cli.transcribe.batch.PAUSE_SECONDS", 0.01)
+
+    class Full(Scripted):
+        async def transcribe(self, recording: Path, asked: Asked, row: Row) -> Transcribed:
+            made = await super().transcribe(recording, asked, row)
+            if len(self.tried) < 3:
+                raise_for(ApiError(status_code, "Try again later."), None)
+            return made
+
+    assert batch(Full(), ["a"], patient=True) == 0
+    assert capsys.readouterr().err.count("a: Try again later. Trying again in 0 s.") == 2
+    assert batch(Full(), ["a"]) == 3, "who is not patient is told"
+
+
+class Forgetful:
+    """Makes a task for each key it has not heard, and may be away before its answer, or when the result is fetched."""
+
+    def __init__(self, *away: str) -> None:
+        self.away = list(away)
+        self.tasks: dict[str, str] = {}
+
+    def _answers(self, what: str) -> None:
+        if self.away and self.away[0] == what:
+            self.away.pop(0)
+            raise ServerUnreachable("It hung up.")
+
+    async def upload(self, recording: Path, *, idempotency_key: str, on_sent: Any) -> TaskStatus:
+        task = self.tasks.setdefault(idempotency_key, f"t{len(self.tasks)}")
+        self._answers("upload")
+        return TaskStatus(task, TaskState.PENDING)
+
+    async def wait(self, task_id: str, *_: object, **__: object) -> TaskStatus:
+        return TaskStatus(task_id, TaskState.COMPLETED)
+
+    async def result(self, task_id: str) -> Any:
+        self._answers("result")
+        return {"task_id": task_id, "language": "en", "segments": [], "speakers": [], "warnings": []}
+
+
+@pytest.mark.parametrize("away", ["upload", "result"])
+def test_recording_is_sent_anew_once_however_often_it_is_tried(
+    away: str, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("whisperx_api.cli.transcribe.batch.PAUSE_SECONDS", 0.01)
+    server: Any = Forgetful(away, away)
+    way = AtServer(server, SentTasks(tmp_path, "http://one"), again=True, poll_seconds=1, patience=1)
+    work = Batch(way, Asked({}, as_json=True, lines=True), Lines(), several=True, patient=True)
+    call = drop(inbox, "call.wav")
+    assert asyncio.run(work.one(call, ())) is None
+    assert server.away == [] and len(server.tasks) == 1
+    assert asyncio.run(work.one(call, ())) is None
+    assert len(server.tasks) == 2, "what is done and taken again is anew again"
+    other = drop(tmp_path, "call.wav")
+    server.away = [away]
+    changed = drop(inbox, "call.wav", b"more sound")
+    assert [asyncio.run(work.one(one, ())) for one in (other, changed)] == [None, None]
+    assert len(server.tasks) == 4
 
 
 # --- stopped ---

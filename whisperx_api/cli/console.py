@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -15,9 +16,17 @@ FAILED, USAGE, REFUSED = 1, 2, 3
 """Exit codes: the work failed; a wrong option or setting; the server can't start, can't be reached or refuses."""
 
 
+def plain(text: str) -> str:
+    """Return text without what would command a terminal: every control character but line ends and tabs.
+
+    What a server says, and what files of others are called, is shown in no other way.
+    """
+    return "".join(one for one in text if one in "\n\t" or unicodedata.category(one) != "Cc")
+
+
 def end(sentence: str, code: int) -> NoReturn:
     """Write `sentence` to stderr and exit with `code`."""
-    typer.echo(sentence, err=True)
+    typer.echo(plain(sentence), err=True)
     raise typer.Exit(code)
 
 

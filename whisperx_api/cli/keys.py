@@ -22,7 +22,7 @@ from whisperx_api.jobs.key_watch import REFRESH_SECONDS
 from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.keys import Caller, Scope, StoredKey, id_of, kept_key, new_key, parse_key, parse_scopes
 from whisperx_api.locking import lock
-from whisperx_api.settings import Auth, Settings, SettingsError
+from whisperx_api.settings import Auth, Queue, Settings, SettingsError
 
 T = TypeVar("T")
 
@@ -210,7 +210,9 @@ def _of_settings(settings: Settings) -> Iterator[tuple[Caller, str]]:
     if settings.api_key:
         yield Caller("default"), "API_KEY"
     path = settings.data_dir / "api_key"
-    if not settings.api_keys and not settings.api_key and kept_key(path) is not None:
+    if settings.api_keys or settings.api_key or settings.queue is not Queue.EMBEDDED:
+        return  # then the server reads no file
+    if kept_key(path) is not None:
         yield Caller("default"), str(path)
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
 from whisperx_api.client.errors import ServerUnreachable
+
+LAST_PORT = 65_535
+AUTHORITY = re.compile(r"^(\s*(?:[^/?#:@]*://)?)[^/?#]*@")
+"""What a URL begins with where a user is named in it."""
 
 
 def url_of(base_url: str) -> str:
@@ -17,7 +23,14 @@ def url_of(base_url: str) -> str:
         raise _none(base_url, f": {error}") from error
     if read.scheme not in ("http", "https") or not read.host:
         raise _none(base_url, ": it is to begin with http:// or https:// and a host")
+    if (read.port or 0) > LAST_PORT:
+        raise _none(base_url, f": ports end at {LAST_PORT}")
     return url.rstrip("/")
+
+
+def shown(url: str) -> str:
+    """Return a URL as it may be said: without the user and the password that may stand in it."""
+    return AUTHORITY.sub(r"\1", url, count=1)
 
 
 def headers_of(api_key: str | None) -> dict[str, str]:
@@ -32,4 +45,4 @@ def headers_of(api_key: str | None) -> dict[str, str]:
 
 
 def _none(base_url: str, why: str) -> ServerUnreachable:
-    return ServerUnreachable(f"{base_url} is no URL of a server{why}.", passing=False)
+    return ServerUnreachable(f"{shown(base_url)} is no URL of a server{why}.", passing=False)

@@ -52,11 +52,11 @@ class UploadOptions(TypedDict, total=False):
 
 
 class WordAnswer(TypedDict):
-    """A word: times in seconds, a score in 0..1 or None."""
+    """A word: times in seconds, a score in 0..1, which is None where the times were interpolated."""
 
     word: str
-    start: float | None
-    end: float | None
+    start: float
+    end: float
     score: float | None
     speaker: str | None
 

@@ -121,10 +121,14 @@ class AsyncClient:
         return await self._connection.run(self._flows.written(task_id, format, options))
 
     async def edit(
-        self, task_id: str, speakers: Mapping[str, str | None] | None = None, texts: Mapping[int, str] | None = None
+        self,
+        task_id: str,
+        speakers: Mapping[str, str | None] | None = None,
+        texts: Mapping[int, str] | None = None,
+        was: Mapping[int, str] | None = None,
     ) -> TranscriptAnswer:
-        """Name speakers and put texts right, both by their ids, and return the transcript as it then is."""
-        return await self._connection.run(self._flows.edit(task_id, speakers, texts))
+        """Name speakers and put texts right where they are what they `was`, as `Client.edit` does."""
+        return await self._connection.run(self._flows.edit(task_id, speakers, texts, was))
 
     async def audio(self, task_id: str, to: str | Path) -> Path:
         """Fetch the recording of a task into the file `to`, which is whole or not there. Raises `OSError` as well."""

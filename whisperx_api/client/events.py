@@ -8,6 +8,7 @@ from typing import Union, cast
 
 from httpx_sse import ServerSentEvent
 
+from whisperx_api.client.address import shown
 from whisperx_api.client.answers import SegmentAnswer, TaskState, TaskStatus
 from whisperx_api.client.errors import ClientError, ServerUnreachable, asked_of, no_server
 
@@ -56,7 +57,7 @@ class Hearing:
         self.task_id = task_id
         self.over = False
         """Whether the task has ended: there is nothing more to hear."""
-        self._base_url = base_url
+        self._base_url = shown(base_url)
         self._patience = patience
         self._segments = 0
         self._last: TaskStatus | None = None

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from whisperx_api.client import requests
+from whisperx_api.client.address import shown
 from whisperx_api.client.answers import TaskPage, TaskState, TaskStatus, TranscriptAnswer
 from whisperx_api.client.errors import ApiError, ClientError, TaskFailed, asked_of, no_server
 from whisperx_api.client.recordings import Recording, Sent, Upload, idempotency_key, key_of_url, upload_of
@@ -32,7 +33,7 @@ class Flows:
     """What can be done with the server at `base_url`."""
 
     def __init__(self, base_url: str, retries: Retries) -> None:
-        self._base_url = base_url
+        self._base_url = shown(base_url)
         self._retries = retries
 
     def upload(
@@ -63,9 +64,13 @@ class Flows:
         return answer.content
 
     def edit(
-        self, task_id: str, speakers: Mapping[str, str | None] | None, texts: Mapping[int, str] | None
+        self,
+        task_id: str,
+        speakers: Mapping[str, str | None] | None,
+        texts: Mapping[int, str] | None,
+        was: Mapping[int, str] | None,
     ) -> Flow[TranscriptAnswer]:
-        return self._transcript((yield from self.json(requests.edit(task_id, speakers, texts))))
+        return self._transcript((yield from self.json(requests.edit(task_id, speakers, texts, was))))
 
     def cancel(self, task_id: str) -> Flow[TaskStatus]:
         return self._task((yield from self.json(requests.cancel(task_id))))

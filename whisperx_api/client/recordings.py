@@ -142,7 +142,12 @@ class Upload:
 
 
 def upload_of(recording: Recording | None, fields: Mapping[str, str], on_sent: Sent | None = None) -> Upload:
-    """Return the form of an upload; without a recording it has the fields alone."""
+    """Return the form of an upload; without a recording it has the fields alone.
+
+    Raises `ValueError` where there is neither a recording nor a url to fetch one from.
+    """
+    if recording is None and not fields.get("url"):
+        raise ValueError("There is nothing to send: name a recording, or a url that the server is to fetch it from.")
     parts = [(name, (None, value)) for name, value in fields.items()]
     files = parts if recording is None else [*parts, ("file", (recording.name, b""))]
     written = httpx.Request("POST", "http://form", files=files)

@@ -60,9 +60,21 @@ def written(task_id: str, format: str, options: Mapping[str, object]) -> Request
     return Request("GET", _of("result", task_id), query, wanted=Wanted.TRANSCRIPT)
 
 
-def edit(task_id: str, speakers: Mapping[str, str | None] | None, texts: Mapping[int, str] | None) -> Request:
-    """Name speakers and put texts right."""
-    segments = [{"id": segment, "text": text} for segment, text in (texts or {}).items()]
+def edit(
+    task_id: str,
+    speakers: Mapping[str, str | None] | None,
+    texts: Mapping[int, str] | None,
+    was: Mapping[int, str] | None,
+) -> Request:
+    """Name speakers and put texts right. Raises `ValueError` where a text was something and is to be nothing else."""
+    texts, was = texts or {}, was or {}
+    for segment in was:
+        if segment not in texts:
+            raise ValueError(f"`was` has {segment}, and `texts` has no text for it.")
+    segments = [
+        {"id": segment, "text": text, **({"was": was[segment]} if segment in was else {})}
+        for segment, text in texts.items()
+    ]
     return Request("PATCH", _of("result", task_id), body={"speakers": dict(speakers or {}), "segments": segments})
 
 

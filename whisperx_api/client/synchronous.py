@@ -138,10 +138,21 @@ class Client:
         return self._connection.run(self._flows.written(task_id, format, options))
 
     def edit(
-        self, task_id: str, speakers: Mapping[str, str | None] | None = None, texts: Mapping[int, str] | None = None
+        self,
+        task_id: str,
+        speakers: Mapping[str, str | None] | None = None,
+        texts: Mapping[int, str] | None = None,
+        was: Mapping[int, str] | None = None,
     ) -> TranscriptAnswer:
-        """Name speakers and put texts right, both by their ids, and return the transcript as it then is."""
-        return self._connection.run(self._flows.edit(task_id, speakers, texts))
+        """Name speakers and put texts right, both by their ids, and return the transcript as it then is.
+
+        `was` has what texts are as the caller knows them. Where somebody has changed one of them meanwhile this raises
+        an `ApiError` with 409, whose sentence has the text as it is now, and nothing is changed. Without it texts are
+        overwritten, whatever they are.
+
+            client.edit(task_id, speakers={"SPEAKER_00": "Katie"}, texts={3: "Hello?"}, was={3: "Hallo?"})
+        """
+        return self._connection.run(self._flows.edit(task_id, speakers, texts, was))
 
     def audio(self, task_id: str, to: str | Path) -> Path:
         """Fetch the recording of a task into the file `to`, which is whole or not there. Raises `OSError` as well.

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 from httpx_sse import SSEError
 
+from whisperx_api.client.address import shown
 from whisperx_api.client.errors import ApiError, ClientError, ServerUnreachable, no_server
 from whisperx_api.client.requests import Request, Wanted
 from whisperx_api.client.steps import Send
@@ -82,7 +83,7 @@ def _elsewhere(base_url: str, request: Request, answer: httpx.Response) -> Serve
         there = answer.request.url.join(answer.headers["Location"])
     except httpx.InvalidURL:
         return no_server(base_url)
-    place = str(there.copy_with(query=None, fragment=None))
+    place = shown(str(there.copy_with(query=None, fragment=None)))
     if (server := place.removesuffix(request.path)) != place:
         advice = f"give {server} as the server's URL"
     else:

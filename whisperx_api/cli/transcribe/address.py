@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import httpx
 
 from whisperx_api.cli.console import settings_or_end
+from whisperx_api.client import address
 from whisperx_api.keys import Scope, parse_key
 from whisperx_api.settings import Auth
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+PORTS = {"http": 80, "https": 443}
+"""Where a URL leads that names no port."""
 
 
 def url_of(server: str | None) -> str:
-    """Return the URL of a server; of the one on this machine where none is named."""
-    server = server or f"http://127.0.0.1:{settings_or_end().port}"
-    return server if "://" in server else f"http://{server}"
+    """Return the URL of a server; of the one on this machine where none is named. Raises `ServerUnreachable`."""
+    return address.url_of(server or f"http://127.0.0.1:{settings_or_end().port}")
 
 
 def local_key(server: str) -> str | None:
-    """Return a key of the server on this machine, from the settings it shares with us or the file it wrote."""
-    if urlsplit(server).hostname not in LOCAL_HOSTS:
+    """Return a key of the server on this machine, from the settings it shares with us or the file it wrote.
+
+    None for what listens at another port than theirs: that is another program, or leads to another machine.
+    """
+    url = httpx.URL(server)
+    if url.host not in LOCAL_HOSTS:
         return None
     settings = settings_or_end()
-    if settings.auth is Auth.OFF:
+    if settings.auth is Auth.OFF or (url.port or PORTS.get(url.scheme)) != settings.port:
         return None
     if settings.api_key:
         return settings.api_key

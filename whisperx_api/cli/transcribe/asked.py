@@ -81,7 +81,7 @@ def check(asked: Asked, recordings: int, resume: str | None, watch: Path | None)
         end("Several recordings in a format are files: name a folder for them with --output-dir.", USAGE)
     if asked.as_json and not asked.lines and asked.formats not in ((), (Format.JSON,)):
         end("--json is the whole transcript, and --format or --output asks for another form: leave one out.", USAGE)
-    if asked.output is not None and (sentence := fault(asked.output, in_place=True)) is not None:
+    if asked.output is not None and (sentence := fault(asked.output, named=True)) is not None:
         end(sentence, USAGE)
 
 

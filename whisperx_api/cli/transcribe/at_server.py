@@ -35,11 +35,23 @@ class AtServer:
         self._poll_seconds = poll_seconds
         self._patience = patience
         self._unfinished: set[str] = set()
+        self._anew: dict[Path, tuple[str, str]] = {}
+        """The key under which a recording goes as a new task, after that of its content: kept while it is tried."""
         self._uploads: dict[asyncio.Task[TaskStatus], bool] = {}
         """What is being sent, and whether all of it was, so that the server may have made a task of it."""
 
     async def transcribe(self, recording: Path, asked: Asked, row: Row) -> Transcribed:
         """Return the transcript of a recording. Raises `NotTranscribed`."""
+        try:
+            made = await self._transcribed(recording, asked, row)
+        except NotTranscribed as error:
+            if not error.passing:
+                self._anew.pop(recording, None)
+            raise
+        self._anew.pop(recording, None)
+        return made
+
+    async def _transcribed(self, recording: Path, asked: Asked, row: Row) -> Transcribed:
         try:
             task = await self._task_of(recording, asked, row)
         except ApiError as error:
@@ -127,10 +139,19 @@ class AtServer:
                 if error.status_code != NOT_FOUND:
                     raise
                 self._sent.forget(key)  # it was deleted, or the server is another now
-        own = f"{uuid.uuid4()}" if self._again else key
-        task = await self._upload(recording, own, asked, row)
+        task = await self._upload(recording, self._key(recording, key), asked, row)
         self._sent.remember(key, task.task_id)
         return await self._taken_up(task, row)
+
+    def _key(self, recording: Path, of_content: str) -> str:
+        """Return the key that a recording is sent under: with --again one of its own, the same at each try."""
+        if not self._again:
+            return of_content
+        known, own = self._anew.get(recording, ("", ""))
+        if known != of_content:
+            own = f"{uuid.uuid4()}"
+            self._anew[recording] = of_content, own
+        return own
 
     async def _upload(self, recording: Path, key: str, asked: Asked, row: Row) -> TaskStatus:
         """Send a recording. Where this is cancelled that goes on, until `give_up` or `end` have seen to it."""

@@ -11,8 +11,8 @@ import typer
 from whisperx_api.cli.console import FAILED
 from whisperx_api.cli.transcribe.asked import Asked
 from whisperx_api.cli.transcribe.failures import NotTranscribed
-from whisperx_api.cli.transcribe.outputs import Output, put
-from whisperx_api.cli.transcribe.printing import json_for_stdout, labelled, shown_by_stdout
+from whisperx_api.cli.transcribe.outputs import Output, put, put_named
+from whisperx_api.cli.transcribe.printing import for_stdout, json_for_stdout, labelled, shown_by_stdout
 from whisperx_api.cli.transcribe.showing import Row, Show
 from whisperx_api.cli.transcribe.ways import Transcribed
 from whisperx_api.client import TranscriptAnswer
@@ -43,7 +43,7 @@ class Delivery:
             )
             self._line(recording, made.task_id, "completed", None, told)
         elif self._asked.output is not None:
-            _put(self._asked.output, made.written[self._asked.formats[0]], made.task_id, in_place=True)
+            _put(self._asked.output, made.written[self._asked.formats[0]], made.task_id, named=True)
         elif not files:
             self._print(self._text(recording, made))
 
@@ -72,7 +72,7 @@ class Delivery:
 
     def _print(self, text: str | bytes) -> None:
         with self._show.paused():
-            typer.echo(text, nl=text[-1:] not in ("\n", b"\n"))
+            typer.echo(for_stdout(text), nl=text[-1:] not in ("\n", b"\n"))
 
 
 def _remarks(transcript: TranscriptAnswer, row: Row) -> None:
@@ -82,11 +82,10 @@ def _remarks(transcript: TranscriptAnswer, row: Row) -> None:
         row.say(f"Note: {warning}")
 
 
-def _put(path: Path, data: bytes, task_id: str, in_place: bool = False) -> None:
-    """Write a file; `in_place` one that somebody has named, which may be a pipe."""
+def _put(path: Path, data: bytes, task_id: str, named: bool = False) -> None:
     try:
-        if in_place:
-            path.write_bytes(data)
+        if named:
+            put_named(path, data)
         else:
             put(path, data)
     except OSError as error:

@@ -13,6 +13,8 @@ INTERRUPTED = 130
 
 UNAUTHORIZED, FORBIDDEN, UNSUPPORTED = 401, 403, 415
 WRONG = (400, 422)
+LATER = (408, 507)
+"""An upload that was too slow, and a disk that is full: nothing to send the same for at once, but a little later."""
 
 
 class NotTranscribed(Exception):
@@ -54,7 +56,7 @@ def raise_for(error: ClientError, task_id: str | None) -> NoReturn:
         raise NotTranscribed(f"{detail} Here: --api-key, or WHISPERX_API_KEY.", REFUSED, for_all=True) from error
     if status in WRONG:
         raise NotTranscribed(as_flags(detail), USAGE, task_id=task_id, for_all=True) from error
-    code = FAILED if status == UNSUPPORTED else REFUSED
+    code, passing = FAILED if status == UNSUPPORTED else REFUSED, error.passing or status in LATER
     raise NotTranscribed(
-        detail, code, task_id=task_id, for_all=status == FORBIDDEN, passing=error.passing, pause=error.retry_after
+        detail, code, task_id=task_id, for_all=status == FORBIDDEN, passing=passing, pause=error.retry_after
     ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,19 +34,25 @@ def format_of(name: str) -> Format | None:
     return next((ends[end] for end in sorted(ends, key=len, reverse=True) if name.lower().endswith(end)), None)
 
 
-def bases(recordings: Iterable[Path], taken: Iterable[str] = ()) -> dict[Path, str]:
+def names(base: str, formats: Iterable[Format]) -> frozenset[str]:
+    """Return what a recording's files are called, as a file system sees it that takes A for a."""
+    return frozenset(output.path.name.casefold() for output in outputs(base, formats, Path()))
+
+
+def bases(recordings: Iterable[Path], formats: Collection[Format], taken: Iterable[str] = ()) -> dict[Path, str]:
     """Return what the names of each recording's files begin with: its stem.
 
     Of several with one stem the first has it, if it is not `taken`. The others keep their whole name, a.mp3 beside
-    a.wav, and a number where that too is taken, so that none writes over another's files.
+    a.wav, and a number where that too is taken, so that none writes over another's files. Nor does a.verbose.wav over
+    the a.verbose.json of a.wav.
     """
     given: dict[Path, str] = {}
-    others = {base.casefold() for base in taken}
+    others = {name for base in taken for name in names(base, formats)}
     for recording in recordings:
         base, number = recording.stem, 1
-        while base.casefold() in others:
+        while not others.isdisjoint(names(base, formats)):
             base, number = recording.name if number == 1 else f"{recording.name}.{number}", number + 1
-        others.add(base.casefold())
+        others |= names(base, formats)
         given[recording] = base
     return given
 
@@ -59,8 +65,9 @@ def made(wanted: Sequence[Output], since: float = 0) -> bool:
         return False
 
 
-def fault(path: Path, in_place: bool = False) -> str | None:
-    """Say why a file can't be written, as far as that can be told before; `in_place` is one that is written over."""
+def fault(path: Path, named: bool = False) -> str | None:
+    """Say why a file can't be written, as far as that can be told before; `named` is one for `put_named`."""
+    path, written_to = _meant(path) if named else (path, False)
     try:
         there = path.exists()
         path.lstat()  # which a name that is too long has no place for
@@ -72,7 +79,7 @@ def fault(path: Path, in_place: bool = False) -> str | None:
         return f"{path} can't be written: there is no folder {path.parent}."
     if path.is_dir():
         return f"{path} can't be written: it is a folder."
-    return None if os.access(path if in_place and there else path.parent, os.W_OK) else unwritable(path)
+    return None if os.access(path if written_to and there else path.parent, os.W_OK) else unwritable(path)
 
 
 def unwritable(path: Path) -> str:
@@ -90,3 +97,19 @@ def put(path: Path, data: bytes) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def put_named(path: Path, data: bytes) -> None:
+    """Do the same where somebody has named it: a link leads to the file, and a pipe or a device is written to."""
+    path, written_to = _meant(path)
+    if written_to:
+        path.write_bytes(data)
+    else:
+        put(path, data)
+
+
+def _meant(path: Path) -> tuple[Path, bool]:
+    """Return what somebody means who has named a path, and whether nothing can be put in its place."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return path, True
+    return (Path(os.path.realpath(path)) if os.path.islink(path) else path), False

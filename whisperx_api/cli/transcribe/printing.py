@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from whisperx_api.cli.console import plain
 from whisperx_api.client import TranscriptAnswer
 
 
@@ -27,6 +28,13 @@ def shown_by_stdout(text: str) -> str:
     """Return text with a question mark for each character that stdout has none for."""
     encoding = _encoding()
     return text.encode(encoding, "replace").decode(encoding)
+
+
+def for_stdout(written: str | bytes) -> str | bytes:
+    """Return what is written as it is for a file or a pipe, and plain where stdout is a terminal."""
+    if not typer.get_text_stream("stdout").isatty():
+        return written
+    return plain(written) if isinstance(written, str) else plain(written.decode(errors="replace")).encode()
 
 
 def json_for_stdout(value: Any, indent: int | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, settings_or_end
+from whisperx_api.cli.console import FAILED, REFUSED, USAGE, end, plain, settings_or_end
 from whisperx_api.cli.transcribe.address import local_key, url_of
 from whisperx_api.cli.transcribe.asked import Asked
 from whisperx_api.cli.transcribe.at_server import AtServer
@@ -95,9 +95,8 @@ Task = Callable[[Way, Show, int], Coroutine[Any, Any, int]]
 
 async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watching: bool) -> int:
     """Have the task done by a server. What is not done when Ctrl-C stops it is cancelled there, unless it watches."""
-    server = url_of(at.server)
-    sent = SentTasks(cache_dir, server)
     try:
+        server = url_of(at.server)
         client = AsyncClient(server, at.api_key or local_key(server), retries=RETRIES)
     except ClientError as error:
         end(str(error), REFUSED)
@@ -105,6 +104,7 @@ async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watc
         end(f"{error} Here: --api-key, or WHISPERX_API_KEY.", USAGE)
     async with client:
         patience = math.inf if watching else PATIENCE_SECONDS
+        sent = SentTasks(cache_dir, server)
         way = AtServer(client, sent, again=at.again, poll_seconds=at.poll_seconds, patience=patience)
         try:
             with shown() as show:
@@ -114,7 +114,7 @@ async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watc
             said = await way.give_up() if cancelling else way.left()
             if said and not watching:
                 with suppress(OSError):  # a terminal that is closed
-                    typer.echo(said, err=True)
+                    typer.echo(plain(said), err=True)
             raise
         finally:
             await way.end()
@@ -145,7 +145,8 @@ def _planned(files: Sequence[Path], asked: Asked) -> dict[Path, tuple[Output, ..
     once = [path for path in dict.fromkeys(files) if recordings[path.resolve()] == path]
     if asked.output_dir is None:
         return dict.fromkeys(once, ())
-    return {path: outputs(base, asked.formats, asked.output_dir) for path, base in bases(once).items()}
+    given = bases(once, asked.formats)
+    return {path: outputs(base, asked.formats, asked.output_dir) for path, base in given.items()}
 
 
 async def _resumed(way: AtServer, task_id: str, asked: Asked, show: Show) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from whisperx_api.cli.transcribe.failures import NotTranscribed
 from whisperx_api.cli.transcribe.notes import Note, Notes, State
-from whisperx_api.cli.transcribe.outputs import Output, bases, made, outputs
+from whisperx_api.cli.transcribe.outputs import Output, bases, made, names, outputs
 from whisperx_api.formats.writing import Format
 
 LOOK_MILLISECONDS = 1000
@@ -128,16 +128,16 @@ class Folder:
         in_turn = sorted(states, key=lambda path: (states[path].changed, path.name))
         others = [path for path in in_turn if path not in kept]
         gone = self._of_the_gone(states, notes, others) if others else ()
-        given = bases(others, taken=(*kept.values(), *gone)) | kept
+        given = bases(others, self._formats, taken=(*kept.values(), *gone)) | kept
         return {path: given[path] for path in in_turn}
 
     def _of_the_gone(
         self, states: Mapping[Path, State], notes: dict[str, Note], others: Iterable[Path]
     ) -> Iterator[str]:
         """Yield names that others might get, but are those of transcripts whose recordings have gone."""
-        sought = {name.casefold() for path in others for name in (path.stem, path.name)}
+        sought = {file for path in others for base in (path.stem, path.name) for file in names(base, self._formats)}
         for name, note in list(notes.items()):
-            if note.base.casefold() in sought and self._folder / name not in states:
+            if self._folder / name not in states and not sought.isdisjoint(names(note.base, self._formats)):
                 if self._left(note):
                     yield note.base
                 else:
