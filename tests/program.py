@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.backend import KEY
 from tests.server import Server
@@ -20,9 +20,9 @@ TRANSCRIBE = [sys.executable, "-m", "whisperx_api", "transcribe"]
 class Command:
     """`whisperx-api transcribe` with some arguments, begun."""
 
-    def __init__(self, *arguments: object, **environment: str) -> None:
+    def __init__(self, *arguments: object, stdout: int | IO[Any] = subprocess.PIPE, **environment: str) -> None:
         self.process = subprocess.Popen(
-            [*TRANSCRIBE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [*TRANSCRIBE, *map(str, arguments)], stdout=stdout, stderr=subprocess.PIPE, text=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background may ignore it
         )  # fmt: skip

@@ -238,6 +238,56 @@ def test_resumed_task_is_written_under_the_name_that_it_was_sent_with(server, to
     assert line["task_id"] == task and line["outputs"] == [str(tmp_path / "out" / "board.txt")]
 
 
+def test_recording_is_never_overwritten(server, tone, tmp_path: Path) -> None:
+    path = tone()
+    sound = path.read_bytes()
+    (tmp_path / "talk.srt").write_bytes(sound)
+    for files, places in (
+        ([path], ["--format", "srt", "--output", tmp_path / "." / path.name]),
+        ([path, tmp_path / "talk.srt"], ["--format", "srt", "--output-dir", tmp_path]),
+    ):
+        code, _, said = run(*files, *at(server), *places)
+        assert code == 2 and "is a recording, which its transcript would take the place of" in said
+    assert path.read_bytes() == (tmp_path / "talk.srt").read_bytes() == sound
+    assert tasks(server) == []
+
+
+def test_stdout_that_is_full_is_said_to_be_so_and_keeps_no_file_from_being_written(
+    server, tone, tmp_path: Path
+) -> None:
+    files = [tone(name="a.wav"), tone(name="b.wav")]
+    for places in ([], ["--json", "--output-dir", tmp_path / "out"]):
+        with open("/dev/full", "wb") as full:
+            command = Command(*files, *at(server), *places, stdout=full, PYTHONUNBUFFERED="")
+            _, said = command.process.communicate(timeout=60)
+        assert command.process.returncode == 1
+        assert said.count("stdout can't be written to: No space left on device.") == 2
+        assert "Traceback" not in said and "Exception ignored" not in said
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.txt", "b.txt"}
+
+
+def test_whoever_reads_no_further_is_told_what_goes_on(server, tone) -> None:
+    command = Command(*(tone(name=f"{name}.wav") for name in "abcdef"), *at(server), "--prompt", '{"seconds": 0.5}')
+    assert command.process.stdout is not None
+    command.process.stdout.close()
+    assert command.process.stderr is not None
+    said = command.process.stderr.read()
+    assert command.process.wait(60) == 1
+    assert "What was sent goes on at the server: the same command waits for it." in said and "Traceback" not in said
+
+
+def test_what_would_have_no_effect_is_said_to_be_left_out(tone) -> None:
+    for given, said in (
+        (["--resume", "t", "--language", "de"], "--resume waits for a task as it was sent: leave --language out."),
+        (["--resume", "t", "--no-diarization"], "leave --diarization out."),
+        (["--resume", "t", "--again"], "--again makes a new task"),
+        ([tone(), "--words", "--format", "srt"], "--words is for what is printed"),
+        ([tone(), "--words", "--json"], "--words is for what is printed"),
+    ):
+        code, _, told = run(*given)
+        assert code == 2 and said in told, told
+
+
 def test_without_a_terminal_progress_is_plain_lines(server, tone) -> None:
     code, _, said = run(tone(), *at(server), "--prompt", SLOW)
     assert code == 0

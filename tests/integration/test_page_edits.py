@@ -160,9 +160,7 @@ def test_text_on_its_way_is_there_for_who_comes_back(server: Server, browser: Br
         assert page.locator(".editor").count() == 0 and page.evaluate("sessionStorage.length") == 0
 
 
-def test_text_typed_into_a_task_that_is_gone_is_shown_until_let_go(
-    server: Server, browser: Browser, tone
-) -> None:
+def test_text_typed_into_a_task_that_is_gone_is_shown_until_let_go(server: Server, browser: Browser, tone) -> None:
     task = server.upload(tone())
     with opened(browser, server, task) as page:
         page.on("dialog", lambda asked: asked.accept())

@@ -74,6 +74,8 @@ def transcribe(
         output, output_dir, as_json, as_json and (several or output_dir is not None), words,
     )  # fmt: skip
     check(asked, len(files or ()), resume, watch)
+    if again and resume is not None:
+        end("--again makes a new task, and --resume waits for one that is there: leave one out.", USAGE)
     if local and (resume is not None or webhook_url is not None):
         end("There is no server with --local: neither tasks of one to --resume, nor anybody to call a webhook.", USAGE)
 

@@ -23,6 +23,8 @@ FLAGS = {
     },
 }  # fmt: skip
 """The flag for each field of an upload."""
+SENT_ANYWAY = ("enable_diarization", True)
+"""What an upload says though nobody has asked for it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ def check(asked: Asked, recordings: int, resume: str | None, watch: Path | None)
         end("Several recordings in a format are files: name a folder for them with --output-dir.", USAGE)
     if asked.as_json and not asked.lines and asked.formats not in ((), (Format.JSON,)):
         end("--json is the whole transcript, and --format or --output asks for another form: leave one out.", USAGE)
+    if asked.words and (asked.formats or asked.as_json):
+        end("--words is for what is printed: --format and --json have their own words, so leave one out.", USAGE)
+    given = [name for name, value in asked.options.items() if value is not None and (name, value) != SENT_ANYWAY]
+    if resume is not None and given:
+        end(f"--resume waits for a task as it was sent: leave {FLAGS[given[0]]} out.", USAGE)
     if asked.output is not None and (sentence := fault(asked.output, named=True)) is not None:
         end(sentence, USAGE)
 

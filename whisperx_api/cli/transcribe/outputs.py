@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from whisperx_api.cli.console import USAGE, end
 from whisperx_api.formats.writing import Format
 
 SUFFIXES: Mapping[Format, str] = {Format.VERBOSE_JSON: ".verbose.json", Format.DIARIZED_JSON: ".diarized.json"}
@@ -80,6 +81,20 @@ def fault(path: Path, named: bool = False) -> str | None:
     if path.is_dir():
         return f"{path} can't be written: it is a folder."
     return None if os.access(path if written_to and there else path.parent, os.W_OK) else unwritable(path)
+
+
+def refuse_recordings(paths: Iterable[Path], recordings: Collection[Path]) -> None:
+    """End where a transcript would take the place of a recording."""
+    for path in paths:
+        if any(_is_same(path, recording) for recording in recordings):
+            end(f"{path} is a recording, which its transcript would take the place of: name another file.", USAGE)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False  # one of them is not there
 
 
 def unwritable(path: Path) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -35,6 +38,14 @@ def for_stdout(written: str | bytes) -> str | bytes:
     if not typer.get_text_stream("stdout").isatty():
         return written
     return plain(written) if isinstance(written, str) else plain(written.decode(errors="replace")).encode()
+
+
+def forget_stdout() -> None:
+    """Have what could not be written to stdout, and all that comes after it, be lost without another fault."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def json_for_stdout(value: Any, indent: int | None = None) -> str:

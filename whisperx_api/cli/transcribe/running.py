@@ -22,7 +22,7 @@ from whisperx_api.cli.transcribe.batch import Batch
 from whisperx_api.cli.transcribe.delivery import Delivery
 from whisperx_api.cli.transcribe.failures import INTERRUPTED, NotTranscribed
 from whisperx_api.cli.transcribe.notes import Notes
-from whisperx_api.cli.transcribe.outputs import Output, bases, outputs, unwritable
+from whisperx_api.cli.transcribe.outputs import Output, bases, outputs, refuse_recordings, unwritable
 from whisperx_api.cli.transcribe.sent import SentTasks
 from whisperx_api.cli.transcribe.showing import Show, shown
 from whisperx_api.cli.transcribe.stopping import Stopped, until_told
@@ -56,6 +56,8 @@ def run(
     `cache_dir` is the folder for what can be made again; ~/.cache if it is None.
     """
     several = watched is not None or len(files) > 1
+    if asked.output is not None:
+        refuse_recordings([asked.output], files)
     if asked.output_dir is not None or watched is not None:
         asked = replace(asked, formats=asked.formats or (Format.TEXT,))
     if (target := asked.output_dir or watched) is not None:
@@ -111,13 +113,19 @@ async def _at_server(task: Task, at: At, cache_dir: Path | None, jobs: int, watc
                 return await until_told(task(way, show, jobs + 1))
         except Stopped as stopped:
             cancelling = stopped.by is signal.SIGINT and not watching
-            said = await way.give_up() if cancelling else way.left()
-            if said and not watching:
-                with suppress(OSError):  # a terminal that is closed
-                    typer.echo(plain(said), err=True)
+            _say(await way.give_up() if cancelling else way.left(), watching)
+            raise
+        except BrokenPipeError:  # nobody reads what is printed any more
+            _say(way.left(), watching)
             raise
         finally:
             await way.end()
+
+
+def _say(sentence: str | None, watching: bool) -> None:
+    if sentence and not watching:
+        with suppress(OSError):  # a terminal that is closed
+            typer.echo(plain(sentence), err=True)
 
 
 async def _here(task: Task, jobs: int) -> int:
@@ -146,7 +154,9 @@ def _planned(files: Sequence[Path], asked: Asked) -> dict[Path, tuple[Output, ..
     if asked.output_dir is None:
         return dict.fromkeys(once, ())
     given = bases(once, asked.formats)
-    return {path: outputs(base, asked.formats, asked.output_dir) for path, base in given.items()}
+    planned = {path: outputs(base, asked.formats, asked.output_dir) for path, base in given.items()}
+    refuse_recordings([output.path for wanted in planned.values() for output in wanted], once)
+    return planned
 
 
 async def _resumed(way: AtServer, task_id: str, asked: Asked, show: Show) -> int:
