@@ -37,7 +37,7 @@ class Command:
 
 def run(*arguments: object, seconds: float = 120, **environment: str) -> tuple[int, str, str]:
     """Run the command to its end; return the exit code and what it has said."""
-    return Command(*arguments, **environment).end(seconds=seconds)
+    return Command(*arguments, stdout=subprocess.PIPE, **environment).end(seconds=seconds)
 
 
 def at(server: Server) -> list[str]:

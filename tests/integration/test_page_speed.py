@@ -38,8 +38,8 @@ def test_scripts_of_a_long_transcript_fit_into_frames(start_server, browser: Bro
 
 def test_time_of_scripts_is_that_of_frames_on_the_page_s_own_thread() -> None:
     def event(name: str, at: float, length: float = 0, kind: str = "X", thread: int = 1) -> dict[str, object]:
-        times = {"ts": 1000 * at, "dur": 1000 * length, "tdur": 500 * length}
-        return {"name": name, "ph": kind, "pid": 1, "tid": thread} | times
+        times: dict[str, object] = {"ts": 1000 * at, "dur": 1000 * length, "tdur": 500 * length}
+        return times | {"name": name, "ph": kind, "pid": 1, "tid": thread}
 
     trace = [
         event("AnimationFrame", 10, kind="b"), event("AnimationFrame", 30, kind="e"),
