@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -99,26 +99,26 @@ def test_recording_that_cant_be_read_is_told_before_a_server_is_begun(
 
 
 @pytest.fixture
-def faked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server that is begun is one on the fake engine, with data of its own."""
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[psutil.Process]]:
+    """The server that is begun is one on the fake engine, with data of its own; this finds it while it runs."""
+    others = set(psutil.Process().children())
     port = str(free_port())
     monkeypatch.setattr("whisperx_api.demo.PROGRAM", (sys.executable, "-c", RUN, "tests.fake_engine", port))
     for name, value in (("PORT", port), ("HOST", "127.0.0.1"), ("DATA_DIR", str(tmp_path / "data")), ("API_KEY", KEY)):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return lambda: [child for child in psutil.Process().children() if child not in others]
 
 
-@pytest.mark.usefixtures("faked")
-def test_recording_that_the_server_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+def test_recording_that_the_server_refuses_is_told_in_its_words(begun, tmp_path: Path) -> None:
     (tmp_path / "letter.wav").write_text("Dear Sir or Madam, this is no sound at all.")
     with pytest.raises(SystemExit, match="The recording can't be read"):
         main(["--page", str(tmp_path / "letter.wav")])
-    assert not psutil.Process().children()
+    assert begun() == []
 
 
-@pytest.mark.usefixtures("faked")
 def test_browser_is_led_to_the_page_by_a_file_that_others_cant_read(
-    tone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    begun, tone, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("API_KEY", 'k&<"e">y')
     monkeypatch.setenv("DISPLAY", ":0")
@@ -127,7 +127,7 @@ def test_browser_is_led_to_the_page_by_a_file_that_others_cant_read(
     def browse(address: str) -> bool:
         file = Path(url2pathname(urlsplit(address).path))
         opened.append((address, file.read_text(), stat.S_IMODE(file.stat().st_mode)))
-        [server] = psutil.Process().children()
+        [server] = begun()
         server.terminate()
         return True
 
