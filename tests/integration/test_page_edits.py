@@ -135,8 +135,10 @@ def test_what_plays_takes_no_text_away_that_is_typed(server: Server, browser: Br
         page.get_by_role("button", name="Play", exact=True).click()
         area = page.get_by_role("textbox", name="Text at 0:00")
         area.fill("")
+        place = page.evaluate("scrollY")
         area.press_sequentially("It goes on. " * 5, delay=50)
         assert page.evaluate("heard.currentTime > 2")
+        assert page.evaluate("scrollY") == place
         expect(area).to_have_value("It goes on. " * 5)
         page.mouse.wheel(0, 20_000)  # nor does who looks elsewhere meanwhile
         expect(page.locator("[aria-posinset='2']")).to_have_count(0)
