@@ -33,7 +33,8 @@ def reader(server: Server, sample_dir: Path, tmp_path: Path) -> Path:
 
 
 def run(command: list[str], server: Server, folder: Path) -> str:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PORT": str(server.port)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
@@ -80,8 +81,7 @@ def test_openai_example_with_curl(server: Server, reader: Path) -> None:
 
 def test_command_line_example(server: Server, reader: Path) -> None:
     (example,) = [block for block in blocks("bash") if "whisperx-api transcribe" in block]
-    address = ["--server", f"http://127.0.0.1:{server.port}"]
-    printed = run([*example.split(), *address], server, reader)
+    printed = run(example.split(), server, reader)
     assert re.search(r"^\[00:\d\d\.\d → 00:\d\d\.\d\] SPEAKER_00: \w+", printed, re.M)
 
 

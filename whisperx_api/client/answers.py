@@ -61,9 +61,7 @@ class WordAnswer(TypedDict):
     speaker: str | None
 
 
-class SegmentAnswer(TypedDict):
-    """A stretch of one speaker: times in seconds."""
-
+class _Segment(TypedDict):
     id: int
     start: float
     end: float
@@ -71,6 +69,12 @@ class SegmentAnswer(TypedDict):
     speaker: str | None
     avg_logprob: float | None
     words: list[WordAnswer]
+
+
+class SegmentAnswer(_Segment, total=False):
+    """A stretch of one speaker: times in seconds; `language` is there where the text's is not the transcript's."""
+
+    language: str
 
 
 class _Speaker(TypedDict):
