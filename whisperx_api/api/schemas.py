@@ -84,6 +84,7 @@ class SegmentOut(BaseModel):
     speaker: str | None
     avg_logprob: float | None
     words: list[WordOut] | None = None
+    language: str | None = None
 
 
 class SpeakerOut(BaseModel):

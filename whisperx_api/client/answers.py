@@ -74,7 +74,7 @@ class _Segment(TypedDict):
 class SegmentAnswer(_Segment, total=False):
     """A stretch of one speaker: times in seconds; `language` is there where the text's is not the transcript's."""
 
-    language: str
+    language: str | None
 
 
 class _Speaker(TypedDict):
