@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Expect, Page, Playwright, sync_playwright
 
 from tests.server import Server
 
@@ -28,6 +28,8 @@ FLAGS = (
 )
 SECONDS = 20
 """Longest wait for what is to be seen."""
+expect = Expect()
+expect.set_options(timeout=1000 * SECONDS)  # the page itself waits for some of what is expected
 
 
 @pytest.fixture(scope="module")

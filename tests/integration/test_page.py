@@ -12,12 +12,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route
 
 from bench.page import SEGMENTS, transcript
 from tests.browsing import (
     ELSEWHERE,
     drop,
+    expect,
     expect_marked,
     faults_of_access,
     marked,

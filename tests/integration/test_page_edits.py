@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Locator, Page, Request, Route, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Request, Route
 
 from bench.page import SEGMENTS, transcript
-from tests.browsing import visit, word_at
+from tests.browsing import expect, visit, word_at
 from tests.conftest import KEY
 from tests.receiver import eventually
 from tests.server import Server

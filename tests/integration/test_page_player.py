@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route
 
 from bench.page import transcript
-from tests.browsing import expect_marked, visit
+from tests.browsing import expect, expect_marked, visit
 from tests.conftest import KEY
 from tests.receiver import eventually
 from tests.server import Server

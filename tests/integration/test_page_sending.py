@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Page, Route
 
-from tests.browsing import drop, url_of, visit
+from tests.browsing import drop, expect, url_of, visit
 from tests.conftest import KEY
 from tests.receiver import eventually
 from tests.server import Server

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Expect, Page, Request, Route
+from playwright.sync_api import Browser, Page, Request, Route
 
 from tests.backend import Folder
-from tests.browsing import SECONDS, url_of, visit
+from tests.browsing import expect, url_of, visit
 from tests.conftest import KEY
 from tests.receiver import eventually
 from tests.waiting import transcript_of
@@ -22,9 +22,6 @@ UNSEEN = "\u200b"
 """A space without width, as chats put into what is copied from them."""
 SLOW = json.dumps({"seconds": 60, "pieces": True})
 pytestmark = pytest.mark.embedded("the page asks the API alone, which is the same on a cluster")
-
-expect = Expect()
-expect.set_options(timeout=1000 * SECONDS)  # the page itself waits for some of what is expected
 
 HIDE = """(hidden) => {
     Object.defineProperty(document, "visibilityState", {configurable: true, get: () => hidden ? "hidden" : "visible"});
