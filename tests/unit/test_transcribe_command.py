@@ -445,13 +445,15 @@ def test_lines_tell_now_and_then_how_far_a_long_thing_is(capsys: pytest.CaptureF
 ODD = "\x1b]0;mine\x07\x9b2J 10:b:20\tso\x7f\r\nnext"
 SHOWN = "]0;mine2J 10:b:20\tso\nnext"
 """What would command a terminal, and what is left of it."""
+LINE = SHOWN.replace("\n", " ")
+"""The same in a line of progress, whose end would begin another recording's."""
 
 
 def test_lines_command_no_terminal(capsys: pytest.CaptureFixture[str]):
     row = Lines().row(f"{ODD}.wav")
     row.say(ODD)
     row.status(status(message=ODD, progress=1))
-    assert capsys.readouterr().err == f"{SHOWN}.wav: {SHOWN}\n{SHOWN}.wav: {SHOWN}, 1 %\n"
+    assert capsys.readouterr().err == f"{LINE}.wav: {LINE}\n{LINE}.wav: {LINE}, 1 %\n"
 
 
 def test_bars_command_no_terminal(tmp_path: Path):
@@ -465,7 +467,15 @@ def test_bars_command_no_terminal(tmp_path: Path):
         screen.seek(0)
         drawn = screen.read()
     assert "\x1b]" not in drawn and "\x07" not in drawn and "\x9b" not in drawn and "\x7f" not in drawn
+    assert "so next.wav" in drawn and "so next" in drawn.partition("of ]0;")[2].splitlines()[0]
     assert "of ]0;mine2J 10:b:20" in drawn, "and no picture is made of it"
+
+
+def test_heading_of_a_transcript_is_one_line(capsys: pytest.CaptureFixture[str]):
+    transcript: Any = {"language": "en", "segments": [], "speakers": [], "warnings": []}
+    delivery = Delivery(Asked({}), Lines(), several=True)
+    delivery.done(Path("a\n==> b.wav <==\nc.wav"), Transcribed("t1", transcript, {}), (), Lines().row(""))
+    assert capsys.readouterr().out.splitlines() == ["==> a ==> b.wav <== c.wav <==", "", ""]
 
 
 def test_sentence_at_the_end_commands_no_terminal(capsys: pytest.CaptureFixture[str]):

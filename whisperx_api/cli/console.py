@@ -24,6 +24,11 @@ def plain(text: str) -> str:
     return "".join(one for one in text if one in "\n\t" or unicodedata.category(one) != "Cc")
 
 
+def one_line(text: str) -> str:
+    """Return text as `plain` does and without line ends: one in a file's name would begin a line of its own."""
+    return plain(" ".join(text.splitlines()))
+
+
 def end(sentence: str, code: int) -> NoReturn:
     """Write `sentence` to stderr and exit with `code`."""
     typer.echo(plain(sentence), err=True)

@@ -68,12 +68,15 @@ class _Segment(TypedDict):
     text: str
     speaker: str | None
     avg_logprob: float | None
-    words: list[WordAnswer]
 
 
 class SegmentAnswer(_Segment, total=False):
-    """A stretch of one speaker: times in seconds; `language` is there where the text's is not the transcript's."""
+    """A stretch of one speaker: times in seconds.
 
+    `words` are there unless `word_timestamps` was False, `language` where the text's is not the transcript's.
+    """
+
+    words: list[WordAnswer]
     language: str | None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from whisperx_api.cli.console import FAILED
+from whisperx_api.cli.console import FAILED, one_line
 from whisperx_api.cli.transcribe.asked import Asked
 from whisperx_api.cli.transcribe.failures import NotTranscribed
 from whisperx_api.cli.transcribe.outputs import Output, put, put_named
@@ -64,7 +64,7 @@ class Delivery:
         if self._asked.as_json:
             return json_for_stdout(made.transcript, indent=2)
         text = labelled(made.transcript, self._asked.words)
-        text = f"==> {readable(str(recording))} <==\n{text.rstrip()}\n\n" if self._several else text
+        text = f"==> {one_line(readable(str(recording)))} <==\n{text.rstrip()}\n\n" if self._several else text
         return shown_by_stdout(text)
 
     def _line(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import typer
 
-from whisperx_api.cli.console import plain
+from whisperx_api.cli.console import one_line
 from whisperx_api.client import TaskState, TaskStatus
 
 LINE_SECONDS = 30.0
@@ -98,7 +98,7 @@ class _LineRow:
 
     def say(self, line: str) -> None:
         self._said = time.monotonic()
-        typer.echo(plain(f"{self._name}: {line}" if self._name else line), err=True)
+        typer.echo(one_line(f"{self._name}: {line}" if self._name else line), err=True)
 
     def end(self) -> None:
         """Say nothing: what became of it is said by who knows."""
@@ -134,7 +134,7 @@ class _BarRow:
     def __init__(self, progress: Any, name: str) -> None:
         self._progress = progress
         self._name = name
-        self._bar = progress.add_task("reading", total=100, left="", name=plain(name))
+        self._bar = progress.add_task("reading", total=100, left="", name=one_line(name))
 
     def sent(self, done: int, total: int | None) -> None:
         known = f"of {total / 1e6:.1f} MB" if total else "MB"
@@ -142,13 +142,13 @@ class _BarRow:
         self._update(description="uploading", completed=100 * fraction, left=f"{done / 1e6:.1f} {known}")
 
     def status(self, status: TaskStatus) -> None:
-        self._update(description=plain(doing_of(status)), completed=status.progress, left=left_of(status))
+        self._update(description=one_line(doing_of(status)), completed=status.progress, left=left_of(status))
 
     def away(self, error: Exception) -> None:
         self._update(description=AWAY, left="")
 
     def say(self, line: str) -> None:
-        text = plain(f"{self._name}: {line}" if self._name else line)
+        text = one_line(f"{self._name}: {line}" if self._name else line)
         self._progress.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
