@@ -1,5 +1,5 @@
 # Nothing is needed before any of these: each target makes what it stands on.
-#   make setup | try [AUDIO=file] | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | soak | lint | format | lock
+#   make setup | page | try [AUDIO=file] | demo [AUDIO=file] | serve | test | test-data [DATA=folder] | fuzz | soak | lint | format | lock
 #   make docs | docs-serve | bench [AUDIO=file] [DATA=folder] | accuracy [DATA=folder]
 
 SHELL := bash
@@ -26,18 +26,22 @@ STARTER := $(or $(MODEL_DIR),$(or $(DATA_DIR),data)/models)/starter/manifest.jso
 PAGE := whisperx_api/page/index.html
 NODE := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix web
 
-.PHONY: setup try demo serve test test-data fuzz soak bench accuracy docs docs-serve lint format lock
+.PHONY: setup page try demo serve test test-data fuzz soak bench accuracy docs docs-serve lint format lock
 
 setup: $(VENV)/installed $(PAGE) $(STARTER)
 
-$(VENV)/installed: requirements/engine.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+page: $(PAGE)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements/engine.txt pyproject.toml | $(BIN)/python
 	$(HAVE_UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/engine.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-$(VENV)/node: requirements/node.txt | $(VENV)/installed
+$(VENV)/node: requirements/node.txt | $(BIN)/python
 	$(HAVE_UV)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/node.txt
 	touch $@

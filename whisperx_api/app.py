@@ -42,6 +42,7 @@ from whisperx_api.api.proxy import RootPath, TrustedProxies
 from whisperx_api.api.remembered import Remembered
 from whisperx_api.assembly import Served, embedded, prepare
 from whisperx_api.engine.process import WORKER
+from whisperx_api.extras import how_to_install
 from whisperx_api.failures import FailureRate, Failures
 from whisperx_api.happenings import Observers
 from whisperx_api.jobs.alone import alone, refuse_single_server
@@ -176,7 +177,7 @@ def _served(
         from whisperx_api import clustered
     except ImportError as error:
         raise SettingsError(
-            f"QUEUE=procrastinate needs what is not installed ({error.name}): pip install 'whisperx-api[cluster]'."
+            f"QUEUE=procrastinate needs what is not installed ({error.name}): run {how_to_install('cluster')}."
         ) from None
     return clustered.server(settings, database, storage, observers, counted)
 

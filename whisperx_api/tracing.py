@@ -17,6 +17,7 @@ from anyio import move_on_after
 
 from whisperx_api import __version__, happenings
 from whisperx_api.errors import StartError
+from whisperx_api.extras import how_to_install
 from whisperx_api.happenings import Happening
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def start(endpoint: str) -> Tracing:
     except ImportError as error:
         raise StartError(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set, and what sends traces is not installed: run "
-            "`pip install 'whisperx-api[otel]'`, or leave the setting out."
+            f"{how_to_install('otel')}, or leave the setting out."
         ) from error
     own = Resource({"service.name": NAME, "service.version": __version__})
     provider = TracerProvider(resource=own.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)

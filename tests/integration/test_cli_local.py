@@ -113,5 +113,5 @@ def test_without_the_engine_it_says_what_to_install(tone, tmp_path: Path, models
     (tmp_path / "bare" / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     path = os.pathsep.join([str(tmp_path / "bare"), os.environ["PYTHONPATH"]])
     code, _, said = run(tone(), "--local", **models, PYTHONPATH=path)
-    assert code == 3 and "pip install 'whisperx-api[engine]'" in said and said.count("\n") == 1
+    assert code == 3 and "pip install '.[engine]'" in said and said.count("\n") == 1
     assert sys.modules.get("torch", True) is not None

@@ -53,7 +53,7 @@ NOT_RUN: Mapping[str, str] = {
     "docs/docker.md: git pull": DOCKER,
     "docs/docker.md: docker compose run --rm whisperx-api doctor": DOCKER,
     "docs/models.md: export HF_TOKEN=hf_…": HUB,
-    "docs/operations.md: pip install 'whisperx-api[cluster]'": POSTGRES,
+    "docs/operations.md: pip install '.[cluster]'": POSTGRES,
     "docs/operations.md: whisperx-api db migrate-to postgresql+psycopg://whisperx:PASSWORD@db.e": POSTGRES,
     "docs/quick-start.md: make try": "serves for ever; test_page.py runs what it runs, and looks at its page",
     "docs/quick-start.md: make demo": "takes minutes where nothing is installed; CI begins with what it installs",
@@ -61,7 +61,7 @@ NOT_RUN: Mapping[str, str] = {
     "docs/quick-start.md: docker compose --file docker-compose.cpu.yml up --detach": DOCKER,
     "docs/scaling.md: kubectl apply -f my-secret.yaml -f config.yaml":
         "needs Kubernetes; tests/unit/test_manifests.py holds the manifests against its schemas",
-    "docs/systemd.md: useradd --system --home-dir /var/lib/whisperx-api --shell /usr/sbin/no": ROOTS,
+    "docs/systemd.md: make page": ROOTS,
     "docs/systemd.md: journalctl --unit whisperx-api --follow": ROOTS,
     "docs/systemd.md: install -D --mode=0640 --group=whisperx worker.env /etc/whisperx-api/w": ROOTS,
     "docs/systemd.md: git pull": ROOTS,

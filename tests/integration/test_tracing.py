@@ -135,7 +135,7 @@ def test_traces_without_what_sends_them_stop_the_start_with_a_sentence() -> None
     endpoint = ("--otel-exporter-otlp-endpoint", "http://127.0.0.1:4318")
     done = python(code, "serve", "--port", str(free_port()), "--device", "cpu", *endpoint)
     assert done.returncode == 3
-    assert "pip install 'whisperx-api[otel]'" in done.stderr and "Traceback" not in done.stderr
+    assert "pip install '.[otel]'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_without_a_collector_nothing_of_it_is_imported() -> None:

@@ -68,7 +68,7 @@ def test_torch_is_asked_in_a_process_of_its_own():
 def test_machine_without_the_engine_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "engine_installed", lambda: False)
     [engine] = [check for check in machine.machine_checks(settings(tmp_path)) if check.name == "engine"]
-    assert engine.level is Level.FAIL and "pip install 'whisperx-api[engine]'" in engine.sentence
+    assert engine.level is Level.FAIL and "pip install '.[engine]'" in engine.sentence
 
 
 def test_torch_that_breaks_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

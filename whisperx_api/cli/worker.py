@@ -11,6 +11,7 @@ import typer
 from whisperx_api.cli.console import REFUSED, end, settings_or_end
 from whisperx_api.cli.serve import plain_spoken, with_settings_as_flags
 from whisperx_api.errors import StartError
+from whisperx_api.extras import how_to_install
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -34,7 +35,7 @@ def worker(**flags: Any) -> None:
         from whisperx_api.clustered import check
         from whisperx_api.work import create_worker
     except ImportError as error:
-        end(f"A worker needs what is not installed ({error.name}): pip install 'whisperx-api[cluster]'.", REFUSED)
+        end(f"A worker needs what is not installed ({error.name}): run {how_to_install('cluster')}.", REFUSED)
     try:
         check(settings)
     except StartError as error:

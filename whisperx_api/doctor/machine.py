@@ -13,6 +13,7 @@ from pathlib import Path
 
 from whisperx_api import confinement
 from whisperx_api.doctor.check import Check, engine_installed, fail, ok, warn
+from whisperx_api.extras import how_to_install
 from whisperx_api.memory import memory_free
 from whisperx_api.settings import GIB, Settings
 
@@ -60,7 +61,7 @@ def machine_checks(settings: Settings) -> Iterator[Check]:
         yield fail(
             "engine",
             "The engine is not installed, so this machine can take uploads but not transcribe them: run "
-            "`pip install 'whisperx-api[engine]'`.",
+            f"{how_to_install('engine')}.",
         )
     else:
         try:

@@ -14,6 +14,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from whisperx_api.extras import how_to_install
+
 KEPT, FURTHER = 4, 8
 """Connections that a pool keeps, and further ones in a rush. One pool is for changes, and one for questions."""
 POOL_SECONDS = 10.0
@@ -60,7 +62,7 @@ WAYS_OUT = {
 }
 """What to do about a database, by what PostgreSQL or its driver says of it."""
 
-NOT_INSTALLED = "DATABASE_URL names PostgreSQL, and its driver is not installed: pip install 'whisperx-api[cluster]'."
+NOT_INSTALLED = f"DATABASE_URL names PostgreSQL, and its driver is not installed: run {how_to_install('cluster')}."
 
 
 def is_postgres(url: str) -> bool:

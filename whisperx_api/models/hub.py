@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from whisperx_api.extras import how_to_install
 from whisperx_api.models.errors import ModelUnavailable
 from whisperx_api.models.progress import Report, silent, watch_folder
 
@@ -161,8 +162,8 @@ def _explained(repo_id: str, token: str | None) -> Iterator[None]:
     """Turn whatever huggingface_hub raises into `ModelUnavailable`."""
     if not installed():
         raise ModelUnavailable(
-            f"{repo_id} can't be fetched without huggingface_hub: install the engine with "
-            "`pip install 'whisperx-api[engine]'`."
+            f"{repo_id} can't be fetched without huggingface_hub, which comes with the engine: run "
+            f"{how_to_install('engine')}."
         )
     try:
         yield

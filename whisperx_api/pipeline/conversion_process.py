@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whisperx_api import telemetry
+from whisperx_api.extras import how_to_install
 from whisperx_api.languages import LANGUAGES
 from whisperx_api.lifeline import die_with_parent, let_others_go_first
 
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     try:
         convert(Path(arguments[1]), Path(arguments[2]), arguments[3])
     except ImportError as error:
-        answer = {"error": f"{error}; install the engine with `pip install 'whisperx-api[engine]'`"}
+        answer = {"error": f"{error}; run {how_to_install('engine')}"}
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
     answers.write(json.dumps(answer) + "\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from whisperx_api.errors import StartError
+from whisperx_api.extras import how_to_install
 from whisperx_api.storage.local import LocalStorage
 from whisperx_api.storage.protocol import Storage
 from whisperx_api.storage.scratch import Scratch
@@ -27,7 +28,6 @@ def open_storage(url: str | None, data_dir: Path, uploads: Path) -> Storage:
         from whisperx_api.storage.objects import Objects
     except ModuleNotFoundError as error:
         raise StartError(
-            "STORAGE_URL names a bucket, and what is needed for one is not installed: "
-            "pip install 'whisperx-api[cluster]'."
+            f"STORAGE_URL names a bucket, and what is needed for one is not installed: run {how_to_install('cluster')}."
         ) from error
     return BucketStorage(Objects(url), scratch)

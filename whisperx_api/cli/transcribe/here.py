@@ -29,6 +29,7 @@ from whisperx_api.client.recordings import readable
 from whisperx_api.client.requests import fields_of
 from whisperx_api.engine import decoder
 from whisperx_api.engine.process import WORKER
+from whisperx_api.extras import how_to_install
 from whisperx_api.formats.cues import Layout
 from whisperx_api.formats.writing import Format, Wanted, write
 from whisperx_api.happenings import nobody
@@ -124,7 +125,7 @@ async def here(settings: Settings, at_once: int) -> AsyncIterator[Here]:
 def check_engine() -> None:
     """End where what computes is not installed."""
     if missing := [name for name in ENGINE if find_spec(name) is None]:
-        sentence = f"--local needs what is not installed ({missing[0]}): pip install 'whisperx-api[engine]'."
+        sentence = f"--local needs what is not installed ({missing[0]}): run {how_to_install('engine')}."
         end(f"{sentence} Or name a server with --server.", REFUSED)
 
 
