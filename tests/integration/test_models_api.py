@@ -197,11 +197,14 @@ def test_every_answer_has_a_nonce_of_its_own_for_styles_and_lets_no_other_script
     assert len(nonces) == 2
 
 
-def test_browser_is_sent_to_the_documents_where_the_page_was_not_built(make_client, tmp_path, monkeypatch) -> None:
+def test_browser_is_sent_to_the_documents_where_the_page_was_not_built(
+    make_client, tmp_path, monkeypatch, caplog
+) -> None:
     monkeypatch.setattr(page, "FOLDER", tmp_path)
     client = make_client(root_path="/asr")
     answer = client.get("/", headers={"Accept": "text/html"}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (307, "/asr/docs")
+    assert "run `make page`" in caplog.text
 
 
 def test_v1_says_what_there_is_to_a_key(client: TestClient) -> None:

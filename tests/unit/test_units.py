@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import blocks
 from tests.units import INSTALLED, UNITS, analyze, read, verify
 from whisperx_api.cli import COMMANDS
 from whisperx_api.cli.console import USAGE
@@ -28,6 +29,12 @@ def variables(name: str) -> dict[str, str]:
 
 def test_these_are_all() -> None:
     assert sorted(path.name for path in UNITS.iterdir()) == sorted(NAMES)
+
+
+def test_page_is_built_before_it_is_installed() -> None:
+    texts = [block.text for block in blocks() if block.page == "docs/systemd.md"]
+    before = [text.partition("pip install --no-deps")[0] for text in texts if "pip install --no-deps" in text]
+    assert len(before) == 2 and all("make page" in text.splitlines() for text in before)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ that draws waveforms makes some as it runs.
 from __future__ import annotations
 
 import html
+import logging
 import re
 import secrets
 from pathlib import Path
@@ -17,6 +18,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from whisperx_api.api.entrance import FRAMES
+
+logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parents[1] / "page"
 ASSETS = "/assets"
@@ -83,5 +86,6 @@ def install(app: FastAPI) -> None:
         app.state.page = Page(FOLDER)
     except FileNotFoundError:
         app.state.page = None
+        logger.warning("the page is not built, so browsers get /docs: run `make page` in the clone and install it anew")
         return
     app.mount(ASSETS, Assets(directory=FOLDER / ASSETS[1:]))
