@@ -84,7 +84,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
             sys.exit("The server ended before it answered; what it said stands above.")
         try:
             if listens(server.pid, urlsplit(url).port):
-                httpx.get(f"{url}/health")
+                httpx.get(f"{url}/health", trust_env=False)
                 return
         except httpx.TransportError:
             pass

@@ -279,6 +279,14 @@ def test_what_is_no_backup_or_not_all_of_one_changes_nothing(tmp_path: Path) -> 
     assert db("restore", "no-such-file").exit_code == 2
 
 
+@pytest.mark.usefixtures("task")
+def test_folder_that_can_not_be_made_is_told_with_nothing_changed(tmp_path: Path) -> None:
+    assert db("backup", "copy.db").exit_code == 0
+    (tmp_path / "file").touch()
+    said = db("restore", "copy.db", folder="file/data")
+    assert said.exit_code == 1 and said.stderr.endswith(" Nothing was changed.\n"), said.output
+
+
 # --- check ---
 
 

@@ -91,6 +91,14 @@ def test_others_go_on_and_wrong_options_are_told_as_by_a_server(models, tmp_path
     assert code == 2 and "--local" in said
 
 
+def test_a_servers_limits_of_waiting_tasks_are_not_these_ones(models, tmp_path: Path, tone) -> None:
+    several = [tone(0.5, name=f"{number}.wav") for number in range(4)]
+    limits = {"MAX_QUEUE": "1", "MAX_QUEUE_PER_KEY": "1"}
+    code, _, said = run(*several, "--local", "--output-dir", tmp_path / "out", **models, **limits)
+    assert code == 0, said
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
 def test_folder_is_watched_without_a_server_too(models, tone, tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     command = Command("--watch", tmp_path / "inbox", "--local", "--settle-seconds", "0.3", **models)

@@ -394,6 +394,13 @@ def test_models_commands_on_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp
     assert result.exit_code == 1 and "run `whisperx-api models pull starter` first" in result.stderr
 
 
+def test_archive_that_can_not_be_written_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("whisperx_api.models.starter.verify", lambda folder: [])
+    packed = runner.invoke(app, ["models", "pack", "starter", str(tmp_path / "file" / "x.zip")])
+    assert packed.exit_code == 1 and "x.zip can't be written: " in packed.stderr
+
+
 def test_alignment_model_of_torchaudio_is_pulled_and_listed(monkeypatch: pytest.MonkeyPatch):
     def stream(method: str, url: str, **options: object) -> object:
         handler = httpx.MockTransport(lambda request: httpx.Response(200, content=b"weights of " + url.encode()))

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -207,6 +208,54 @@ def test_recording_at_a_url_goes_without_a_file(client: Client, server: Server):
     [(_, _, body)] = server.requests
     assert b'name="url"\r\n\r\nhttps://example.org/a.mp3\r\n' in body and b'name="file"' not in body
     assert server.keys[0]
+
+
+def test_server_has_time_to_take_what_was_sent(server: Server, make: Callable[..., Any], recording: Path):
+    def fetched(path: str) -> tuple[int, dict[str, str], bytes]:
+        time.sleep(0.8)
+        return 202, {"Content-Type": "application/json"}, json.dumps(server.uploaded).encode()
+
+    server.posing = fetched
+    with make(server.url, "secret", timeout=0.3, retries=QUICK) as client:
+        for sent in ({"file": recording}, {"url": "https://example.org/a.mp3", "idempotency_key": True}):
+            assert client.upload(**sent).task_id == "t1"
+        assert len(server.requests) == 2
+        with pytest.raises(ServerUnreachable, match="took too long"):
+            client.cancel("t1")
+
+
+def test_secret_of_a_webhook_is_not_shown_with_its_task(client: Client, server: Server, recording: Path):
+    server.uploaded |= {"webhook_id": "w1", "webhook_secret": "whsec_x"}
+    task = client.upload(recording)
+    assert task.webhook_secret == "whsec_x" and "whsec_x" not in f"{task} {task!r}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_this_machine_is_asked_through_no_proxy(
+    host: str, server: Server, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        server.statuses = [{"status": "pending"}]
+        with make(f"http://{host}:{server.server_port}", "secret", timeout=1, retries=QUICK) as client:
+            assert client.status("t1").status is TaskState.PENDING
+        proxy.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+def test_file_without_a_name_has_a_usual_one(client: Client, server: Server, tmp_path: Path):
+    with tempfile.TemporaryFile() as numbered, tempfile.SpooledTemporaryFile() as spooled:
+        keys = {idempotency_key(file, {}) for file in (numbered, spooled, io.BytesIO())}
+        for file in (numbered, spooled):
+            client.upload(file)
+    assert len(keys) == 1
+    assert all(b'filename="recording"' in body for _, _, body in server.requests)
+    with open(os.fsencode(tmp_path / "call.mp3"), "wb+") as named:
+        client.upload(named)
+    assert b'filename="call.mp3"' in server.requests[-1][2]
 
 
 def test_upload_never_reads_much_of_the_file_at_once(client: Client):

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from whisperx_api.cli.transcribe.at_server import AtServer
 from whisperx_api.cli.transcribe.batch import Batch
 from whisperx_api.cli.transcribe.delivery import Delivery
 from whisperx_api.cli.transcribe.failures import NotTranscribed, raise_for
+from whisperx_api.cli.transcribe.here import Here
 from whisperx_api.cli.transcribe.notes import Note, Notes, State
 from whisperx_api.cli.transcribe.outputs import bases, fault, made, outputs, put
 from whisperx_api.cli.transcribe.printing import json_for_stdout, shown_by_stdout
@@ -41,6 +43,10 @@ from whisperx_api.client import (
     idempotency_key,
 )
 from whisperx_api.formats.writing import Format
+from whisperx_api.jobs.job import Job
+from whisperx_api.jobs.sessions import StoreUnavailable
+from whisperx_api.settings import load_settings
+from whisperx_api.storage.local import LocalStorage
 
 SRT = (Format.SRT,)
 
@@ -478,6 +484,32 @@ def test_heading_of_a_transcript_is_one_line(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.splitlines() == ["==> a ==> b.wav <== c.wav <==", "", ""]
 
 
+def test_bar_goes_with_its_recording(tmp_path: Path):
+    bars = Bars(Console(file=io.StringIO(), force_terminal=True))
+    with bars.progress:
+        rows = [bars.row(f"{number}.wav") for number in range(3)]
+        for row in rows[:2]:
+            row.end()
+        assert [task.fields["name"] for task in bars.progress.tasks] == ["2.wav"]
+
+
+def test_database_that_fails_on_the_spot_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Desk:
+        async def submit(self, job: Job) -> Job:
+            raise StoreUnavailable("The database is full.")
+
+    async def probe(*_: object) -> float:
+        return 1.0
+
+    monkeypatch.setattr("whisperx_api.engine.decoder.probe", probe)
+    storage = LocalStorage(tmp_path / "tasks", tmp_path / "uploads")
+    storage.prepare()
+    served: Any = SimpleNamespace(desk=Desk(), devices=None)
+    batch = Batch(Here(load_settings(), served, storage), Asked({}), Lines(), several=False)
+    error = asyncio.run(batch.one(drop(tmp_path, "call.wav"), ()))
+    assert error is not None and (str(error), error.code) == ("The database is full.", 1)
+
+
 def test_sentence_at_the_end_commands_no_terminal(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(typer.Exit):
         end(ODD, 2)
@@ -767,6 +799,21 @@ def test_task_that_may_be_there_is_not_called_cancelled(recording: Path):
     lost, refused = ServerUnreachable("It hung up."), ApiError(415, "It is no audio.")
     assert stopped(Client(lost), recording) == "The task could not be cancelled: It hung up."
     assert stopped(Client(refused), recording) == "Cancelled."
+
+
+def test_task_that_somebody_deleted_is_not_left(recording: Path):
+    class Emptied(Client):
+        async def wait(self, *_: object, **__: object) -> TaskStatus:
+            raise ApiError(404, "There is no task t1.")
+
+    async def go() -> str | None:
+        caller: Any = Emptied(PENDING, at_once=True)
+        way = AtServer(caller, SentTasks(recording.parent, "http://one"), again=False, poll_seconds=1, patience=1)
+        with pytest.raises(NotTranscribed, match="There is no task t1"):
+            await way.transcribe(recording, Asked({}), Lines().row(""))
+        return way.left()
+
+    assert asyncio.run(go()) is None
 
 
 def test_what_goes_on_at_the_server_is_told(recording: Path):

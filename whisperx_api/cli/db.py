@@ -96,7 +96,9 @@ def restore(
     except StartError as error:
         end(f"{error} Nothing was changed.", REFUSED)
     except OSError as error:
-        end(f"The backup can't be put in place: {error}. What was there is called {mark}.", FAILED)
+        touched = any(path for folder in (database.parent, *storage.folders) for path in folder.glob(f"*{mark}*"))
+        then = f"What was there is called {mark}." if touched else "Nothing was changed."
+        end(f"The backup can't be put in place: {error}. {then}", FAILED)
     files = f" and {contents.files} files" if contents.files else ""
     typer.echo(f"{contents.tasks} tasks{files} are restored to {database}.")
     if there:

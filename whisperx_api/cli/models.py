@@ -161,6 +161,8 @@ def pack(
         starter.pack(settings.models, archive)
     except ModelUnavailable as error:
         end(str(error), FAILED)
+    except OSError as error:
+        end(f"{archive} can't be written: {error.strerror or error}.", FAILED)
     typer.echo(f"{archive} holds the starter models: `whisperx-api models pull starter --from {archive}`.")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import httpx
 
 from whisperx_api.client.errors import ServerUnreachable
 
 LAST_PORT = 65_535
+HERE: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+"""httpx's mounts of a client that asks this machine itself, whatever proxy the environment names for others."""
 AUTHORITY = re.compile(r"^(\s*(?:[^/?#:@]*://)?)[^/?#]*@")
 """What a URL begins with where a user is named in it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, Literal, TypedDict
 
@@ -127,7 +127,7 @@ class TaskStatus:
     filename: str | None = None
     duration: float | None = None
     webhook_id: str | None = None
-    webhook_secret: str | None = None
+    webhook_secret: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, answer: dict[str, Any]) -> TaskStatus:

@@ -13,7 +13,7 @@ from anyio.to_thread import run_sync
 from httpx_sse import EventSource
 
 from whisperx_api.client import requests
-from whisperx_api.client.address import headers_of, shown
+from whisperx_api.client.address import HERE, headers_of, shown
 from whisperx_api.client.errors import ClientError
 from whisperx_api.client.events import SILENCE_SECONDS, Hearing, TaskEvent
 from whisperx_api.client.recordings import PIECE, Upload
@@ -29,7 +29,7 @@ class Connection:
     def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
         """`base_url` is one of `url_of`, `timeout` is in seconds. Raises `ValueError` for a key that is none."""
         self._base_url = shown(base_url)
-        self._http = httpx.Client(base_url=base_url, headers=headers_of(api_key), timeout=timeout)
+        self._http = httpx.Client(base_url=base_url, headers=headers_of(api_key), timeout=timeout, mounts=HERE)
 
     def close(self) -> None:
         self._http.close()
@@ -101,7 +101,7 @@ class AsyncConnection:
     def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
         """`base_url` is one of `url_of`, `timeout` is in seconds. Raises `ValueError` for a key that is none."""
         self._base_url = shown(base_url)
-        self._http = httpx.AsyncClient(base_url=base_url, headers=headers_of(api_key), timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=base_url, headers=headers_of(api_key), timeout=timeout, mounts=HERE)
 
     async def close(self) -> None:
         await self._http.aclose()

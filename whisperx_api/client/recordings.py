@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Recording:
                 "bytes go as io.BytesIO."
             )
         self._stream: BinaryIO = Path(file).open("rb") if isinstance(file, str | Path) else file  # noqa: SIM115
-        self.name = readable(Path(str(getattr(self._stream, "name", "recording"))).name)
+        self.name = _name(self._stream)
         self.rewindable = _seekable(self._stream)
         self.size = _size(self._stream) if self.rewindable else None
 
@@ -154,6 +155,12 @@ def upload_of(recording: Recording | None, fields: Mapping[str, str], on_sent: S
     content_type, body = written.headers["Content-Type"], written.read()
     tail = f"\r\n--{content_type.partition('boundary=')[2]}--\r\n".encode()
     return Upload(body.removesuffix(tail), tail, content_type, recording, on_sent)
+
+
+def _name(stream: BinaryIO) -> str:
+    """Return what a file is called; one that was opened by number, or has no place yet, has no name."""
+    name = getattr(stream, "name", None)
+    return readable(Path(os.fsdecode(name)).name) if name and isinstance(name, str | bytes) else "recording"
 
 
 def _seekable(stream: BinaryIO) -> bool:

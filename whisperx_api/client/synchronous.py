@@ -34,7 +34,8 @@ class Client:
     def __init__(
         self, base_url: str, api_key: str | None = None, timeout: float = 30.0, retries: Retries = USUAL
     ) -> None:
-        """`timeout` is in seconds, to connect and for each wait for bytes.
+        """`timeout` is in seconds, to connect and for each wait for bytes, but for the answer to an upload, which the
+        server fetches, looks at and stores before (11 minutes). A proxy of the environment is for other hosts only.
 
         Without a scheme the URL is one of http. Raises `ServerUnreachable` for no URL, `ValueError` for no key.
         """

@@ -20,6 +20,8 @@ NO_CONTENT, NOT_FOUND = 204, 404
 PAGES = ("text/html", "application/xhtml+xml")
 """What a proxy, or the page that one logs in at, answers with in place of the server."""
 RECORDINGS = ("audio/", "video/", "application/octet-stream")
+ACCEPT_SECONDS = 660.0
+"""Longest wait for the answer to an upload: the server fetches a `url`, looks at the sound and stores it before."""
 LONGEST_PLACE = 200
 """Characters of a place that is named in a sentence."""
 
@@ -49,6 +51,8 @@ def built(
 ) -> httpx.Request:
     """Return a request as `http` sends it. `silence` is how many seconds may lie between two bytes of the answer."""
     request, usual = send.request, http.timeout
+    if silence is None and send.upload is not None and usual.read is not None:
+        silence = max(usual.read, ACCEPT_SECONDS)
     read = usual.read if silence is None else silence
     return http.build_request(
         request.method, request.path, params=request.query or None, json=request.body, content=body,

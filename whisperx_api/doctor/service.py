@@ -32,7 +32,8 @@ def _port(settings: Settings) -> Check:
         return ok("port", f"Port {port} on {host} is free.")
     own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # asked, not bound
     try:
-        answer = httpx.get(f"http://{f'[{own}]' if ':' in own else own}:{port}/health", timeout=CONNECT_SECONDS)
+        url = f"http://{f'[{own}]' if ':' in own else own}:{port}/health"
+        answer = httpx.get(url, timeout=CONNECT_SECONDS, trust_env=False)  # a proxy would be asked for others
         running = answer.json().get("status") == "ok"
     except (httpx.HTTPError, ValueError, AttributeError):
         running = False

@@ -82,6 +82,8 @@ class AtServer:
                 layout = asked.layout if one.is_subtitle else {}
                 written[one] = await self._client.written(task_id, one.value, **layout)
         except ClientError as error:
+            if isinstance(error, ApiError) and error.status_code == NOT_FOUND:  # somebody has deleted it
+                self._unfinished.discard(task_id)
             raise_for(error, task_id)
         return Transcribed(task_id, transcript, written)
 

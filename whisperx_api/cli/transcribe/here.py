@@ -35,6 +35,7 @@ from whisperx_api.formats.writing import Format, Wanted, write
 from whisperx_api.happenings import nobody
 from whisperx_api.jobs.database import open_database
 from whisperx_api.jobs.job import Job, Upload
+from whisperx_api.jobs.sessions import StoreUnavailable
 from whisperx_api.metrics import Metrics
 from whisperx_api.options import Options
 from whisperx_api.settings import Queue, Settings
@@ -69,8 +70,18 @@ class Here:
         except (decoder.NotAudio, decoder.DecoderDied) as error:
             raise NotTranscribed(f"The recording can't be read: {error}.", FAILED) from error
         job = Job(OWNER, options, Upload(readable(recording.name), size, "", duration))
-        self._storage.upload(job.id).symlink_to(path)  # it stays where it lies
-        job = await self._desk.submit(job)
+        try:
+            self._storage.upload(job.id).symlink_to(path)  # it stays where it lies
+        except OSError as error:
+            raise NotTranscribed(f"{self._storage.upload(job.id)} can't be made: {error.strerror}.", FAILED) from error
+        try:
+            return await self._transcribed(job, asked, row)
+        except StoreUnavailable as error:
+            raise NotTranscribed(str(error), FAILED, task_id=job.id) from error
+
+    async def _transcribed(self, job: Job, asked: Asked, row: Row) -> Transcribed:
+        """Have a job done whose recording is in place."""
+        await self._desk.submit(job)
         status = await self._ended(job.id, row)
         if status.status is not TaskState.COMPLETED:
             sentence = status.error or f"The task was {status.status.value}."
@@ -136,7 +147,7 @@ def _on_the_spot(settings: Settings, folder: Path, at_once: int) -> Settings:
         update={
             "data_dir": folder, "model_dir": settings.models.resolve(), "upload_dir": None, "database_url": None,
             "storage_url": None, "queue": Queue.EMBEDDED, "result_cache": False, "max_concurrent_tasks": at_once,
-            "log_level": level,
+            "max_queue": at_once, "max_queue_per_key": at_once, "log_level": level,
         }
     )  # fmt: skip
 

@@ -22,8 +22,8 @@ def labelled(transcript: TranscriptAnswer, words: bool = False) -> str:
         speaker = segment["speaker"]
         label = f" {names.get(speaker, speaker)}:" if speaker else ""
         lines.append(f"[{clock(segment['start'])} → {clock(segment['end'])}]{label} {segment['text'].strip()}")
-        if words and segment.get("words"):
-            lines.append("    " + "  ".join(f"{word['start']:.2f} {word['word']}" for word in segment["words"]))
+        if words and (timed := segment.get("words")):
+            lines.append("    " + "  ".join(f"{word['start']:.2f} {word['word']}" for word in timed))
     return "\n".join(lines)
 
 

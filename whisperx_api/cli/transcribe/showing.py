@@ -152,7 +152,7 @@ class _BarRow:
         self._progress.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
-        self._progress.update(self._bar, visible=False)
+        self._progress.remove_task(self._bar)
 
     def _update(self, **values: Any) -> None:
         self._progress.update(self._bar, **values)
