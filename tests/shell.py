@@ -23,14 +23,15 @@ PROGRAMS = Path(sys.executable).parent
 
 def text_of(name: str) -> str:
     """Return a block's text, by its page and first line. It has been looked through."""
-    (text,) = (block.text for block in blocks() if block.name == name)
-    look(text)
-    return text
+    found = [block.text for block in blocks() if block.name == name]
+    assert len(found) == 1, f"{name}: {len(found)} of them"
+    look(found[0])
+    return found[0]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return a reader's environment. What `make test` hands on is not for a `make` of the reader's."""
-    own = {name: value for name, value in os.environ.items() if not re.match("MAKE|MFLAGS$", name)}
+    """Return a reader's environment. What this test run and its `make` hand on is not for the reader's."""
+    own = {name: value for name, value in os.environ.items() if not re.match("MAKE|MFLAGS$|PYTEST_", name)}
     return own | {"PATH": f"{PROGRAMS}:{own['PATH']}"} | more
 
 

@@ -21,7 +21,7 @@ import pytest
 
 from tests import fake_hub
 from tests.databases import filled_at, write_files
-from tests.documents import CLUSTER, HERE
+from tests.documents import CLUSTER, HERE, blocks
 from tests.postgres import NAME, PASSWORD, Postgres, programs, running
 from tests.server import ROOT, Server, free_port
 from tests.shell import PROGRAMS, environment, going, run, text_of
@@ -72,7 +72,7 @@ BEGINNINGS = (
     "README.md: make try", "docs/quick-start.md: make try", "docs/quick-start.md: make demo",
     "docs/quick-start.md: make serve",
 )  # fmt: skip
-LINES = [line for name in BEGINNINGS for line in text_of(name).splitlines()]
+LINES = [line for block in blocks() if block.name in BEGINNINGS for line in block.text.splitlines()]
 
 
 def see_page(clone: Clone, line: str) -> None:
@@ -125,6 +125,12 @@ def test_make_docs(clone: Clone) -> None:
     with going(text_of("docs/contributing.md: make docs"), clone.folder, clone.environment) as shown:
         shown.until(lambda: "whisperx-api" in clone.get("/quick-start/").text)
         assert (clone.folder / "build" / "site" / "quick-start" / "index.html").is_file()
+
+
+def test_make_test_runs_a_part_of_the_tests(clone: Clone) -> None:
+    script = text_of("docs/contributing.md: make test TESTS=tests/unit/test_subtitles.py")
+    printed = run(script, clone.folder, clone.environment)
+    assert len(re.findall(r"^\d+ passed in ", printed, re.M)) == 2
 
 
 # --- PostgreSQL ---

@@ -40,7 +40,6 @@ NOT_RUN: Mapping[str, str] = {
     "README.md: docker compose up --detach": DOCKER,
     "README.md: docker compose --file docker-compose.cluster.yml up --detach --scale a": DOCKER,
     "docs/contributing.md: make test": ITSELF,
-    "docs/contributing.md: make test TESTS=tests/unit/test_subtitles.py": ITSELF,
     "docs/docker.md: docker run --detach --init --gpus all --shm-size 1g --stop-timeout 120":
         DOCKER,
     "docs/docker.md: git pull": DOCKER,
@@ -56,6 +55,7 @@ NOT_RUN: Mapping[str, str] = {
 ALONE: Mapping[str, str] = {
     "README.md: make try": "test_make",
     "docs/contributing.md: make docs": "test_make_docs",
+    "docs/contributing.md: make test TESTS=tests/unit/test_subtitles.py": "test_make_test_runs_a_part_of_the_tests",
     "docs/docker.md: cat >> .env <<END": "test_cluster_has_its_secrets_and_a_key",
     "docs/docker.md: docker compose exec whisperx-api cat /data/api_key": "test_key_is_printed_and_a_recording_sent",
     "docs/docker.md: docker compose run --rm whisperx-api doctor": "test_doctor_looks_at_the_container",
