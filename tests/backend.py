@@ -46,6 +46,7 @@ ALIKE = {
     "test_bucket": "has a bucket of its own",
     "test_cli_local": "has no server, but to compare with",
     "test_cluster": "has clusters of its own",
+    "test_commands": "has servers of its own",
     "test_conversion": "converts models, without a server",
     "test_damaged_models": "runs the engine alone",
     "test_diarize": "runs the pipeline alone",

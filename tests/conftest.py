@@ -27,7 +27,8 @@ ROOT = Path(__file__).parent.parent
 HEADERS = {"X-API-Key": KEY}
 UPLOAD = "/api/v1/transcribe/upload"
 
-LONGEST = ("test_engine", "test_transcribe", "test_embeddings", "test_diarize", "test_restart", "test_result_cache")
+LONGEST = ("test_engine", "test_transcribe", "test_embeddings", "test_diarize", "test_restart", "test_result_cache",
+           "test_commands")  # fmt: skip
 """Files that take minutes, the longest first: begun last, one would be left to run alone."""
 
 

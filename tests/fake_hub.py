@@ -19,6 +19,8 @@ from typing import ClassVar
 
 COMMIT = "a" * 40
 GIVEN = "hf_valid"
+WITH_TERMS = "pyannote/speaker-diarization-community-1"
+"""A repository behind terms of use that the one who has this token has accepted."""
 Repositories = Mapping[str, Mapping[str, bytes]]
 """Content of each file of each repository."""
 
@@ -42,10 +44,10 @@ class Hub(BaseHTTPRequestHandler):
             return self.answer(503)
         if repository not in self.repositories:
             return self.answer(404 if token else 401, {"X-Error-Code": "RepoNotFound"} if token else {})
-        closed = repository == "org/gated" and (not api or parts[-1] == "auth-check")
+        closed = repository in ("org/gated", WITH_TERMS) and (not api or parts[-1] == "auth-check")
         if closed and not token:
             return self.answer(401, {"X-Error-Code": "GatedRepo"})
-        if closed:
+        if closed and repository != WITH_TERMS:
             return self.answer(403, {"X-Error-Code": "GatedRepo"})
         files = self.repositories[repository]
         if api:

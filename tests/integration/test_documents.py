@@ -34,30 +34,15 @@ from whisperx_api.settings import Settings, load_settings
 
 DOCKER = "needs Docker; tests/unit/test_docker.py and test_manifests.py act out what its files say"
 ROOTS = "needs root, and changes the machine; tests/unit/test_units.py has the units checked"
-POSTGRES = "needs PostgreSQL's administrator; test_postgres_service.py and test_moving.py do it for real"
-HUB = "fetches gigabytes from elsewhere; tests/unit/test_hub.py and test_starter_models.py pull from stand-ins"
 ITSELF = "is this very run, or what CI does beside it"
 
 NOT_RUN: Mapping[str, str] = {
-    "README.md: make try": "takes minutes, installs and serves for ever; CI begins with what they install",
     "README.md: docker compose up --detach": DOCKER,
     "README.md: docker compose --file docker-compose.cluster.yml up --detach --scale a": DOCKER,
     "docs/contributing.md: make test": ITSELF,
-    "docs/contributing.md: make test TESTS=tests/unit/test_subtitles.py": ITSELF,
-    "docs/contributing.md: make docs": ITSELF,
-    "docs/docker.md: docker compose exec whisperx-api cat /data/api_key": DOCKER,
-    "docs/docker.md: docker compose run --rm whisperx-api models pull large-v2": DOCKER,
-    "docs/docker.md: cat >> .env <<END": DOCKER,
     "docs/docker.md: docker run --detach --init --gpus all --shm-size 1g --stop-timeout 120":
         DOCKER,
     "docs/docker.md: git pull": DOCKER,
-    "docs/docker.md: docker compose run --rm whisperx-api doctor": DOCKER,
-    "docs/models.md: export HF_TOKEN=hf_…": HUB,
-    "docs/operations.md: pip install '.[cluster]'": POSTGRES,
-    "docs/operations.md: whisperx-api db migrate-to postgresql+psycopg://whisperx:PASSWORD@db.e": POSTGRES,
-    "docs/quick-start.md: make try": "serves for ever; test_page.py runs what it runs, and looks at its page",
-    "docs/quick-start.md: make demo": "takes minutes where nothing is installed; CI begins with what it installs",
-    "docs/quick-start.md: make serve": "serves for ever",
     "docs/quick-start.md: docker compose --file docker-compose.cpu.yml up --detach": DOCKER,
     "docs/scaling.md: kubectl apply -f my-secret.yaml -f config.yaml":
         "needs Kubernetes; tests/unit/test_manifests.py holds the manifests against its schemas",
@@ -68,9 +53,27 @@ NOT_RUN: Mapping[str, str] = {
 }  # fmt: skip
 """Commands that are only looked at, by page and first line, and why."""
 ALONE: Mapping[str, str] = {
+    "README.md: make try": "test_make",
+    "docs/contributing.md: make docs": "test_make_docs",
+    "docs/contributing.md: make test TESTS=tests/unit/test_subtitles.py": "test_make_test_runs_a_part_of_the_tests",
+    "docs/docker.md: cat >> .env <<END": "test_cluster_has_its_secrets_and_a_key",
+    "docs/docker.md: docker compose exec whisperx-api cat /data/api_key": "test_key_is_printed_and_a_recording_sent",
+    "docs/docker.md: docker compose run --rm whisperx-api doctor": "test_doctor_looks_at_the_container",
+    "docs/docker.md: docker compose run --rm whisperx-api models pull large-v2":
+        "test_models_are_fetched_before_the_first_task",
+    "docs/models.md: export HF_TOKEN=hf_…": "test_full_models_are_fetched",
+    "docs/operations.md: pip install '.[cluster]'": "test_service_on_postgres_is_begun_and_moved_to",
+    "docs/operations.md: whisperx-api db migrate-to postgresql+psycopg://whisperx:PASSWORD@db.e":
+        "test_service_on_postgres_is_begun_and_moved_to",
     "docs/operations.md: whisperx-api db restore /backups/2026-03-01.tar": "test_restore",
-}
-"""Commands that have a test of their own, for they want another folder or another state than the rest of their page."""
+    "docs/quick-start.md: make demo": "test_make",
+    "docs/quick-start.md: make serve": "test_make",
+    "docs/quick-start.md: make try": "test_make",
+}  # fmt: skip
+"""Commands that have a test of their own, for they want another folder or another state than the rest of their page.
+
+It is here, or in `test_commands.py`.
+"""
 DRAWINGS = frozenset({
     "docs/architecture.md: decode ──> transcribe ──> align ──> assign",
     "docs/scaling.md:  clients ──> proxy ──> servers ──┐                      ┌── workers ──",
@@ -108,7 +111,9 @@ def test_nothing_is_listed_that_is_not_there_any_more() -> None:
     names = [block.name for block in EVERY]
     for listed in (NOT_RUN, ALONE, DRAWINGS, ANSWERS, TRAEFIK, PROGRAMS):
         assert [name for name in listed if names.count(name) != 1] == []
-    assert all(name in globals() for name in ALONE.values())
+    elsewhere = (ROOT / "tests" / "integration" / "test_commands.py").read_text()
+    for block, test in ALONE.items():
+        assert test in globals() or (f"\ndef {test}(" in elsewhere and f'"{block}"' in elsewhere), block
 
 
 def test_block_without_a_language_is_seen() -> None:
@@ -221,7 +226,7 @@ TOLD: Mapping[str, tuple[str, ...]] = {
 
 
 def test_restore(desk: Desk, tmp_path: Path) -> None:
-    (block,) = (block for block in EVERY if block.name in ALONE)
+    (block,) = (block for block in EVERY if ALONE.get(block.name) == "test_restore")
     backup = tmp_path / "2026-03-01.tar"
     desk.run(["whisperx-api", "db", "backup", str(backup), "--with-files"])
     script = block.text.replace("/backups/2026-03-01.tar", str(backup))
