@@ -23,8 +23,9 @@ import pytest
 import yaml
 
 from docsite.repository import leading_out
+from tests.commands import Faulty, has_endpoint, look
 from tests.conftest import KEY
-from tests.documents import HERE, Block, Faulty, blocks, blocks_of, differences, look, pages
+from tests.documents import HERE, Block, blocks, blocks_of, differences, pages, spans
 from tests.proxies import check_caddy, check_nginx
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import ROOT, Server
@@ -291,7 +292,32 @@ def test_commands_that_can_not_be_run_here(block: Block) -> None:
         "kubectl wait --for=condition=complete job/whisperx-migrates", "systemctl enable --now whisperx",
         "install --mode=0644 deploy/systemd/x.service /etc", "docker run x whisperx-api:latest workers",
         "pip install 'whisperx-api[gpu]'", "pip install --requirement requirements/all.txt",
-        "if true; then", "frobnicate",
+        "if true; then", "frobnicate", "whisperx-api models pull", "whisperx-api keys create",
+        "whisperx-api keys create --name x -x", "whisperx-api db migrate-to", "whisperx-api serve extra words",
+        "whisperx-api models pull large-v9", "whisperx-api models pull x --from y", "whisperx-api keys create --name x "
+        "--scopes everything", "whisperx-api keys create --name x --expires tomorrow", "whisperx-api --versions",
+        "whisperx-api serve --port eighty", "whisperx-api db migrate-to mysql://x", "whisperx-api models pack base",
+        "whisperx-api transcribe", "docker compose up --detatch --no-such-flag", "docker compose up --scaled api=3",
+        "docker compose up --scale api", "docker compose uq", "docker compose exec whisperx-api", "docker ps --no-such",
+        "docker compose exec whisperx-api whisperx-api keys create", "docker compose run --rm whisperx-api models pull",
+        "docker run --no-such --priviledged whisperx-api:latest worker", "docker run whisperx-api:l worker",
+        "docker run whisperx-api:latest worker --devise cuda", "docker compose exec api whisperx-api keys list",
+        "export COMPOSE_FILE=docker-compose.cluster.yml\ndocker compose exec whisperx-api whisperx-api keys list",
+        "export COMPOSE_FILE=docker-compose.gpu.yml", "export WHISPER_MODELS=x", "export PORT=eighty",
+        "kubectl aply -f config.yaml", "kubectl apply config.yaml", "kubectl wait --timout=1s job/whisperx-migrate",
+        "kubectl wait --for=condition=complete --timeout=soon job/whisperx-migrate", "kubectl delete pod x",
+        "kubectl exec deploy/whisperx-api -- whisperx-api keys create", "kubectl exec deploy/whisperx-apis -- cat x",
+        "systemctl frobnicate --now whisperx-api", "systemctl daemon-reload whisperx-api", "systemctl edit whisperx",
+        "systemd-run --pipes /opt/whisperx-api/bin/whisperx-api doctor", "journalctl --unit whisperx",
+        "systemd-run --pipe /opt/whisperx-api/bin/whisperx-api doctors", "git pul", "git pull --every",
+        "useradd --no-such-flag x", "useradd --system", "createuser --password-prompt x", "createdb --owners x x",
+        "install -X .env.example /etc", "install .env.example", "curl http://localhost:9999/no/such/path",
+        "curl http://127.0.0.1:8000/api/v1/transcribe/upload", "curl -X DELETE http://127.0.0.1:8000/health",
+        "curl --no-such http://127.0.0.1:8000/health", "pip install 'whisperx-api[cluster]'", "pip install x",
+        "pip install '.[gpu]'", "pip install", "pip instal .", "pip install --deps .", "python -m bench.speed",
+        "python -m bench.queue --no-such", "python -m tests.server", "python3 -m venvs x", "python3 -c 'if'",
+        "npm --prefix web run devel", "npm --prefix page run dev", "source .venv/bin/deactivate", "make try DATA=x",
+        "cat x; frobnicate", "cat <<END\n$(frobnicate)\nEND\n", "cat $(frobnicate)",
     ],
 )  # fmt: skip
 def test_command_that_names_what_is_not_there_is_seen(script: str) -> None:
