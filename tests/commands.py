@@ -35,6 +35,7 @@ from whisperx_api.settings import Settings, SettingsError, load_settings
 FORMS: Mapping[str, str] = {
     "cat": "…",
     "chown": "OWNER FILE",
+    "cp": "SOURCE TARGET",
     "createdb": "--owner= NAME",
     "createuser": "--pwprompt NAME",
     "curl": "-sS -N -H= -F= -X= -d= --fail-with-body --range= --output= URL",
@@ -184,7 +185,7 @@ def given(name: str, words: list[str], whole: bool = True) -> _Given:
     return read
 
 
-SUBCOMMANDS = frozenset(name.rpartition(" ")[0] for name in FORMS if " " in name) | {"npm"}
+SUBCOMMANDS = frozenset(name.rpartition(" ")[0] for name in FORMS if " " in name)
 """Programs whose first word says what is to be done."""
 
 
@@ -218,14 +219,14 @@ class _Command:
     def _others(self, name: str, rest: list[str]) -> None:
         said = given(name, rest, self.whole)
         checks = {
-            "curl": _curl, "docker run": _docker_run, "export": _export, "install": _install, "kubectl apply": _files,
-            "kubectl delete": _kubernetes, "kubectl exec": _kubernetes, "kubectl wait": _kubernetes, "npm": _npm,
-            "pip install": _pip, "source": _source, "systemd-run": _systemd_run,
+            "cp": _install, "curl": _curl, "docker run": _docker_run, "export": _export, "install": _install,
+            "kubectl apply": _files, "kubectl delete": _kubernetes, "kubectl exec": _kubernetes, "kubectl wait": _kubernetes,
+            "npm": _npm, "pip install": _pip, "source": _source, "systemd-run": _systemd_run,
         }  # fmt: skip
         if name == "docker compose":
             files = tuple(said.values("--file")) or self.composed
             _Command(self.words, files, self.whole)._subcommand(name, said)
-        elif name in SUBCOMMANDS and name != "npm":
+        elif name in SUBCOMMANDS:
             self._subcommand(name, said)
         elif name.startswith("docker compose "):
             _compose(name, said, self.composed)
@@ -327,11 +328,13 @@ def cli(words: list[str], whole: bool = True) -> None:
         if whole or not unsaid:
             raise Faulty(f"{name} {rest}: {error.format_message()}") from None
         return
+    said = context.params
+    if not whole and name == "transcribe" and not any(said[each] for each in ("files", "resume", "watch")):
+        said["files"] = [Path("meeting.wav")]
     try:
-        MEANT.get(name, lambda _: None)(context.params)
+        MEANT.get(name, lambda _: None)(said)
     except (ValueError, SettingsError) as error:
-        if whole or rest:
-            raise Faulty(f"{name} {rest}: {error}") from None
+        raise Faulty(f"{name} {rest}: {error}") from None
 
 
 USAGE: Any = typer.BadParameter.__mro__[1]
@@ -527,6 +530,13 @@ def _curl(said: _Given) -> None:
 
 
 def has_endpoint(method: str, path: str) -> bool:
-    """Whether the service takes a method at a path, in which parameters may stand by any name or value."""
-    return any(method.lower() in methods and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", known), path)
-               for known, methods in _paths().items())  # fmt: skip
+    """Whether the service takes a method, or any where none is named, at a path with any names for its parameters."""
+    return any(
+        (not method or method.lower() in methods) and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", known), path)
+        for known, methods in _paths().items()
+    )
+
+
+def is_beginning(path: str) -> bool:
+    """Whether what the service has begins with these parts of a path."""
+    return any(known.startswith(f"{path}/") for known in _paths())

@@ -52,8 +52,9 @@ def blocks() -> list[Block]:
 
 def spans(text: str) -> Iterator[tuple[str, str]]:
     """Yield what stands in a page's sentences as code, each with the text before it. Blocks are left out."""
-    text = re.sub(r"^ *```.*?^ *```$", lambda block: "\n" * block[0].count("\n"), text, flags=re.DOTALL | re.MULTILINE)
-    for span in re.finditer(r"`([^`]+)`", text):
+    fence = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+    sentences = fence.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), text)
+    for span in re.finditer(r"`([^`]+)`", sentences):
         yield " ".join(span[1].split()), text[: span.start()]
 
 

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from docsite.repository import leading_out
-from tests.commands import Faulty, has_endpoint, look
+from tests.commands import Faulty, look
 from tests.conftest import KEY
-from tests.documents import HERE, Block, blocks, blocks_of, differences, pages, spans
+from tests.documents import HERE, Block, blocks, blocks_of, differences, pages
 from tests.proxies import check_caddy, check_nginx
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import ROOT, Server
@@ -327,8 +326,6 @@ def test_command_that_names_what_is_not_there_is_seen(script: str) -> None:
 
 # --- configuration ---
 
-OF_LIBRARIES = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"})
-
 
 @pytest.mark.parametrize("block", of("env"), ids=str)
 def test_settings_can_be_set(block: Block) -> None:
@@ -423,44 +420,6 @@ def test_difference_in_json_is_seen() -> None:
     assert list(differences({"a": 1, "b": [{"c": None}]}, {"a": 2.5, "b": [{"c": "x"}, 1]})) == []
     assert list(differences({"a": [1]}, {"a": ["1"]})) == [".a[0] is float in the document, and str"]
     assert list(differences({"a": 1}, {"b": 1})) == [".a is only in the document", ".b is not in the document"]
-
-
-def test_addresses_in_tables_are_those_of_the_server(desk: Desk) -> None:
-    """The paths that pages name in text, such as the tables of who comes from elsewhere."""
-    known = httpx.get(f"http://127.0.0.1:{desk.server.port}/openapi.json").json()["paths"]
-    patterns = [re.sub(r"\{\w+\}", r"\\{\\w+\\}", path) for path in known]
-    for page in pages():
-        here = "\n".join(ours(line) if "/migrating/" in str(page) else line for line in page.read_text().splitlines())
-        for method, path in re.findall(r"`(GET|POST|PATCH|DELETE) (/(?:api/)?v1[^\s`?]*)", here):
-            found = [one for one, pattern in zip(known, patterns, strict=True) if re.fullmatch(pattern, path)]
-            assert found, f"{page.name}: {method} {path}"
-            assert any(method.lower() in known[one] for one in found), f"{page.name}: {method} {path}"
-
-
-OF_OTHERS = OF_LIBRARIES | {
-    "COMPOSE_FILE", "CPU_LIMIT", "MEMORY_LIMIT", "FORWARDED_ALLOW_IPS", "HF_HUB_OFFLINE", "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "SQLITE_FULL", "WAV2VEC2_ASR_BASE_960H",
-    "XDG_CACHE_HOME",
-}  # fmt: skip
-"""Names in capitals that Docker's files, libraries and models have."""
-
-
-def test_names_in_capitals_are_settings_or_in_the_code() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "whisperx_api").rglob("*.py"))
-    known = {name.upper() for name in Settings.model_fields} | OF_OTHERS
-    known |= set(re.findall(r"^([A-Z][A-Z_]+)\b(?=.* = )", code, re.MULTILINE)) | set(
-        re.findall(r'envvar="(\w+)"', code)
-    )
-    for page in pages():
-        here = "\n".join(ours(line) if "/migrating/" in str(page) else line for line in page.read_text().splitlines())
-        named = {name for part in re.findall(r"`([^`\n]+)`", here)
-                 for name in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", part)}  # fmt: skip
-        assert sorted(named - known) == [], page.name
-
-
-def ours(line: str) -> str:
-    """Return what a line of a page on who comes from elsewhere says of this service: a table's last cell."""
-    return line.rpartition(" | ")[2] if line.startswith("| ") else line
 
 
 @pytest.mark.parametrize(
