@@ -220,8 +220,9 @@ class _Command:
         said = given(name, rest, self.whole)
         checks = {
             "cp": _install, "curl": _curl, "docker run": _docker_run, "export": _export, "install": _install,
-            "kubectl apply": _files, "kubectl delete": _kubernetes, "kubectl exec": _kubernetes, "kubectl wait": _kubernetes,
-            "npm": _npm, "pip install": _pip, "source": _source, "systemd-run": _systemd_run,
+            "kubectl apply": _files, "kubectl delete": _kubernetes, "kubectl exec": _kubernetes,
+            "kubectl wait": _kubernetes, "npm": _npm, "pip install": _pip, "source": _source,
+            "systemd-run": _systemd_run,
         }  # fmt: skip
         if name == "docker compose":
             files = tuple(said.values("--file")) or self.composed

@@ -163,11 +163,16 @@ class Desk:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "KEY": KEY, "TASK": self.task,
-            "MODEL_DIR": str(self.model_dir), "DIARIZATION_MODEL": "starter", "ALIGN_MODEL": "attention",
-            "WHISPERX_API_URL": f"http://127.0.0.1:{self.server.port}", "WHISPERX_API_KEY": KEY,
+        """What a reader's shell has, before a page sets anything."""
+        machine = {name: value for name, value in os.environ.items() if name not in ("KEY", "TASK")}
+        return machine | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MODEL_DIR": str(self.model_dir),
+            "DIARIZATION_MODEL": "starter", "ALIGN_MODEL": "attention", "PORT": str(self.server.port),
         }  # fmt: skip
+
+    def set_before(self, page: str) -> dict[str, str]:
+        """What the reader has set by another page before this one."""
+        return {name: {"KEY": KEY, "TASK": self.task}[name] for name in SET_BEFORE.get(page, ())}
 
 
 @pytest.fixture(scope="module")
@@ -193,21 +198,44 @@ def desk(
 def test_commands_of_a_page(desk: Desk, page: str) -> None:
     there = [block for block in EVERY if block.page == page and run_here(block)]
     marked = "".join(f"echo '>>> line {block.line}'\n{block.text}\n" for block in there)
-    printed = desk.run(["bash", "-euo", "pipefail", "-c", desk.here(marked)])
+    for command, folder in ON_ANOTHER_MACHINE.get(page, {}).items():
+        marked = marked.replace(command, f"MODEL_DIR={desk.folder / folder} {command}")
+    printed = desk.run(["bash", "-euo", "pipefail", "-c", desk.here(marked)], **desk.set_before(page))
     assert printed.count(">>> line ") == len(there)
     for told in TOLD.get(page, ()):
         assert re.search(told, printed, re.MULTILINE), f"{told} in {printed}"
 
 
+SET_BEFORE: Mapping[str, tuple[str, ...]] = {
+    "docs/webhooks.md": ("KEY", "TASK"),  # as in the API by example: a webhook is for who has sent a recording before
+}
+"""The variables that pages use and do not set."""
+ON_ANOTHER_MACHINE: Mapping[str, Mapping[str, str]] = {
+    "docs/models.md": {"whisperx-api models pull starter --from starter-models.zip": "without-models"},
+}
+"""Commands for a machine that has no models yet, and what folder they go to."""
+
+
+def test_only_pages_that_set_no_key_get_one(desk: Desk) -> None:
+    with pytest.raises(AssertionError, match="KEY: unbound variable"):
+        desk.run(["bash", "-euc", "echo $KEY"])
+    for page, names in SET_BEFORE.items():
+        text = "".join(block.text for block in EVERY if block.page == page and run_here(block))
+        assert all(f"${name}" in text and f"{name}=" not in text for name in names), page
+
+
+RESULT = r'^\{"task_id":"[^"]+".*"segments":\[\{.*"words":\[\{.*\}'
+"""A transcript as it is in JSON, without a line's end."""
 TOLD: Mapping[str, tuple[str, ...]] = {
-    "README.md": (r'"status":"pe|"status":"pr|"status":"co', "^event: completed", "^WEBVTT", '"name":"Katie"',
-                  r"^\[00:00\.0 → "),
+    "README.md": (r'"status":"pe|"status":"pr|"status":"co', "^event: completed", f"{RESULT}>>> line", "^WEBVTT",
+                  '"name":"Katie"', r"^\[00:00\.0 → "),
     "docs/api.md": ("^event: completed", '"url":"/api/v1/transcribe/audio/', '"samples_per_pixel":', "^WEBVTT",
                     "^SPEAKER meeting 1 ", '"name":"Katie"', '"param":"language"'),
-    "docs/quick-start.md": ("^event: completed", "^00:00:00,000 --> ", r"^\[00:00\.0 → "),
+    "docs/quick-start.md": ("^event: completed", f"{RESULT}1$", "^00:00:00,000 --> ", r"^\[00:00\.0 → "),
     "docs/keys.md": (r"^wxa_[0-9a-f]{12}_[\w-]{43}$", "^ID +NAME", "is revoked"),
     "docs/operations.md": (r"\.db holds \d+ tasks, without their files", r"\.tar holds \d+ tasks with \d+ files"),
-    "docs/models.md": ("^starter\t", "^starter: all files are sound"),
+    "docs/models.md": ("^starter\t", "^starter: all files are sound", r"^starter-models\.zip holds the starter models",
+                       r"^starter is in /.*/without-models/starter\.$"),
     "docs/migrating/openai.md": ("^Hello there", '"status":'),
     "docs/migrating/speaches.md": ("^Hello there",),
     "docs/migrating/whisper-asr-webservice.md": ("^00:00:00,000 --> ",),
@@ -395,10 +423,7 @@ def refusal(desk: Desk) -> Any:
         answer = desk.server.client.post(
             "/api/v1/transcribe/upload", files={"file": file}, data={"language": "klingon"}
         )
-    assert answer.json() == {
-        "type": "about:blank", "title": "Bad Request", "status": 400,
-        "detail": "language must be of those that Whisper knows, not 'klingon'.", "param": "language",
-    }  # fmt: skip
+    assert answer.status_code == 400
     return answer.json()
 
 
@@ -409,11 +434,16 @@ ANSWERS: Mapping[str, Callable[[Desk], Any]] = {
     'docs/api.md: {"type": "about:blank", "title": "Bad Request", "status": 400,': refusal,
 }
 """What the server says, for each piece of JSON."""
+WORD_FOR_WORD = (refusal,)
+"""What the server says the same each time."""
 
 
 @pytest.mark.parametrize("block", of("json"), ids=str)
 def test_json_is_what_the_server_says(desk: Desk, block: Block) -> None:
-    assert list(differences(json.loads(block.text), ANSWERS[block.name](desk))) == []
+    documented, said = json.loads(block.text), ANSWERS[block.name](desk)
+    assert list(differences(documented, said)) == []
+    if ANSWERS[block.name] in WORD_FOR_WORD:
+        assert documented == said
 
 
 def test_difference_in_json_is_seen() -> None:
