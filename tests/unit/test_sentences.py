@@ -129,23 +129,37 @@ def names_in_the_code(page: str) -> set[str]:
 
 @each_page
 def test_names_in_capitals_are_settings_or_in_the_code(page: Path) -> None:
-    known = SETTINGS | OF_OTHERS | names_in_the_code(page.read_text())
-    assert sorted(unknown_names(ours(page), known)) == []
+    assert sorted(names_in(ours(page)) - SETTINGS - OF_OTHERS - WORDS - names_in_the_code(page.read_text())) == []
 
 
-def unknown_names(text: str, known: set[str] | frozenset[str]) -> set[str]:
-    """Return the names in capitals that nobody knows: any with an underscore, and such as stand alone or are set."""
+@each_page
+def test_what_is_to_be_set_is_a_setting(page: Path) -> None:
+    assert sorted(to_be_set_in(ours(page)) - SETTINGS - OF_OTHERS) == []
+
+
+def names_in(text: str) -> set[str]:
+    """Return the names in capitals of a page's sentences: all with an underscore, and those that stand alone."""
     found: set[str] = set()
     for span, _ in spans(text):
         found |= set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", span))
-        if alone := re.fullmatch(r"([A-Z][A-Z0-9]*)(=\S*)?", span):
-            found |= {alone[1]} - (frozenset() if alone[2] else WORDS)
-    return found - known
+        found |= set(re.findall(r"^[A-Z][A-Z0-9]*$", span))
+    return found
+
+
+def to_be_set_in(text: str) -> set[str]:
+    """Return what is set as `NAME=value`, and the names that rows of tables begin with."""
+    rows = "\n".join(re.findall(r"^\| ((?:`[A-Z0-9_]+`(?:, )?)+) \|", text, re.MULTILINE))
+    return {*re.findall(r"`(\w+)`", rows), *(found[1] for span, _ in spans(text)
+                                             if (found := re.fullmatch(r"([A-Z][A-Z0-9_]*)=\S*", span)))}  # fmt: skip
 
 
 def test_unknown_name_is_seen() -> None:
-    text = "`DEVICES=cpu`, `DEVICE=cpu`, `PORTS`, `GET`, `GET=x`, `--flag WHISPER_MODELS`"
-    assert unknown_names(text, SETTINGS) == {"DEVICES", "PORTS", "GET", "WHISPER_MODELS"}
+    text = (
+        "Say `PORTS`, `GET`, `--flag WHISPER_MODELS`, `DEVICE=cpu` or `DEVICES=cpu`.\n| `HOST`, `HOSTS` | `QUEUES` |\n"
+    )
+    assert names_in(text) == {"PORTS", "GET", "WHISPER_MODELS", "HOST", "HOSTS", "QUEUES"}
+    assert to_be_set_in(text) == {"DEVICE", "DEVICES", "HOST", "HOSTS"}
+    assert {"PORT", "QUEUE", "DEVICE", "AUTH"} <= set().union(*(to_be_set_in(ours(page)) for page in READ))
 
 
 @each_page
