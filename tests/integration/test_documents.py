@@ -344,7 +344,9 @@ def test_commands_that_can_not_be_run_here(block: Block) -> None:
         "pip install '.[gpu]'", "pip install", "pip instal .", "pip install --deps .", "python -m bench.speed",
         "python -m bench.queue --no-such", "python -m tests.server", "python3 -m venvs x", "python3 -c 'if'",
         "npm --prefix web run devel", "npm --prefix page run dev", "source .venv/bin/deactivate", "make try DATA=x",
-        "cat x; frobnicate", "cat <<END\n$(frobnicate)\nEND\n", "cat $(frobnicate)",
+        "curl http://127.0.0.1:9999/health", "WHISPER_MODELS=x whisperx-api doctor", "docker run --detach",
+        "COMPOSE_FILE=none.yml docker compose up", "cat x; frobnicate",
+        "cat <<END\n$(frobnicate)\nEND\n", "cat $(frobnicate)",
     ],
 )  # fmt: skip
 def test_command_that_names_what_is_not_there_is_seen(script: str) -> None:

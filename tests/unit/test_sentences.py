@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.commands import DEFAULT, Faulty, has_endpoint, is_beginning, look
+from tests.commands import DEFAULT, FORMS, Faulty, has_endpoint, is_beginning, look
 from tests.documents import pages, spans
+from tests.own_commands import flags_of_the_program
 from tests.server import ROOT
 from whisperx_api.cli import COMMANDS
 from whisperx_api.env_example import text_of
@@ -97,12 +100,53 @@ def test_wrong_command_in_a_sentence_is_seen(command: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["whisperx-api keys create", "whisperx-api keys …", "whisperx-api keys create --scopes", "docker compose …"],
+    [
+        "whisperx-api keys create",
+        "whisperx-api keys …",
+        "whisperx-api keys create --scopes",
+        "docker compose …",
+        "docker run --gpus all",
+        "kubectl wait",
+        "curl -N",
+    ],
 )
 def test_command_that_is_named_in_a_sentence_need_not_be_whole(command: str) -> None:
     look(command, whole=False)
     with pytest.raises(Faulty):
         look(command)
+
+
+THEIR_FLAGS = frozenset({"--inference-path"})
+"""Flags of the services that a reader comes from."""
+
+
+@each_page
+def test_flags_that_stand_alone_are_those_of_some_command(page: Path) -> None:
+    known = {flag.rstrip("=") for form in FORMS.values() for flag in form.split() if flag.startswith("--")}
+    known |= flags_of_the_program()
+    named = {flag for span, _ in spans(ours(page)) if span.startswith("--") for flag in re.findall(r"--[a-z-]+", span)}
+    assert sorted(named - known - THEIR_FLAGS) == []
+
+
+HELP = {"curl": ("--help", "all"), "git": ("-h",)}
+"""How programs are asked for all of their flags, where that is not by `--help`."""
+UNASKED = ("docker compose", "npm")
+"""Programs whose help is not there without a plugin, or lacks the flags that all of their commands take."""
+
+
+def test_forms_are_those_of_the_programs_that_are_on_this_machine() -> None:
+    asked = 0
+    for name, form in FORMS.items():
+        program, *command = name.split()
+        if shutil.which(program) is None or name.startswith(UNASKED):
+            continue
+        done = subprocess.run([*name.split(), *HELP.get(program, ("--help",))], capture_output=True, text=True,
+                              timeout=20, check=False, stdin=subprocess.DEVNULL)  # fmt: skip
+        told = done.stdout + done.stderr
+        flags = [flag.rstrip("=") for flag in form.replace("-sS", "-s -S").split() if re.match("--?[a-zA-Z]", flag)]
+        assert [word for word in (*command, *flags) if word not in told] == [], name
+        asked += 1
+    assert asked > 5
 
 
 # --- settings ---
