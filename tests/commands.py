@@ -105,11 +105,10 @@ def commands(script: str) -> Iterator[list[str]]:
     for text in re.findall(r"<<\s*\w+\n(.*?)\n\w+\n", script, re.DOTALL):
         yield from commands("\n".join(re.findall(r"\$\(([^()'\"]*)\)", text)))
     script = re.sub(r"<<\s*(\w+)\n.*?\n\1\n", "\n", script, flags=re.DOTALL)
-    for line in script.splitlines():
+    for line in _statements(script):
         for inner in re.findall(r"\$\(([^()'\"]*)\)", line):
             yield from commands(inner)
-        lexer = shlex.shlex(re.sub(r"\$\([^()'\"]*\)", "printed", line), posix=True, punctuation_chars="&|;<>()")
-        lexer.whitespace_split = True
+        lexer = _lexer(re.sub(r"\$\([^()'\"]*\)", "printed", line))
         words: list[str] = []
         redirected = False
         for word in [*lexer, ";"]:
@@ -127,6 +126,26 @@ def commands(script: str) -> Iterator[list[str]]:
             elif not redirected:
                 words.append(word)
             redirected = False
+
+
+def _lexer(text: str) -> shlex.shlex:
+    lexer = shlex.shlex(text, posix=True, punctuation_chars="&|;<>()")
+    lexer.whitespace_split = True
+    return lexer
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Yield the lines of a script, those together that a quotation goes over."""
+    begun = ""
+    for line in script.splitlines():
+        begun += line
+        try:
+            list(_lexer(begun))
+        except ValueError:
+            begun += "\n"
+            continue
+        yield begun
+        begun = ""
 
 
 @dataclass(frozen=True)

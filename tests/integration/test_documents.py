@@ -304,8 +304,8 @@ def delivered(desk: Desk) -> Any:
 # --- only looked at ---
 
 
-@pytest.mark.parametrize("block", [block for block in EVERY if block.name in NOT_RUN], ids=str)
-def test_commands_that_can_not_be_run_here(block: Block) -> None:
+@pytest.mark.parametrize("block", [block for block in EVERY if block.name in {**NOT_RUN, **ALONE}], ids=str)
+def test_commands_that_are_not_run_with_their_page_are_looked_at(block: Block) -> None:
     look(block.text)
 
 
@@ -345,7 +345,7 @@ def test_commands_that_can_not_be_run_here(block: Block) -> None:
         "python -m bench.queue --no-such", "python -m tests.server", "python3 -m venvs x", "python3 -c 'if'",
         "npm --prefix web run devel", "npm --prefix page run dev", "source .venv/bin/deactivate", "make try DATA=x",
         "curl http://127.0.0.1:9999/health", "WHISPER_MODELS=x whisperx-api doctor", "docker run --detach",
-        "COMPOSE_FILE=none.yml docker compose up", "cat x; frobnicate",
+        "COMPOSE_FILE=none.yml docker compose up", "cat x; frobnicate", "cat 'x\ny'\nfrobnicate",
         "cat <<END\n$(frobnicate)\nEND\n", "cat $(frobnicate)",
     ],
 )  # fmt: skip
