@@ -12,6 +12,8 @@ from tests.server import ROOT
 
 HERE = "http://127.0.0.1:8000"
 """Where the documents' server is."""
+CLUSTER = ROOT / "docker-compose.cluster.yml"
+"""A cluster on one host."""
 LONGEST = 70
 """Characters of a block's name, besides its page's."""
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)$")
