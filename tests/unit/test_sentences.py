@@ -68,9 +68,23 @@ def commands_in(text: str) -> Iterator[tuple[str, str]]:
 
 @each_page
 def test_commands_in_sentences_name_what_is_there(page: Path) -> None:
-    for command, before in commands_in(page.read_text()):
+    assert list(faults_in(page.read_text())) == []
+
+
+def faults_in(text: str) -> Iterator[str]:
+    """Yield what is wrong with the commands in a page's sentences."""
+    for command, before in commands_in(text):
         composed = (DEFAULT, *re.findall(r"COMPOSE_FILE=([\w.-]+)", before))
-        look(command.replace("pull NAME", "pull OWNER/NAME"), composed, whole=False)
+        try:
+            look(command.replace("pull NAME", "pull OWNER/NAME"), composed, whole=False)
+        except Faulty as fault:
+            yield f"{command}: {fault}"
+
+
+def test_every_wrong_command_of_a_page_is_told_of() -> None:
+    stop = "`docker compose stop api`"
+    text = f"`make x`, {stop}, then `export COMPOSE_FILE=docker-compose.cluster.yml` and {stop}"
+    assert [fault.partition(":")[0] for fault in faults_in(text)] == ["make x", "docker compose stop api"]
 
 
 def test_commands_in_sentences_are_found() -> None:
