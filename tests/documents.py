@@ -1,24 +1,19 @@
-"""The blocks of code in the README and the documents, and how commands are read without being run."""
+"""The blocks of code in the README and the documents, and the commands and settings that stand in their sentences."""
 
 from __future__ import annotations
 
-import importlib
 import re
-import shlex
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-import yaml
-
 from tests.server import ROOT
-from whisperx_api.cli import COMMANDS
 
 HERE = "http://127.0.0.1:8000"
 """Where the documents' server is."""
+CLUSTER = ROOT / "docker-compose.cluster.yml"
+"""A cluster on one host."""
 LONGEST = 70
 """Characters of a block's name, besides its page's."""
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)$")
@@ -57,6 +52,14 @@ def blocks() -> list[Block]:
     return [block for page in pages() for block in blocks_of(page.read_text(), str(page.relative_to(ROOT)))]
 
 
+def spans(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what stands in a page's sentences as code, each with the text before it. Blocks are left out."""
+    fence = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+    sentences = fence.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), text)
+    for span in re.finditer(r"`([^`]+)`", sentences):
+        yield " ".join(span[1].split()), text[: span.start()]
+
+
 def blocks_of(text: str, page: str) -> Iterator[Block]:
     """Yield the blocks of a page. Raises `AssertionError` where one does not end."""
     begun: re.Match[str] | None = None
@@ -74,177 +77,6 @@ def blocks_of(text: str, page: str) -> Iterator[Block]:
         else:
             inside.append(line.removeprefix(begun["indent"]))
     assert begun is None, f"{page}:{start} has no end"
-
-
-# --- commands that can't be run here ---
-
-
-class Faulty(AssertionError):
-    """A command names what is not there."""
-
-
-def look(script: str) -> None:
-    """Look a script through: it is one, and what it names of this repository is there. Raises `Faulty`."""
-    read = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, timeout=10, check=False)
-    if read.returncode:
-        raise Faulty(read.stderr)
-    known = 0
-    for words in commands(script):
-        known += _Command(words).look()
-    if not known:
-        raise Faulty(f"nobody knows what any of this does: {script}")
-
-
-def commands(script: str) -> Iterator[list[str]]:
-    """Yield the simple commands of a script, a list of words each: variables set before them and redirections away."""
-    script = re.sub(r"<<\s*(\w+)\n.*?\n\1\n", "\n", script.replace("\\\n", " "), flags=re.DOTALL)
-    for line in script.splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>()")
-        lexer.whitespace_split = True
-        words: list[str] = []
-        for word in [*lexer, ";"]:
-            if re.fullmatch(r"[&|;()]+", word):
-                words = [each for each in words if each != "$"]
-                while words and re.match(r"[A-Z_]+=", words[0]):
-                    words.pop(0)
-                if words:
-                    yield words
-                words = []
-            elif not re.fullmatch(r"[<>]+", word):
-                words.append(word)
-
-
-@dataclass(frozen=True)
-class _Command:
-    words: list[str]
-
-    def look(self) -> int:
-        """Return 1 for a command of which something could be looked at, 0 for any other. Raises `Faulty`."""
-        program = Path(self.words[0]).name
-        checks = {"make": self._make, "docker": self._docker, "whisperx-api": self._own, "kubectl": self._kubectl,
-                  "install": self._install, "systemctl": self._systemctl, "systemd-run": self._inner,
-                  "pip": self._pip}  # fmt: skip
-        if (check := checks.get(program)) is None:
-            return int(program in OF_THE_SYSTEM)
-        check()
-        return 1
-
-    def _make(self) -> None:
-        for target in (word for word in self.words[1:] if "=" not in word):
-            if not re.search(rf"^{re.escape(target)}:", MAKEFILE, re.MULTILINE):
-                raise Faulty(f"there is no target {target}")
-        for name in (word.partition("=")[0] for word in self.words[1:] if "=" in word):
-            if f"$({name})" not in MAKEFILE:
-                raise Faulty(f"no target takes {name}=")
-
-    def _docker(self) -> None:
-        if self.words[1] == "run":
-            images = [word for word in self.words if re.fullmatch(r"whisperx-api:\w+", word)]
-            if not images or images[0] not in (ROOT / "docker-compose.yml").read_text() + CPU.read_text():
-                raise Faulty(f"no such image: {self.words}")
-            cli(self.words[self.words.index(images[0]) + 1 :])
-            return
-        if self.words[1] != "compose":
-            raise Faulty(f"not known: {self.words}")
-        words = self.words[2:]
-        file = ROOT / "docker-compose.yml"
-        if words[0] == "--file":
-            file, words = ROOT / words[1], words[2:]
-        action, named = words[0], [word for word in words[1:] if not word.startswith("-")]
-        if action not in ("up", "down", "exec", "run", "logs", "stop", "ps", "pull", "build"):
-            raise Faulty(f"Docker has no {action}")
-        for word in words:  # --scale api=3
-            named = [each for each in named if each != word] if re.fullmatch(r"\w+=\d+", word) else named
-            if (scaled := re.fullmatch(r"(\w+)=\d+", word)) and scaled[1] not in services(CLUSTER):
-                raise Faulty(f"there is no service {scaled[1]}")
-        there = services(file) | (services(CLUSTER) if file.name == "docker-compose.yml" else set())
-        for service in named[: 1 if action in ("exec", "run") else None]:
-            if service not in there:
-                raise Faulty(f"there is no service {service} in {file.name}")
-        if action == "run":
-            cli(named_after(words, named[0]))
-        if action == "exec" and (inner := named_after(words, named[0])) and inner[0] == "whisperx-api":
-            cli(inner[1:])
-
-    def _own(self) -> None:
-        cli(self.words[1:])
-
-    def _kubectl(self) -> None:
-        folder = ROOT / "deploy" / "kubernetes"
-        files = {file.name for file in folder.iterdir()} | {"my-secret.yaml"}
-        for flag, word in zip(self.words, self.words[1:], strict=False):
-            if flag == "-f" and word not in files:
-                raise Faulty(f"there is no {word} in {folder}")
-        manifests = [one for file in folder.glob("*.yaml") for one in yaml.safe_load_all(file.read_text())]
-        kinds = {"job": "Job", "deploy": "Deployment"}
-        for word in [*self.words, *[f"{kind}/{name}" for kind, name in zip(self.words, self.words[1:], strict=False)]]:
-            kind, slash, name = word.partition("/")
-            named = slash and kind in kinds and "/" not in name and not name.startswith("-")
-            if named and not any((one["kind"], one["metadata"]["name"]) == (kinds[kind], name) for one in manifests):
-                raise Faulty(f"there is no {word}")
-        if "--" in self.words and self.words[self.words.index("--") + 1] == "whisperx-api":
-            cli(self.words[self.words.index("--") + 2 :])
-
-    def _install(self) -> None:
-        source = next(word for word in self.words[1:] if not word.startswith("-"))
-        if not (ROOT / source).is_file() and source != "worker.env":
-            raise Faulty(f"there is no {source}")
-
-    def _systemctl(self) -> None:
-        units = {file.stem for file in (ROOT / "deploy" / "systemd").iterdir()}
-        for word in self.words[2:]:
-            if not word.startswith("-") and word not in units:
-                raise Faulty(f"there is no unit {word}")
-
-    def _inner(self) -> None:
-        place = next(i for i, word in enumerate(self.words) if word.endswith("/bin/whisperx-api"))
-        cli(self.words[place + 1 :])
-
-    def _pip(self) -> None:
-        for flag, word in zip(self.words, self.words[1:], strict=False):
-            if flag == "--requirement" and not (ROOT / word).is_file():
-                raise Faulty(f"there is no {word}")
-        extras = [extra for word in self.words for found in re.findall(r"whisperx-api\[([\w,]+)\]", word)
-                  for extra in found.split(",")]  # fmt: skip
-        project = (ROOT / "pyproject.toml").read_text()
-        for extra in extras:
-            if not re.search(rf"^{extra} = \[", project, re.MULTILINE):
-                raise Faulty(f"there is no extra {extra}")
-
-
-OF_THE_SYSTEM = frozenset({
-    "cat", "chown", "createdb", "createuser", "curl", "export", "git", "journalctl", "openssl", "python3", "useradd",
-})  # fmt: skip
-"""Programs of others, of which nothing can be looked at here."""
-MAKEFILE = (ROOT / "Makefile").read_text()
-CPU = ROOT / "docker-compose.cpu.yml"
-CLUSTER = ROOT / "docker-compose.cluster.yml"
-
-
-def services(file: Path) -> set[str]:
-    """Return the names of a compose file's services."""
-    return set(yaml.safe_load(re.sub(r"\$\{[^}]*\}", "1", file.read_text()))["services"])
-
-
-def named_after(words: list[str], service: str) -> list[str]:
-    """Return what a command of Docker's hands to a service."""
-    return words[words.index(service) + 1 :]
-
-
-def cli(words: list[str]) -> None:
-    """Look at a command line of `whisperx-api`: command, subcommand and flags are there. Raises `Faulty`."""
-    if not words or words[0] not in COMMANDS:
-        raise Faulty(f"there is no command {words[:1]}")
-    command: Any = typer.main.get_command(importlib.import_module(f"whisperx_api.cli.{words[0]}").app)
-    rest = words[1:]
-    if hasattr(command, "commands"):
-        if not rest or rest[0] not in command.commands:
-            raise Faulty(f"{words[0]} has no {rest[:1]}")
-        command, rest = command.commands[rest[0]], rest[1:]
-    flags = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
-    for word in rest:
-        if word.startswith("--") and word.partition("=")[0] not in flags:
-            raise Faulty(f"{words} has no {word}")
 
 
 # --- JSON ---

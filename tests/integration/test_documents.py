@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from docsite.repository import leading_out
+from tests.commands import Faulty, look
 from tests.conftest import KEY
-from tests.documents import HERE, Block, Faulty, blocks, blocks_of, differences, look, pages
+from tests.documents import HERE, Block, blocks, blocks_of, differences, pages
 from tests.proxies import check_caddy, check_nginx
 from tests.receiver import Receiver, eventually, receiving
 from tests.server import ROOT, Server
@@ -168,11 +168,16 @@ class Desk:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "KEY": KEY, "TASK": self.task,
-            "MODEL_DIR": str(self.model_dir), "DIARIZATION_MODEL": "starter", "ALIGN_MODEL": "attention",
-            "WHISPERX_API_URL": f"http://127.0.0.1:{self.server.port}", "WHISPERX_API_KEY": KEY,
+        """What a reader's shell has, before a page sets anything."""
+        machine = {name: value for name, value in os.environ.items() if name not in ("KEY", "TASK")}
+        return machine | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MODEL_DIR": str(self.model_dir),
+            "DIARIZATION_MODEL": "starter", "ALIGN_MODEL": "attention", "PORT": str(self.server.port),
         }  # fmt: skip
+
+    def set_before(self, page: str) -> dict[str, str]:
+        """What the reader has set by another page before this one."""
+        return {name: {"KEY": KEY, "TASK": self.task}[name] for name in SET_BEFORE.get(page, ())}
 
 
 @pytest.fixture(scope="module")
@@ -198,21 +203,44 @@ def desk(
 def test_commands_of_a_page(desk: Desk, page: str) -> None:
     there = [block for block in EVERY if block.page == page and run_here(block)]
     marked = "".join(f"echo '>>> line {block.line}'\n{block.text}\n" for block in there)
-    printed = desk.run(["bash", "-euo", "pipefail", "-c", desk.here(marked)])
+    for command, folder in ON_ANOTHER_MACHINE.get(page, {}).items():
+        marked = marked.replace(command, f"MODEL_DIR={desk.folder / folder} {command}")
+    printed = desk.run(["bash", "-euo", "pipefail", "-c", desk.here(marked)], **desk.set_before(page))
     assert printed.count(">>> line ") == len(there)
     for told in TOLD.get(page, ()):
         assert re.search(told, printed, re.MULTILINE), f"{told} in {printed}"
 
 
+SET_BEFORE: Mapping[str, tuple[str, ...]] = {
+    "docs/webhooks.md": ("KEY", "TASK"),  # as in the API by example: a webhook is for who has sent a recording before
+}
+"""The variables that pages use and do not set."""
+ON_ANOTHER_MACHINE: Mapping[str, Mapping[str, str]] = {
+    "docs/models.md": {"whisperx-api models pull starter --from starter-models.zip": "without-models"},
+}
+"""Commands for a machine that has no models yet, and what folder they go to."""
+
+
+def test_only_pages_that_set_no_key_get_one(desk: Desk) -> None:
+    with pytest.raises(AssertionError, match="KEY: unbound variable"):
+        desk.run(["bash", "-euc", "echo $KEY"])
+    for page, names in SET_BEFORE.items():
+        text = "".join(block.text for block in EVERY if block.page == page and run_here(block))
+        assert all(f"${name}" in text and f"{name}=" not in text for name in names), page
+
+
+RESULT = r'\{"task_id":"[^"]+".*"segments":\[\{.*"words":\[\{.*\}'
+"""A transcript as it is in JSON, without a line's end."""
 TOLD: Mapping[str, tuple[str, ...]] = {
-    "README.md": (r'"status":"pe|"status":"pr|"status":"co', "^event: completed", "^WEBVTT", '"name":"Katie"',
-                  r"^\[00:00\.0 → "),
+    "README.md": (r'"status":"pe|"status":"pr|"status":"co', rf"^event: completed\ndata: .*\n\n{RESULT}>>> line",
+                  "^WEBVTT", '"name":"Katie"', r"^\[00:00\.0 → "),
     "docs/api.md": ("^event: completed", '"url":"/api/v1/transcribe/audio/', '"samples_per_pixel":', "^WEBVTT",
                     "^SPEAKER meeting 1 ", '"name":"Katie"', '"param":"language"'),
-    "docs/quick-start.md": ("^event: completed", "^00:00:00,000 --> ", r"^\[00:00\.0 → "),
+    "docs/quick-start.md": ("^event: completed", f"^{RESULT}1$", "^00:00:00,000 --> ", r"^\[00:00\.0 → "),
     "docs/keys.md": (r"^wxa_[0-9a-f]{12}_[\w-]{43}$", "^ID +NAME", "is revoked"),
     "docs/operations.md": (r"\.db holds \d+ tasks, without their files", r"\.tar holds \d+ tasks with \d+ files"),
-    "docs/models.md": ("^starter\t", "^starter: all files are sound"),
+    "docs/models.md": ("^starter\t", "^starter: all files are sound", r"^starter-models\.zip holds the starter models",
+                       r"^starter is in /.*/without-models/starter\.$"),
     "docs/migrating/openai.md": ("^Hello there", '"status":'),
     "docs/migrating/speaches.md": ("^Hello there",),
     "docs/migrating/whisper-asr-webservice.md": ("^00:00:00,000 --> ",),
@@ -281,8 +309,8 @@ def delivered(desk: Desk) -> Any:
 # --- only looked at ---
 
 
-@pytest.mark.parametrize("block", [block for block in EVERY if block.name in NOT_RUN], ids=str)
-def test_commands_that_can_not_be_run_here(block: Block) -> None:
+@pytest.mark.parametrize("block", [block for block in EVERY if block.name in {**NOT_RUN, **ALONE}], ids=str)
+def test_commands_that_are_not_run_with_their_page_are_looked_at(block: Block) -> None:
     look(block.text)
 
 
@@ -296,7 +324,34 @@ def test_commands_that_can_not_be_run_here(block: Block) -> None:
         "kubectl wait --for=condition=complete job/whisperx-migrates", "systemctl enable --now whisperx",
         "install --mode=0644 deploy/systemd/x.service /etc", "docker run x whisperx-api:latest workers",
         "pip install 'whisperx-api[gpu]'", "pip install --requirement requirements/all.txt",
-        "if true; then", "frobnicate",
+        "if true; then", "frobnicate", "whisperx-api models pull", "whisperx-api keys create",
+        "whisperx-api keys create --name x -x", "whisperx-api db migrate-to", "whisperx-api serve extra words",
+        "whisperx-api models pull large-v9", "whisperx-api models pull x --from y", "whisperx-api keys create --name x "
+        "--scopes everything", "whisperx-api keys create --name x --expires tomorrow", "whisperx-api --versions",
+        "whisperx-api serve --port eighty", "whisperx-api db migrate-to mysql://x", "whisperx-api models pack base",
+        "whisperx-api transcribe", "docker compose up --detatch --no-such-flag", "docker compose up --scaled api=3",
+        "docker compose up --scale api", "docker compose uq", "docker compose exec whisperx-api", "docker ps --no-such",
+        "docker compose exec whisperx-api whisperx-api keys create", "docker compose run --rm whisperx-api models pull",
+        "docker run --no-such --priviledged whisperx-api:latest worker", "docker run whisperx-api:l worker",
+        "docker run whisperx-api:latest worker --devise cuda", "docker compose exec api whisperx-api keys list",
+        "export COMPOSE_FILE=docker-compose.cluster.yml\ndocker compose exec whisperx-api whisperx-api keys list",
+        "export COMPOSE_FILE=docker-compose.gpu.yml", "export WHISPER_MODELS=x", "export PORT=eighty",
+        "kubectl aply -f config.yaml", "kubectl apply config.yaml", "kubectl wait --timout=1s job/whisperx-migrate",
+        "kubectl wait --for=condition=complete --timeout=soon job/whisperx-migrate", "kubectl delete pod x",
+        "kubectl exec deploy/whisperx-api -- whisperx-api keys create", "kubectl exec deploy/whisperx-apis -- cat x",
+        "systemctl frobnicate --now whisperx-api", "systemctl daemon-reload whisperx-api", "systemctl edit whisperx",
+        "systemd-run --pipes /opt/whisperx-api/bin/whisperx-api doctor", "journalctl --unit whisperx",
+        "systemd-run --pipe /opt/whisperx-api/bin/whisperx-api doctors", "git pul", "git pull --every",
+        "useradd --no-such-flag x", "useradd --system", "createuser --password-prompt x", "createdb --owners x x",
+        "install -X .env.example /etc", "install .env.example", "curl http://localhost:9999/no/such/path",
+        "curl http://127.0.0.1:8000/api/v1/transcribe/upload", "curl -X DELETE http://127.0.0.1:8000/health",
+        "curl --no-such http://127.0.0.1:8000/health", "pip install 'whisperx-api[cluster]'", "pip install x",
+        "pip install '.[gpu]'", "pip install", "pip instal .", "pip install --deps .", "python -m bench.speed",
+        "python -m bench.queue --no-such", "python -m tests.server", "python3 -m venvs x", "python3 -c 'if'",
+        "npm --prefix web run devel", "npm --prefix page run dev", "source .venv/bin/deactivate", "make try DATA=x",
+        "curl http://127.0.0.1:9999/health", "WHISPER_MODELS=x whisperx-api doctor", "docker run --detach",
+        "COMPOSE_FILE=none.yml docker compose up", "cat x; frobnicate", "cat 'x\ny'\nfrobnicate",
+        "cat <<END\n$(frobnicate)\nEND\n", "cat $(frobnicate)",
     ],
 )  # fmt: skip
 def test_command_that_names_what_is_not_there_is_seen(script: str) -> None:
@@ -305,8 +360,6 @@ def test_command_that_names_what_is_not_there_is_seen(script: str) -> None:
 
 
 # --- configuration ---
-
-OF_LIBRARIES = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"})
 
 
 @pytest.mark.parametrize("block", of("env"), ids=str)
@@ -377,10 +430,7 @@ def refusal(desk: Desk) -> Any:
         answer = desk.server.client.post(
             "/api/v1/transcribe/upload", files={"file": file}, data={"language": "klingon"}
         )
-    assert answer.json() == {
-        "type": "about:blank", "title": "Bad Request", "status": 400,
-        "detail": "language must be of those that Whisper knows, not 'klingon'.", "param": "language",
-    }  # fmt: skip
+    assert answer.status_code == 400
     return answer.json()
 
 
@@ -391,55 +441,22 @@ ANSWERS: Mapping[str, Callable[[Desk], Any]] = {
     'docs/api.md: {"type": "about:blank", "title": "Bad Request", "status": 400,': refusal,
 }
 """What the server says, for each piece of JSON."""
+WORD_FOR_WORD = (refusal,)
+"""What the server says the same each time."""
 
 
 @pytest.mark.parametrize("block", of("json"), ids=str)
 def test_json_is_what_the_server_says(desk: Desk, block: Block) -> None:
-    assert list(differences(json.loads(block.text), ANSWERS[block.name](desk))) == []
+    documented, said = json.loads(block.text), ANSWERS[block.name](desk)
+    assert list(differences(documented, said)) == []
+    if ANSWERS[block.name] in WORD_FOR_WORD:
+        assert documented == said
 
 
 def test_difference_in_json_is_seen() -> None:
     assert list(differences({"a": 1, "b": [{"c": None}]}, {"a": 2.5, "b": [{"c": "x"}, 1]})) == []
     assert list(differences({"a": [1]}, {"a": ["1"]})) == [".a[0] is float in the document, and str"]
     assert list(differences({"a": 1}, {"b": 1})) == [".a is only in the document", ".b is not in the document"]
-
-
-def test_addresses_in_tables_are_those_of_the_server(desk: Desk) -> None:
-    """The paths that pages name in text, such as the tables of who comes from elsewhere."""
-    known = httpx.get(f"http://127.0.0.1:{desk.server.port}/openapi.json").json()["paths"]
-    patterns = [re.sub(r"\{\w+\}", r"\\{\\w+\\}", path) for path in known]
-    for page in pages():
-        here = "\n".join(ours(line) if "/migrating/" in str(page) else line for line in page.read_text().splitlines())
-        for method, path in re.findall(r"`(GET|POST|PATCH|DELETE) (/(?:api/)?v1[^\s`?]*)", here):
-            found = [one for one, pattern in zip(known, patterns, strict=True) if re.fullmatch(pattern, path)]
-            assert found, f"{page.name}: {method} {path}"
-            assert any(method.lower() in known[one] for one in found), f"{page.name}: {method} {path}"
-
-
-OF_OTHERS = OF_LIBRARIES | {
-    "COMPOSE_FILE", "CPU_LIMIT", "MEMORY_LIMIT", "FORWARDED_ALLOW_IPS", "HF_HUB_OFFLINE", "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "SQLITE_FULL", "WAV2VEC2_ASR_BASE_960H",
-    "XDG_CACHE_HOME",
-}  # fmt: skip
-"""Names in capitals that Docker's files, libraries and models have."""
-
-
-def test_names_in_capitals_are_settings_or_in_the_code() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "whisperx_api").rglob("*.py"))
-    known = {name.upper() for name in Settings.model_fields} | OF_OTHERS
-    known |= set(re.findall(r"^([A-Z][A-Z_]+)\b(?=.* = )", code, re.MULTILINE)) | set(
-        re.findall(r'envvar="(\w+)"', code)
-    )
-    for page in pages():
-        here = "\n".join(ours(line) if "/migrating/" in str(page) else line for line in page.read_text().splitlines())
-        named = {name for part in re.findall(r"`([^`\n]+)`", here)
-                 for name in re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", part)}  # fmt: skip
-        assert sorted(named - known) == [], page.name
-
-
-def ours(line: str) -> str:
-    """Return what a line of a page on who comes from elsewhere says of this service: a table's last cell."""
-    return line.rpartition(" | ")[2] if line.startswith("| ") else line
 
 
 @pytest.mark.parametrize(

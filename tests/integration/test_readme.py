@@ -52,6 +52,7 @@ def test_curl_example(server: Server, reader: Path) -> None:
     printed = run(["bash", "-euo", "pipefail", "-c", here(example + formats, server)], server, reader)
     assert '"status":"pe' in printed or '"status":"pr' in printed
     assert "event: completed" in printed
+    assert re.search(r'^\{"task_id":"[^"]+".*"segments":\[\{.*"words":\[\{.*\}WEBVTT$', printed, re.M), printed
     assert "WEBVTT\n" in printed and "<v SPEAKER_01>" in printed
     result = json.loads(printed[printed.rindex('{"task_id":') :])
     assert [speaker["name"] for speaker in result["speakers"]] == ["Katie", None]
