@@ -189,7 +189,8 @@ def test_waveform_is_asked_for_until_it_is_there(start_server, browser: Browser,
     with visit(browser, f"http://127.0.0.1:{server.port}", KEY) as page:
         away = {"status": 503, "body": '{"detail": "Not yet."}'}
         page.route(f"**/waveform/{task}", lambda route: route.fulfill(**away), times=1)
-        show(page, server, task)
+        page.goto(f"http://127.0.0.1:{server.port}/#/task/{task}")
+        expect(page.locator(".segment").first).to_be_visible()
         expect(page.locator(".waveform")).to_be_visible()
         assert page.get_by_role("alert").count() == 0
 
