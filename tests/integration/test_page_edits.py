@@ -342,6 +342,34 @@ def test_text_that_another_has_changed_meanwhile_is_not_overwritten_unseen(
         assert server.client.get(f"{API}/result/{task}").json()["text"] == "Second."
 
 
+def test_text_of_another_is_not_overwritten_unseen_by_who_was_elsewhere(server: Server, browser: Browser, tone) -> None:
+    task = server.upload(tone())
+    with opened(browser, server, task) as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        held: list[Route] = []
+        answer_next_edit(page, held.append)
+        button(page).press("Enter")
+        field(page).fill("Second.")
+        field(page).press("Enter")
+        assert eventually(lambda: page.title() and held)
+        page.get_by_role("link", name="All recordings").click()
+        expect(page.get_by_role("link", name="tone.wav")).to_be_visible()
+        theirs = {"segments": [{"id": 0, "text": "First."}]}
+        server.client.patch(f"{API}/result/{task}", json=theirs).raise_for_status()
+        with page.expect_response(lambda answer: answer.request.method == "GET" and "/result/" in answer.url):
+            held[0].continue_()
+        page.wait_for_timeout(300)
+        page.get_by_role("link", name="tone.wav").click()
+        alert = page.locator(".editor").get_by_role("alert")
+        expect(alert).to_contain_text("It is now: 'First.'. Save again")
+        page.reload()
+        expect(alert).to_contain_text("It is now: 'First.'. Save again")
+        expect(field(page)).to_have_value("Second.")
+        field(page).press("Enter")
+        expect(text(page)).to_have_text("Second.")
+        assert server.client.get(f"{API}/result/{task}").json()["text"] == "Second."
+
+
 def test_draft_is_there_when_another_key_is_given(start_server, browser: Browser, tone) -> None:
     server = start_server(fake=True, auth="off")  # it takes any
     with opened(browser, server, server.upload(tone())) as page:

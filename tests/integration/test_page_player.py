@@ -183,6 +183,39 @@ def test_recording_that_was_out_of_reach_is_played_when_it_is_there(start_server
         assert eventually(lambda: page.evaluate("window.loaded && heard.currentTime === 3"))
 
 
+def test_waveform_is_asked_for_until_it_is_there(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = made(server, tone)
+    with visit(browser, f"http://127.0.0.1:{server.port}", KEY) as page:
+        away = {"status": 503, "body": '{"detail": "Not yet."}'}
+        page.route(f"**/waveform/{task}", lambda route: route.fulfill(**away), times=1)
+        page.goto(f"http://127.0.0.1:{server.port}/#/task/{task}")
+        expect(page.locator(".segment").first).to_be_visible()
+        expect(page.locator(".waveform")).to_be_visible()
+        assert page.get_by_role("alert").count() == 0
+
+
+def test_download_by_keys_keeps_its_place(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = made(server, tone)
+    with visit(browser, f"http://127.0.0.1:{server.port}", KEY) as page:
+        show(page, server, task)
+        held: list[Route] = []
+        page.route("**/result/*format=*", lambda route: held.append(route))
+        button = page.get_by_role("button", name="Download")
+        button.press("Space")
+        assert eventually(lambda: page.title() and held)
+        expect(button).to_have_attribute("aria-disabled", "true")
+        page.keyboard.press("Space")  # it is on its way, and nothing is played
+        expect(button).to_be_focused()
+        page.wait_for_timeout(300)
+        assert len(held) == 1 and page.evaluate("heard.paused")
+        with page.expect_download():
+            held[0].continue_()
+        expect(button).to_have_attribute("aria-disabled", "false")
+        expect(button).to_be_focused()
+
+
 def test_links_that_lead_nowhere_are_not_asked_for_for_ever(start_server, browser: Browser, tone) -> None:
     server = start_server(fake=True)
     task = made(server, tone)

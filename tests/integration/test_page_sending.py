@@ -182,6 +182,19 @@ def test_file_that_can_t_be_read_any_more_is_said_to_be_so(start_server, browser
         expect(row.get_by_role("alert")).to_have_text("The browser can't read this file any more. Choose it again.")
 
 
+class Answers:
+    """Answers what the page asks, with no until `yes`, and keeps of which kind it was."""
+
+    def __init__(self, page: Page) -> None:
+        self.yes = False
+        self.kinds: list[str] = []
+        page.on("dialog", self.answer)
+
+    def answer(self, dialog: Dialog) -> None:
+        self.kinds.append(dialog.type)
+        dialog.accept() if self.yes else dialog.dismiss()
+
+
 WATCHED = """() => {
     const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
     window.streams = [];
@@ -220,8 +233,56 @@ def test_what_was_spoken_is_not_lost_unasked_and_can_be_saved(start_server, brow
             row.get_by_role("button", name="Save").click()
         assert download.value.suggested_filename.startswith("recording ")
         assert download.value.path().stat().st_size > 100
+        asked = Answers(page)
+        row.get_by_role("button", name="Dismiss").press("Enter")
+        expect(row).to_have_count(1)
+        asked.yes = True
         row.get_by_role("button", name="Dismiss").press("Enter")
         expect(page.get_by_role("main")).to_be_focused()
+        assert asked.kinds == ["confirm", "confirm"]
+
+
+def test_what_was_spoken_and_waits_can_be_saved_and_is_not_left_out_unasked(
+    start_server, browser: Browser, tone
+) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        held = hold(page)
+        page.get_by_label("Files to send").set_input_files(tone())
+        eventually(lambda: page.wait_for_timeout(20) or held)
+        page.get_by_role("button", name="Record").click()
+        page.wait_for_timeout(1200)
+        page.get_by_role("button", name="Stop and send").click()
+        row = page.get_by_label("Uploads").get_by_role("listitem").filter(has_text="recording")
+        expect(row).to_contain_text("Waiting")
+        with page.expect_download() as download:
+            row.get_by_role("button", name="Save").click()
+        assert download.value.path().stat().st_size > 100
+        asked = Answers(page)
+        row.get_by_role("button", name="Leave out").click()
+        expect(row).to_have_count(1)
+        asked.yes = True
+        row.get_by_role("button", name="Leave out").click()
+        expect(row).to_have_count(0)
+        assert asked.kinds == ["confirm", "confirm"]
+
+
+def test_microphone_that_another_program_has_is_said_to_be_so(start_server, browser: Browser) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        for name, sentence in (
+            ("NotReadableError", "another program may have it"), ("AbortError", "another program may have it"),
+            ("NotFoundError", "No microphone was found"), ("NotAllowedError", "allow it in the address bar"),
+        ):  # fmt: skip
+            page.evaluate(
+                """(name) => {
+                    const fail = () => Promise.reject(new DOMException("", name));
+                    navigator.mediaDevices.getUserMedia = fail;
+                }""",
+                name,
+            )
+            page.get_by_role("button", name="Record").click()
+            expect(page.get_by_role("alert")).to_contain_text(sentence)
 
 
 def test_recording_ends_with_the_key_and_is_nobody_else_s(start_server, browser: Browser) -> None:
@@ -253,6 +314,94 @@ def test_key_forgotten_in_one_tab_is_so_in_the_others(start_server, browser: Bro
         page.get_by_role("button", name="Forget key").click()
         expect(other.get_by_role("dialog")).to_be_visible()
         assert other.get_by_text("Hello there.").count() == 0
+
+
+def test_key_is_not_forgotten_unasked_while_another_tab_has_something(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone())
+    server.wait(task)
+    with visit(browser, url_of(server), KEY) as page:
+        Answers(page).yes = True
+        page.get_by_role("button", name="Record").click()
+        stop = page.get_by_role("button", name="Stop and send")
+        expect(stop).to_be_visible()
+        other = page.context.new_page()
+        other.goto(url_of(server))
+        asked = Answers(other)
+        forget = other.get_by_role("button", name="Forget key")
+        forget.click()
+        assert eventually(lambda: other.title() and asked.kinds) == ["confirm"]
+        expect(stop).to_be_visible()
+
+        # so it is with a text, until that is not there any more
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        page.reload()
+        expect(stop).to_have_count(0)
+        page.get_by_role("button", name="Edit the text at 0:00").press("Enter")
+        page.get_by_role("textbox", name="Text at 0:00").fill("A draft.")
+        forget.click()
+        assert eventually(lambda: other.title() and len(asked.kinds) == 2)
+        expect(page.get_by_role("textbox", name="Text at 0:00")).to_have_value("A draft.")
+        page.reload()
+        expect(page.get_by_role("textbox", name="Text at 0:00")).to_have_value("A draft.")
+        asked.yes = True
+        forget.click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert len(asked.kinds) == 3 and page.evaluate("sessionStorage.length + localStorage.length") == 0
+
+
+def test_other_tab_that_is_left_or_has_nothing_is_not_asked_about(start_server, browser: Browser) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        Answers(page).yes = True
+        page.get_by_role("button", name="Record").click()
+        expect(page.get_by_role("button", name="Stop and send")).to_be_visible()
+        other = page.context.new_page()
+        other.goto(url_of(server))
+        asked = Answers(other)
+        page.goto(f"{url_of(server)}/openapi.json")
+        other.get_by_role("button", name="Forget key").click()
+        expect(other.get_by_role("dialog")).to_be_visible()
+        assert asked.kinds == []
+
+
+def test_server_that_takes_nothing_for_a_while_is_left_alone_so_long(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    paths = [tone(name=f"{number}.wav") for number in range(3)]
+    with visit(browser, url_of(server), KEY) as page:
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        asked: list[str] = []
+        pauses = ["600", "3"]
+
+        def refuse(route: Route) -> None:
+            asked.append(route.request.headers["idempotency-key"])
+            if not pauses:
+                return route.continue_()
+            headers = {"Retry-After": pauses.pop(0)}
+            return route.fulfill(status=429, headers=headers, body='{"detail": "Too many."}')
+
+        page.route(UPLOADED, refuse)
+        page.get_by_label("Files to send").set_input_files(paths)
+        alert = page.get_by_label("Uploads").get_by_role("alert")
+        expect(alert).to_have_text("Too many. It is sent again in 10 min.")
+        page.wait_for_timeout(300)
+        assert len(asked) == 1
+        page.get_by_role("button", name="Leave out").first.click()  # the next says why it waits
+        expect(alert).to_have_text("Too many. It is sent again in 3 s.")
+        page.wait_for_timeout(300)
+        assert len(asked) == 2
+        expect(page.get_by_label("Uploads")).to_have_count(0)
+        assert len(asked) == 4 and asked[1] == asked[2] and len(set(asked)) == 3
+    assert names(server) == ["2.wav", "1.wav"]
+
+
+def test_models_are_asked_for_until_they_are_there(start_server, browser: Browser) -> None:
+    server = start_server(fake=True)
+    with visit(browser, url_of(server), KEY) as page:
+        page.route("**/v1/models", lambda route: route.fulfill(status=503, body='{"detail": "Not yet."}'), times=1)
+        page.reload()
+        expect(page.get_by_text("None yet.")).to_be_visible()
+        expect(page.get_by_label("Model").locator("optgroup option").first).to_be_attached()
 
 
 def test_wrong_key_before_is_not_laid_to_the_one_after(start_server, browser: Browser, tone) -> None:

@@ -345,6 +345,36 @@ def test_transcript_that_can_t_be_read_is_said_to_be_so_and_asked_for_once(
         expect(page.get_by_role("alert")).to_contain_text("can't be read")
         page.wait_for_timeout(1500)
         assert len(asked) == 1 and "Trying again" not in page.get_by_role("alert").inner_text()
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("None yet.")).to_be_visible()
+    assert server.client.get(f"{API}/status/{task}").status_code == 404
+
+
+def test_end_of_a_task_is_said_and_leaves_nobody_without_a_place(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt='{"seconds": 3}')
+    with visit(browser, url_of(server), KEY) as page:
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        page.get_by_role("button", name="Cancel").focus()
+        told = page.locator("main > [role=status]")
+        expect(told).to_have_text("")
+        told.evaluate("(element) => { element.dataset.lasts = 'yes'; }")
+        expect(page.locator(".text").first).to_contain_text("Hello there.", timeout=60_000)
+        expect(told).to_have_text("The transcript is there.")
+        expect(told).to_have_attribute("data-lasts", "yes")  # one that comes with its text is not read out
+        expect(page.get_by_role("heading", name="tone.wav")).to_be_focused()
+
+
+def test_end_of_a_task_takes_the_focus_from_nobody(start_server, browser: Browser, tone) -> None:
+    server = start_server(fake=True)
+    task = server.upload(tone(), prompt='{"seconds": 3}')
+    with visit(browser, url_of(server), KEY) as page:
+        page.goto(f"{url_of(server)}/#/task/{task}")
+        expect(page.get_by_label("Progress")).to_be_visible()
+        page.get_by_role("link", name="All recordings").focus()
+        expect(page.locator(".text").first).to_contain_text("Hello there.", timeout=60_000)
+        expect(page.get_by_role("link", name="All recordings")).to_be_focused()
 
 
 def test_deleting_takes_nobody_out_of_another_transcript(start_server, browser: Browser, tone) -> None:

@@ -43,6 +43,10 @@ for (const [name, answer, status, sentence, passing] of CASES) {
   });
 }
 
+test("how long to wait is read where it is seconds", () => {
+  assert.deepEqual(["7", "0", "", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", null].map((said) => new ApiError(429, "Wait.", said).after), [7, 0, null, null, null, null]);
+});
+
 test("a key that no header carries is refused before it is sent", async () => {
   assert.equal((await refusal(new Response("{}"), "key\u200b")).status, 401);
 });

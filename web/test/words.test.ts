@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Transcript } from "../src/api/types.ts";
-import { lastUpTo, placeAt, toRead, wordAt } from "../src/text/words.ts";
+import { lastUpTo, placeAt, segmentFrom, toRead, wordAt, wordFrom } from "../src/text/words.ts";
 
 type Said = [word: string, start: number];
 
-/** A transcript of segments, each of its start, text and words. */
-function read(...segments: [start: number, text: string, words?: Said[]][]) {
+/** A transcript of segments, each of its start, text, words and end: five seconds, where none is given. */
+function read(...segments: [start: number, text: string, words?: Said[], end?: number][]) {
   const transcript: Transcript = {
     task_id: "", language: "en", duration: 100, text: "all of it", speakers: [], models: {}, warnings: [],
-    segments: segments.map(([start, text, words], id) => ({
-      id, start, end: start + 5, text, speaker: null,
+    segments: segments.map(([start, text, words, end = start + 5], id) => ({
+      id, start, end, text, speaker: null,
       ...(words && { words: words.map(([word, start]) => ({ word, start, end: start + 0.4, score: null, speaker: null })) }),
     })),
   };
@@ -50,6 +50,66 @@ test("a moment that the browser has cut off is the one that was meant", () => {
 
 test("starts ascend where segments overlap", () => {
   assert.deepEqual([...read([5, ""], [4, ""], [6, ""]).starts], [5, 5, 6]);
+});
+
+/** Somebody speaks ten seconds, a word each half of one, and another says a word meanwhile. */
+const long = Array.from({ length: 20 }, (_, n): Said => ["so", n / 2]);
+const overlapping = read(
+  [0, Array(20).fill("so").join(" "), long, 10], [4.1, "Right.", [["Right.", 4.1]], 4.6], [20, "Yes.", [["Yes.", 20]]],
+);
+
+test("who is spoken into goes on afterwards, and is the one who spoke last", () => {
+  const at = (time: number) => placeAt(overlapping, time);
+  assert.deepEqual([4, 4.1, 4.5, 4.6, 9.9, 15, 20].map(at), [
+    { segment: 0, word: 8 }, { segment: 1, word: 20 }, { segment: 1, word: 20 }, { segment: 0, word: 9 },
+    { segment: 0, word: 19 }, { segment: 0, word: 19 }, { segment: 2, word: 21 },
+  ]);
+});
+
+test("turns are right for any segments", () => {
+  const { turns: own } = read([3, ""], [3, "", [], 3], [3, ""], [9, "", [], 1], [10, "", [], 30], [12, "", [], 20], [13, "", [], 14], [14, "", [], 22]);
+  assert.deepEqual(own.from, own.from.toSorted((one, other) => one - other));
+  let seed = 7;
+  const random = (most: number) => (seed = (seed * 16_807) % 2_147_483_647) % most;
+  for (let round = 0; round < 200; round++) {
+    const spans = Array.from({ length: 1 + random(8) }, () => random(20)).sort((one, other) => one - other)
+      .map((start): [number, string, Said[], number] => [start, "", [], start + 1 + random(10)]);
+    const text = read(...spans);
+    for (let time = spans[0]![0] + 0.5; time < 31; time++) {
+      const going = spans.findLastIndex(([start, , , end]) => start <= time && time < end);
+      if (going >= 0) assert.equal(placeAt(text, time)!.segment, going, JSON.stringify({ spans, time }));
+      else assert.ok(spans[placeAt(text, time)!.segment]![3] <= time);
+    }
+  }
+});
+
+/** Where one comes to by pressing a key again and again. */
+function steps(step: typeof wordFrom, text: ReturnType<typeof read>, from: number, by: 1 | -1, count: number): (number | undefined)[] {
+  let now: number | undefined = from;
+  return Array.from({ length: count }, () => (now = now === undefined ? undefined : step(text, now, by)));
+}
+
+test("steps by words go through time, whoever speaks", () => {
+  assert.deepEqual(steps(wordFrom, overlapping, 3.8, 1, 4), [4, 4.1, 4.5, 5]);
+  assert.deepEqual(steps(wordFrom, overlapping, 4.9, -1, 4), [4.1, 4, 3.5, 3]);
+  assert.deepEqual(steps(wordFrom, overlapping, 15, -1, 2), [9, 8.5]);
+  assert.deepEqual(steps(wordFrom, overlapping, 9.5, 1, 2), [20, undefined]);
+  assert.deepEqual(steps(wordFrom, overlapping, 0.2, -1, 1), [undefined]);
+  const late = read([1, "a", [["a", 1]]], [10, "b", [["b", 10.5]]]);
+  assert.deepEqual([wordFrom(late, 0, 1), wordFrom(late, 10.2, 1), wordFrom(late, 10.2, -1)], [1, 10.5, 1]);
+});
+
+test("steps by segments go through time, whoever speaks", () => {
+  assert.deepEqual(steps(segmentFrom, overlapping, 3, 1, 2), [4.1, 20]);
+  assert.deepEqual(steps(segmentFrom, overlapping, 5, 1, 2), [20, undefined]);
+  assert.deepEqual(steps(segmentFrom, overlapping, 21, -1, 3), [4.1, 0, 0]);
+  assert.deepEqual([segmentFrom(read([2, ""]), 0, 1), segmentFrom(read([2, ""]), 0, -1), segmentFrom(read(), 0, -1)], [2, 2, undefined]);
+});
+
+test("steps back do not stop where two begin at once", () => {
+  const text = read([1, "a", [["a", 1]]], [5, "b c d", [["b", 5], ["c", 6], ["d", 6]]], [5, "e", [["e", 6.0002]]], [9, "f", [["f", 9]]]);
+  assert.deepEqual(steps(wordFrom, text, 9, -1, 3).map((at) => at && Math.floor(at)), [6, 5, 1]);
+  assert.deepEqual(steps(segmentFrom, text, 9, -1, 2), [5, 1]);
 });
 
 test("words have their places in the text, spaces before them or not", () => {

@@ -7,10 +7,13 @@ const BASE = "/api/v1/transcribe";
 export class ApiError extends Error {
   /** 0 where there was no answer. */
   readonly status: number;
+  /** How many seconds to wait before one asks again, where the server says so. */
+  readonly after: number | null;
 
-  constructor(status: number, detail: string) {
+  constructor(status: number, detail: string, after: string | null = null) {
     super(detail);
     this.status = status;
+    this.after = /^\d{1,6}$/.test(after ?? "") ? Number(after) : null; // the server's own is no date
   }
 
   /**
@@ -122,7 +125,8 @@ export class Api {
         const { status, responseText } = request;
         const task = status < 400 ? read<{ task_id?: unknown } | null>(responseText)?.task_id : null;
         if (typeof task === "string") resolve(task);
-        else reject(status < 400 ? new ApiError(status, NOT_OURS) : refusal(status, responseText));
+        else if (status < 400) reject(new ApiError(status, NOT_OURS));
+        else reject(refusal(status, responseText, request.getResponseHeader("Retry-After")));
       };
       request.open("POST", `${this.root}${BASE}/upload`);
       for (const [header, value] of this.headers()) request.setRequestHeader(header, value);
@@ -192,8 +196,8 @@ function read<T>(text: string): T | undefined {
   }
 }
 
-function refusal(status: number, body: string): ApiError {
+function refusal(status: number, body: string, after: string | null = null): ApiError {
   const said = read<{ detail?: unknown; error?: { message?: unknown } } | null>(body); // a proxy in between speaks HTML
   const detail = said?.detail ?? said?.error?.message;
-  return new ApiError(status, typeof detail === "string" ? detail : `The server answered ${status}.`);
+  return new ApiError(status, typeof detail === "string" ? detail : `The server answered ${status}.`, after);
 }

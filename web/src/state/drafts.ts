@@ -1,6 +1,8 @@
 // Texts that are being put right and not saved yet. They outlast a row that is out of sight, another part of the page, a
 // new key and a reload: those that are changed are kept in this tab's session storage, and who closes the tab is asked.
 
+import { tellWork } from "./work";
+
 const PLACE = "whisperx-draft-";
 
 export interface Draft {
@@ -9,7 +11,7 @@ export interface Draft {
   was: string;
   /** Whether it is on its way to the server. */
   busy?: boolean;
-  /** Why it was not saved, a sentence. */
+  /** Why it was not saved, a sentence. It is kept too: `was` may be what somebody else has put there, which it tells. */
   fault?: string;
 }
 
@@ -34,7 +36,7 @@ export function keptDrafts(task: string): Drafts {
 
 /** Keep a draft, or none any more where it is null. `there` are those that are shown. */
 export function keepDraft(task: string, id: number, draft: Draft | null, there: Drafts): void {
-  const changed = draft !== null && isChanged(draft) ? { text: draft.text, was: draft.was } : null;
+  const changed = draft !== null && isChanged(draft) ? { ...draft, busy: undefined } : null;
   try {
     const all = withDraft(keptDrafts(task), id, changed);
     if (all.size) sessionStorage.setItem(PLACE + task, JSON.stringify([...all]));
@@ -66,6 +68,7 @@ export function guardDrafts(): void {
 }
 
 function guard(needed: boolean): void {
+  tellWork("drafts", needed);
   if (needed) addEventListener("beforeunload", ask);
   else removeEventListener("beforeunload", ask);
 }

@@ -2,6 +2,7 @@
 
 import { Api, ApiError } from "../api/client";
 import { forgetDrafts } from "./drafts";
+import { forgetWork } from "./work";
 
 const PLACE = "whisperx-api-key";
 
@@ -42,7 +43,10 @@ export function whenForgotten(tell: () => void): () => void {
 }
 
 export function saveKey(key: string): void {
-  if (!key) forgetDrafts();
+  if (!key) {
+    forgetDrafts();
+    forgetWork();
+  }
   try {
     if (key) localStorage.setItem(PLACE, key);
     else localStorage.removeItem(PLACE);

@@ -1,6 +1,7 @@
 // Recordings on their way to the server: one after the other, since the line is the bottleneck.
 
 import { ApiError, type Api, type Fields } from "../api/client";
+import { lasting } from "../text/time";
 
 export interface Upload {
   /** Also its Idempotency-Key: sent again, it is the same task. */
@@ -14,6 +15,7 @@ export interface Upload {
   readonly state: "waiting" | "sending" | "failed";
   /** 0..1 */
   readonly done: number;
+  /** Why it has failed, or waits to be sent once more. */
   readonly error: ApiError | null;
 }
 
@@ -27,8 +29,9 @@ export class Outbox {
   private uploads: readonly Upload[] = [];
   private abort: (() => void) | null = null;
   private busy = false;
-  /** Whether the key was refused: nothing is sent until there is another. */
+  /** Whether nothing is sent: the key was refused, and there is no other yet, or the server takes nothing for a while. */
   private held = false;
+  private pause: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private api: Api,
@@ -38,8 +41,7 @@ export class Outbox {
   /** Whom to send to, and with which key, from now on. */
   use(api: Api): void {
     this.api = api;
-    this.held = false;
-    void this.run();
+    this.goOn();
   }
 
   send(files: readonly File[], fields: Fields): void {
@@ -66,9 +68,10 @@ export class Outbox {
   }
 
   /** Send it no further, or not at all. */
-  stop({ id, state }: Upload): void {
-    if (state === "sending") this.abort?.();
-    else this.set(this.uploads.filter((one) => one.id !== id));
+  stop({ id, state, error }: Upload): void {
+    if (state === "sending") return this.abort?.();
+    this.set(this.uploads.filter((one) => one.id !== id));
+    if (state === "waiting" && error) this.goOn(); // it alone says why the others wait: the next is to say so, too
   }
 
   /** Leave all of it. */
@@ -92,7 +95,7 @@ export class Outbox {
   private async one(upload: Upload): Promise<void> {
     const { id, file, fields } = upload;
     const api = this.api;
-    this.change(id, { state: "sending" });
+    this.change(id, { state: "sending", error: null });
     try {
       const sending = api.upload(file, file.name, fields, id, (done) => this.change(id, { done }));
       this.abort = () => sending.abort();
@@ -101,12 +104,28 @@ export class Outbox {
       this.told.taken(task, upload);
     } catch (fault) {
       const error = fault instanceof ApiError ? fault : new ApiError(0, String(fault));
+      if (error.passing && error.after !== null) return this.wait(id, error, error.after);
       if (error.status !== 401) return this.change(id, { state: "failed", error });
       this.change(id, { state: "waiting", done: 0 });
       if (api !== this.api) return; // it was the key before that is wrong
       this.held = true;
       this.told.refused(error);
     }
+  }
+
+  /** Leave the server alone for as long as it asks for: what is next would be refused as this is. */
+  private wait(id: string, { status, message }: ApiError, after: number): void {
+    const seconds = Math.max(1, after);
+    const error = new ApiError(status, `${message} It is sent again in ${lasting(seconds)}.`);
+    this.change(id, { state: "waiting", done: 0, error });
+    this.held = true;
+    this.pause = setTimeout(() => this.goOn(), 1000 * seconds);
+  }
+
+  private goOn(): void {
+    clearTimeout(this.pause);
+    this.held = false;
+    void this.run();
   }
 
   private change(id: string, by: Partial<Upload>): void {

@@ -10,6 +10,8 @@ export interface Words {
   first: Uint32Array;
   /** Seconds. */
   starts: Float64Array;
+  /** The starts of all, ascending: where people speak at once, their segments' words are not so. */
+  inTime: Float64Array;
   /** Where they are in their segment's text, in characters. */
   from: Uint32Array;
   to: Uint32Array;
@@ -17,11 +19,18 @@ export interface Words {
 
 export type Line = Omit<Segment, "words">;
 
+/** From when on which segment is the one that is said, ascending in seconds. */
+export interface Turns {
+  from: number[];
+  segment: number[];
+}
+
 /** A transcript to be read: its segments are text, and its words are beside them. */
 export interface Read extends Omit<Transcript, "segments"> {
   segments: Line[];
   /** When each segment begins, in seconds, ascending. */
   starts: Float64Array;
+  turns: Turns;
   words: Words;
 }
 
@@ -31,6 +40,7 @@ export function toRead(transcript: Transcript): Read {
   const words = {
     first: new Uint32Array(found.length + 1),
     starts: new Float64Array(count),
+    inTime: new Float64Array(),
     from: new Uint32Array(count),
     to: new Uint32Array(count),
   };
@@ -44,10 +54,39 @@ export function toRead(transcript: Transcript): Read {
     }
   }
   words.first[found.length] = at;
+  words.inTime = words.starts.slice().sort();
   const segments = transcript.segments.map(({ words: _, ...line }) => line);
   let latest = 0;
   const starts = Float64Array.from(segments, ({ start }) => (latest = Math.max(latest, start)));
-  return { ...transcript, text: "", segments, starts, words };
+  return { ...transcript, text: "", segments, starts, turns: turnsOf(segments, starts), words };
+}
+
+/**
+ * Who speaks into what another says has the turn until the end of it, and the other has it again after that. Where nobody
+ * speaks it stays with who spoke last.
+ */
+function turnsOf(segments: Line[], starts: Float64Array): Turns {
+  const turns: Turns = { from: [], segment: [] };
+  const open: number[] = []; // what has begun and not ended, the newest last
+  const end = (index: number) => Math.max(segments[index]!.end, starts[index]!);
+  const give = (from: number, segment: number) => {
+    turns.from.push(from);
+    turns.segment.push(segment);
+  };
+  const closeUntil = (time: number) => {
+    while (open.length && end(open.at(-1)!) <= time) {
+      const over = end(open.pop()!);
+      while (open.length && end(open.at(-1)!) <= over) open.pop();
+      if (open.length) give(over, open.at(-1)!);
+    }
+  };
+  for (const [index, start] of starts.entries()) {
+    closeUntil(start);
+    give(start, index);
+    open.push(index);
+  }
+  closeUntil(Infinity);
+  return turns;
 }
 
 /** Start, and place in the text, of each word; none where the text does not hold them in their order. */
@@ -83,11 +122,28 @@ export interface Place {
 }
 
 /** The segment and word that are said at a time in seconds; null before the first. */
-export function placeAt({ starts, words }: Read, time: number): Place | null {
+export function placeAt({ turns, words }: Read, time: number): Place | null {
   const now = time + CUT;
-  const segment = lastUpTo(starts, now);
-  if (segment < 0) return null;
+  const turn = lastUpTo(turns.from, now);
+  if (turn < 0) return null;
+  const segment = turns.segment[turn]!;
   return { segment, word: lastUpTo(words.starts, now, words.first[segment], words.first[segment + 1]) };
+}
+
+/** When the word before or after the one that is said at a time begins, whoever says it; undefined where there is none. */
+export function wordFrom(read: Read, time: number, by: 1 | -1): number | undefined {
+  const { starts, inTime } = read.words;
+  if (by > 0) return inTime[lastUpTo(inTime, time + CUT) + 1];
+  const word = placeAt(read, time)?.word ?? -1;
+  return inTime[lastUpTo(inTime, (word < 0 ? time : starts[word]!) - CUT)];
+}
+
+/** When the segment before or after the one that is said at a time begins; the first where there is none before. */
+export function segmentFrom(read: Read, time: number, by: 1 | -1): number | undefined {
+  const { starts } = read;
+  if (by > 0) return starts[lastUpTo(starts, time + CUT) + 1];
+  const segment = placeAt(read, time)?.segment ?? 0;
+  return starts[Math.max(0, lastUpTo(starts, starts[segment]! - CUT))];
 }
 
 /** The word at a place in a segment's text, in characters, or the one before it; -1 where there is none. */

@@ -1,28 +1,28 @@
 // The page: a key, then recordings, or one of them.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { ApiError } from "../api/client";
-import type { Model } from "../api/types";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { hasDrafts } from "../state/drafts";
 import { whenForgotten } from "../state/key";
 import { useRoute } from "../state/route";
 import { Saves } from "../state/saves";
 import { useKey } from "../state/useKey";
+import { isWorkElsewhere } from "../state/work";
 import { KeyDialog } from "./KeyDialog";
 import { Meanwhile } from "./Meanwhile";
 import { NewTask } from "./NewTask";
 import { TaskList } from "./TaskList";
 import { TaskView } from "./TaskView";
 import { useDrop } from "./useDrop";
+import { useModels } from "./useModels";
 import { useSending } from "./useSending";
 import { useTaskList } from "./useTaskList";
 
-const LOST = "What is recorded or being sent is lost, and so are texts that are not saved. Forget the key?";
+const LOST = "What is recorded or being sent is lost in all tabs, and so are texts that are not saved. Forget the key?";
 
 /** `root` is the path under which the server is reached, `first` the key to begin with. */
 export function App({ root, first }: { root: string; first: string }) {
   const { api, asked, forgotten, refused, enter, forget } = useKey(root, first);
-  const [models, setModels] = useState<Model[]>([]);
+  const models = useModels(api, refused);
   const { task, lost } = useRoute();
   const main = useRef<HTMLElement>(null);
   const sending = useSending(api, refused);
@@ -33,23 +33,11 @@ export function App({ root, first }: { root: string; first: string }) {
     sending.clear();
     forget();
   };
-  const isLeft = () => !(sending.busy || hasDrafts()) || confirm(LOST);
+  const isLeft = () => !(sending.busy || hasDrafts() || isWorkElsewhere()) || confirm(LOST);
   const leaving = useRef(leave);
   leaving.current = leave;
   useEffect(() => whenForgotten(() => leaving.current()), []);
 
-  useEffect(() => {
-    let current = true;
-    api.models().then(
-      ({ data }) => setModels(data),
-      (error: ApiError) => {
-        if (current && error.status === 401) refused(error);
-      },
-    );
-    return () => {
-      current = false;
-    };
-  }, [api]);
   useEffect(() => {
     if (task) scrollTo(0, 0);
     else document.title = "Transcripts";

@@ -17,6 +17,7 @@ export function Downloads({ api, task, filename, fail, refused }: Props) {
   const [format, setFormat] = useState<(typeof FORMATS)[number]>(FORMATS[0]);
   const [busy, setBusy] = useState(false);
   const take = async () => {
+    if (busy) return; // not disabled, for that would take the focus away
     setBusy(true);
     fail(null);
     try {
@@ -43,7 +44,7 @@ export function Downloads({ api, task, filename, fail, refused }: Props) {
             </option>
           ))}
         </select>
-        <button type="button" class="main" disabled={busy} onClick={() => void take()}>
+        <button type="button" class="main" aria-disabled={busy} onClick={() => void take()}>
           Download
         </button>
       </p>

@@ -1,6 +1,6 @@
 // One task: on its way, at its end, or its transcript.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError, type Api } from "../api/client";
 import { FINAL } from "../api/types";
 import { forgetDrafts } from "../state/drafts";
@@ -32,6 +32,13 @@ export function TaskView({ api, task, saves, refused, gone }: Props) {
   useEffect(() => {
     if (!watched.away) setFault(null); // what did not work may do so now
   }, [watched.away, status?.status]);
+  const title = useRef<HTMLHeadingElement>(null);
+  const reached = useRef(status?.status);
+  useLayoutEffect(() => {
+    // what had the focus is gone with what the task was before
+    if (reached.current && document.activeElement === document.body) title.current?.focus({ preventScroll: true });
+    reached.current = status?.status;
+  }, [status?.status]);
   const lookAnew = () => setTurn((old) => old + 1);
   const ask = (question: () => Promise<unknown>, then: () => void = () => {}) => {
     setFault(null);
@@ -51,7 +58,7 @@ export function TaskView({ api, task, saves, refused, gone }: Props) {
       </nav>
       {status && (
         <header class="title">
-          <h1 tabIndex={-1} dir="auto">
+          <h1 ref={title} tabIndex={-1} dir="auto">
             {status.filename}
           </h1>
           <p>
@@ -77,12 +84,15 @@ export function TaskView({ api, task, saves, refused, gone }: Props) {
           )}
         </header>
       )}
+      <p class="unseen" role="status">
+        {read && "The transcript is there."}
+      </p>
       {sentence && (
         <p class="note bad" role="alert">
           {sentence}
         </p>
       )}
-      {sentence && !status && <Leftover task={task} />}
+      {sentence && !read && (!status || status.status === "completed") && <Leftover task={task} />}
       {status && !FINAL.has(status.status) && (
         <Progress status={status} heard={watched.heard} away={watched.away} cancel={() => ask(() => api.cancel(task))} />
       )}

@@ -21,6 +21,7 @@ export function Uploads({ uploads, again, stop }: Sending) {
 function Row({ upload, again, stop }: { upload: Upload; again(): void; stop(): void }) {
   const { file, spoken, state, done, error } = upload;
   const leave = () => {
+    if (spoken && state !== "sending" && !confirm(`Give up ${file.name}? It is nowhere else unless you have saved it.`)) return;
     stop();
     if (state !== "sending") document.querySelector("main")!.focus({ preventScroll: true }); // the button is gone
   };
@@ -37,12 +38,12 @@ function Row({ upload, again, stop }: { upload: Upload; again(): void; stop(): v
         <progress max={1} value={done} aria-label={`Upload of ${file.name}`} />
       )}
       {!error && <span class="percent">{state === "waiting" ? "Waiting" : `${Math.floor(100 * done)} %`}</span>}
-      {error && !NEVER.has(error.status) && (
+      {error && state === "failed" && !NEVER.has(error.status) && (
         <button type="button" onClick={again}>
           Send again
         </button>
       )}
-      {error && spoken && (
+      {spoken && (
         <button type="button" onClick={() => save(file, file.name)}>
           Save
         </button>

@@ -3,7 +3,7 @@
 import { useEffect } from "preact/hooks";
 import type { Playback } from "../player/playback";
 import { JUMP } from "../player/Player";
-import { placeAt, type Place, type Read } from "../text/words";
+import { segmentFrom, wordFrom, type Read } from "../text/words";
 
 export const KEYS = [
   ["Space", "play, pause"],
@@ -37,21 +37,12 @@ export function useKeyboard(playback: Playback, read: Read): void {
 
 function actions({ key, shiftKey, repeat }: KeyboardEvent, playback: Playback, read: Read): (() => void) | null {
   const now = playback.audio.currentTime;
-  const place = placeAt(read, now);
   const to = (time: number | undefined) => () => time !== undefined && playback.seek(time);
   if (key === " ") return shiftKey ? null : () => repeat || playback.toggle(); // Shift + Space scrolls
   if (key === "/") return () => document.getElementById("search")?.focus();
-  if (key === "ArrowUp") return to(read.starts[Math.max(0, (place?.segment ?? 0) - 1)]);
-  if (key === "ArrowDown") return to(read.starts[place ? place.segment + 1 : 0]);
-  if (key === "ArrowLeft") return to(shiftKey ? word(read, place, -1) : now - JUMP);
-  if (key === "ArrowRight") return to(shiftKey ? word(read, place, +1) : now + JUMP);
+  if (key === "ArrowUp") return to(segmentFrom(read, now, -1));
+  if (key === "ArrowDown") return to(segmentFrom(read, now, +1));
+  if (key === "ArrowLeft") return to(shiftKey ? wordFrom(read, now, -1) : now - JUMP);
+  if (key === "ArrowRight") return to(shiftKey ? wordFrom(read, now, +1) : now + JUMP);
   return null;
-}
-
-/** When the word before or after a place begins; undefined where there is none. */
-function word({ words }: Read, place: Place | null, by: 1 | -1): number | undefined {
-  if (!place) return by > 0 ? words.starts[0] : undefined;
-  if (place.word >= 0) return words.starts[place.word + by];
-  const next = words.first[place.segment]!; // it is before its segment's first word
-  return words.starts[by > 0 ? next : next - 1];
 }

@@ -16,6 +16,9 @@ export interface Recorder {
 const REFUSED = "The browser does not let this page use the microphone: allow it in the address bar.";
 const INSECURE = "Browsers record only on pages that come by HTTPS, or from this machine itself.";
 const NONE = "No microphone was found.";
+const BUSY = "The microphone can't be opened: another program may have it. Close that, and press Record again.";
+/** By the names of what browsers throw. */
+const WHY: Record<string, string> = { NotFoundError: NONE, NotReadableError: BUSY, AbortError: BUSY };
 const UNABLE = "This browser can't record: choose another, or send a file.";
 
 export function useRecorder(made: (file: File) => void): Recorder {
@@ -83,7 +86,7 @@ async function microphone(): Promise<MediaStream> {
   try {
     return await navigator.mediaDevices.getUserMedia({ audio: true });
   } catch (fault) {
-    throw new Error((fault as DOMException).name === "NotFoundError" ? NONE : REFUSED);
+    throw new Error(WHY[(fault as DOMException).name] ?? REFUSED);
   }
 }
 

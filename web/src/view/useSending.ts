@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Api, ApiError, Fields } from "../api/client";
 import { Outbox, type Upload } from "../state/outbox";
 import { go, taskIn } from "../state/route";
+import { tellWork } from "../state/work";
 import { useRecorder, type Recorder } from "./useRecorder";
 
 export interface Sending {
@@ -47,6 +48,7 @@ export function useSending(api: Api, refused: (error: ApiError) => void): Sendin
 
   const busy = recorder.seconds !== null || uploads.some(({ state, spoken }) => spoken || state !== "failed");
   useEffect(() => {
+    tellWork("sending", busy);
     if (!busy) return;
     const ask = (event: BeforeUnloadEvent) => event.preventDefault(); // the browser asks whether to leave
     addEventListener("beforeunload", ask);

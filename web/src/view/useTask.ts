@@ -55,14 +55,14 @@ export function useTask({ api, task, saves, turn, refused }: Wanted) {
       await Promise.race([saves.settled(task), rest(LONGEST_SAVE, stop.signal)]); // what one has saved is to be in it
       const read = toRead(await got(() => api.transcript(task)));
       set(() => ({ read, error: null }));
-      const waveform = await api.waveform(task).catch(() => null); // without one there is the slider
-      set(() => ({ waveform }));
+      const waveform = await patiently(() => api.waveform(task), () => {}, stop.signal).catch(() => null);
+      set(() => ({ waveform })); // without one there is the slider
     };
     watch().catch((error: unknown) => {
       if (stop.signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) refused(error);
-      else set(() => ({ ...NOTHING, error: error.message }));
+      else set(() => ({ ...(error.status === 404 && NOTHING), error: error.message })); // what is there can be deleted
     });
     return () => stop.abort();
   }, [api, task, turn]);
