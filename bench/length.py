@@ -68,7 +68,7 @@ def run(hours: float, folder: Path | None) -> Run:
             if status.status.value != TRANSCRIBED:
                 raise SystemExit(f"{hours} h: {status.error}")
             found = client.result(status.task_id)
-    words = sum(len(segment["words"]) for segment in found["segments"])
+    words = sum(len(segment.get("words", ())) for segment in found["segments"])
     made = Run(hours, seconds, peak.size, words, len(found["speakers"]))
     print(made, flush=True)
     return made

@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.documents import blocks, look
+from tests.commands import look
+from tests.documents import blocks
 from tests.program import until
 
 PROGRAMS = Path(sys.executable).parent

@@ -93,8 +93,9 @@ def test_others_go_on_and_wrong_options_are_told_as_by_a_server(models, tmp_path
 
 def test_a_servers_limits_of_waiting_tasks_are_not_these_ones(models, tmp_path: Path, tone) -> None:
     several = [tone(0.5, name=f"{number}.wav") for number in range(4)]
-    limits = {"MAX_QUEUE": "1", "MAX_QUEUE_PER_KEY": "1"}
-    code, _, said = run(*several, "--local", "--output-dir", tmp_path / "out", **models, **limits)
+    code, _, said = run(
+        *several, "--local", "--output-dir", tmp_path / "out", MAX_QUEUE="1", MAX_QUEUE_PER_KEY="1", **models
+    )
     assert code == 0, said
     assert len(list((tmp_path / "out").iterdir())) == 4
 

@@ -248,8 +248,9 @@ def test_this_machine_is_asked_through_no_proxy(
 
 def test_file_without_a_name_has_a_usual_one(client: Client, server: Server, tmp_path: Path):
     with tempfile.TemporaryFile() as numbered, tempfile.SpooledTemporaryFile() as spooled:
-        keys = {idempotency_key(file, {}) for file in (numbered, spooled, io.BytesIO())}
-        for file in (numbered, spooled):
+        files: list[Any] = [numbered, spooled, io.BytesIO()]
+        keys = {idempotency_key(file, {}) for file in files}
+        for file in files:
             client.upload(file)
     assert len(keys) == 1
     assert all(b'filename="recording"' in body for _, _, body in server.requests)
