@@ -51,8 +51,8 @@ def show(page: Page, server: Server, task: str, answer: dict[str, Any] | None = 
             f"**/result/{task}", lambda route: route.fulfill(body=json.dumps(answer), content_type="application/json")
         )
     page.add_init_script(HEARD)
-    page.goto(f"http://127.0.0.1:{server.port}/#/task/{task}")
     page.reload()
+    page.goto(f"http://127.0.0.1:{server.port}/#/task/{task}")
     expect(page.locator(".segment").first).to_be_visible()
     assert eventually(lambda: page.evaluate("window.heard?.readyState"))
 
