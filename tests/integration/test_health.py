@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPResponse
 from pathlib import Path
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 
 from tests.backend import ON_CLUSTER, Files, device, engines_of, soon
 from tests.conftest import KEY
+from tests.receiver import eventually
 from tests.waiting import on_server, send, wait
 from whisperx_api.api import health
 from whisperx_api.engine.nodes import device_absent
@@ -110,10 +112,15 @@ def test_ready_is_503_when_the_disk_is_nearly_full(client: TestClient, monkeypat
 
 @pytest.mark.embedded("is about SQLite's file")
 def test_ready_is_503_when_the_database_is_gone(client: TestClient, tmp_path: Path) -> None:
-    on_server(client, lambda parts: parts.store.database.dispose())
-    for file in (tmp_path / "data").glob("whisperx-api.db*"):
-        file.unlink()
-    (tmp_path / "data" / "whisperx-api.db").mkdir()
+    def lost() -> bool:
+        on_server(client, lambda parts: parts.store.database.dispose())
+        for file in (tmp_path / "data").glob("whisperx-api.db*"):
+            file.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # somebody has just opened it, and so made a new one
+            (tmp_path / "data" / "whisperx-api.db").mkdir()
+        return (tmp_path / "data" / "whisperx-api.db").is_dir()
+
+    assert eventually(lost)
     assert "The database does not answer" in ready_within(client, 1, 503)
 
 

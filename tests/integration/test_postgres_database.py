@@ -160,7 +160,7 @@ def test_url_that_can_not_be_read_is_refused_and_not_shown(url: str) -> None:
 
 def test_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(DatabaseUnusable, match=r"pip install 'whisperx-api\[cluster\]'"):
+    with pytest.raises(DatabaseUnusable, match=r"pip install '\.\[cluster\]'"):
         asyncio.run(open_database("postgresql+psycopg://ann@127.0.0.1/name"))
 
 

@@ -44,7 +44,7 @@ def test_site_has_no_fault(site: Path) -> None:
 def test_link_that_leads_nowhere_and_page_that_is_nowhere_stop_the_build(tmp_path: Path) -> None:
     for name in ("docs", "docsite"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("deploy", "examples", "whisperx_api", ".env.example", "docker-compose.cluster.yml"):
+    for name in ("deploy", "examples", "web", "whisperx_api", ".env.example", "docker-compose.cluster.yml"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     (tmp_path / "docs" / "lost.md").write_text("# Lost\n\n[a](keys.md#nowhere) [b](gone.md) [c](/keys/)\n")

@@ -168,7 +168,8 @@ def test_forms_are_those_of_the_programs_that_are_on_this_machine() -> None:
 OF_OTHERS = frozenset({
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL", "COMPOSE_FILE", "CPU_LIMIT", "GPUS",
     "MEMORY_LIMIT", "FORWARDED_ALLOW_IPS", "HF_HUB_OFFLINE", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME",
-    "OTEL_TRACES_SAMPLER", "SQLITE_FULL", "WAV2VEC2_ASR_BASE_960H", "XDG_CACHE_HOME", "TMPDIR",
+    "OTEL_TRACES_SAMPLER", "SQLITE_FULL", "WAV2VEC2_ASR_BASE_960H", "XDG_CACHE_HOME", "TMPDIR", "PGPASSWORD",
+    "HTTPS_PROXY",
 })  # fmt: skip
 """Names in capitals that Docker's files, libraries and models have."""
 WORDS = frozenset({"GET", "POST", "PATCH", "DELETE", "LISTEN", "NOTIFY", "VACUUM", "SIGTERM", "PDEATHSIG", "A", "B"})
@@ -176,13 +177,17 @@ WORDS = frozenset({"GET", "POST", "PATCH", "DELETE", "LISTEN", "NOTIFY", "VACUUM
 
 
 def names_in_the_code(page: str) -> set[str]:
-    """Return the constants of the service and of the tests that a page names, and the command line's variables."""
+    """Return the constants of the service, of the files that a page names, and the command line's variables."""
     files = [
         *(ROOT / "whisperx_api").rglob("*.py"),
         *(ROOT / name for name in re.findall(r"`(tests/[\w/]+\.py)`", page)),
     ]
     code = "".join(path.read_text() for path in files)
-    return {*re.findall(r"^([A-Z][A-Z_]+)\b(?=.* = )", code, re.MULTILINE), *re.findall(r'envvar="(\w+)"', code)}
+    shown = "".join((ROOT / name).read_text() for name in re.findall(r"\(\.\./(web/src/[\w/]+\.tsx?)\)", page))
+    return {
+        *re.findall(r"^([A-Z][A-Z_]+)\b(?=.* = )", code, re.MULTILINE), *re.findall(r'envvar="(\w+)"', code),
+        *re.findall(r"^const ([A-Z][A-Z_]+) = ", shown, re.MULTILINE),
+    }  # fmt: skip
 
 
 @each_page

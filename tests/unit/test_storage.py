@@ -382,7 +382,7 @@ def test_storage_without_its_library_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "obstore", None)
     for module in (bucket, objects):
         monkeypatch.delitem(sys.modules, module.__name__)
-    with pytest.raises(StartError, match=r"pip install 'whisperx-api\[cluster\]'"):
+    with pytest.raises(StartError, match=r"pip install '\.\[cluster\]'"):
         open_storage("s3://recordings", tmp_path, tmp_path)
     monkeypatch.undo()
     importlib.import_module("whisperx_api.storage.bucket")
